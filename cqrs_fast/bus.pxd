@@ -1,0 +1,45 @@
+"""The buses: they assemble routes and find the one of a message."""
+
+from cqrs_fast.clock cimport Clock
+from cqrs_fast.pipeline.builder cimport Handler
+from cqrs_fast.pipeline.class_table cimport ClassTable
+from cqrs_fast.pipeline.gate cimport Gate
+from cqrs_fast.pipeline.route cimport Route, Router
+
+
+cdef class Registry:
+    """All that is registered on a bus at one moment; it is never changed, only replaced.
+
+    `resolved` alone grows: it remembers what other classes were resolved to.
+    """
+
+    cdef ClassTable exact       # registered class -> Route
+    cdef ClassTable resolved    # other classes that were seen, held weakly
+    cdef dict handlers          # registered name -> Handler
+    cdef dict routes            # registered name -> Route
+    cdef dict named             # the routes registered by name alone
+    cdef tuple middleware       # of the bus, as given …
+    cdef tuple elements         # … and prepared
+    cdef dict decoders          # (wire, name) -> decoder, made at first use
+
+    cdef Registry copy(self)
+
+
+cdef class Bus(Router):
+    cdef Registry registry
+    cdef readonly str kind      # "command" or "query"
+    cdef Gate gate
+    cdef Clock clock
+    cdef dict metrics           # registered name -> Metrics; None: not enabled
+    cdef readonly Py_ssize_t max_payload_bytes
+    cdef object __weakref__
+
+    cdef Route resolve(self, object message)
+    cdef Handler handler_for(self, object message, object handler, dict options)
+    cdef int add_handlers(self, list handlers, bint replace) except -1
+    cdef int add_route(self, Registry registry, Handler handler) except -1
+    cdef int change_middleware(self, object change) except -1
+    cdef tuple prepared(self, Registry old, tuple middleware)
+    cdef object not_found(self, object message, str name)
+    cdef str registered_name(self, object message)
+    cdef object decode(self, object wire, object payload)

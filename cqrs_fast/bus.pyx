@@ -1,0 +1,618 @@
+"""The buses: they assemble routes and find the one of a message.
+
+Live change
+    A Registry is never changed once a bus has published it. A change builds the next one
+    beside it, user code (factories) included, and swaps one pointer if nobody else did in
+    the meantime; otherwise it starts again. No lock is held, so no user code runs under
+    one, and a dispatch sees one registry or the other.
+"""
+
+cimport cython
+from cpython.ref cimport PyObject
+
+from cqrs_fast.clock cimport as_clock
+from cqrs_fast.context cimport Context
+from cqrs_fast.pipeline.async_driver cimport new_dispatch
+from cqrs_fast.pipeline.builder cimport Handler, build_route, prepare
+from cqrs_fast.pipeline.class_table cimport ClassTable, find
+from cqrs_fast.pipeline.gate cimport Gate
+from cqrs_fast.pipeline.outcome cimport ERROR
+from cqrs_fast.pipeline.route cimport Route, Router
+from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.pipeline.sync_driver cimport run_sync
+from cqrs_fast.stages.metrics cimport Metrics, take_snapshot
+
+from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
+from cqrs_fast.messages import message_kind, message_name, name_of_class
+from cqrs_fast.pipeline.gate import close_gate
+
+UNKNOWN = "_unknown"
+
+
+cdef extern from *:
+    PyObject *type_of "(PyObject *)Py_TYPE"(object message) noexcept
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Registry:
+    """All that is registered on a bus at one moment."""
+
+    def __init__(self, size_t capacity):
+        self.exact = ClassTable(capacity)
+        self.resolved = ClassTable()
+        self.handlers = {}
+        self.routes = {}
+        self.named = {}
+        self.middleware = self.elements = ()
+        self.decoders = {}
+
+    cdef Registry copy(self):
+        """Return one to change: nothing was resolved or decoded with it yet."""
+        cdef Registry registry = Registry.__new__(Registry)
+        registry.exact = self.exact.copy()
+        registry.resolved = ClassTable()
+        registry.handlers = self.handlers.copy()
+        registry.routes = self.routes.copy()
+        registry.named = self.named.copy()
+        registry.middleware = self.middleware
+        registry.elements = self.elements
+        registry.decoders = {}
+        return registry
+
+
+@cython.auto_pickle(False)
+cdef class Bus(Router):
+    """What command and query buses share.
+
+    Parameters:
+        middleware: outermost first; see the four forms in the README.
+        enable_metrics: count and time every dispatch, see `stats()`.
+        initial_capacity: how many routes to make room for.
+        max_payload_bytes: what `execute_json` and `execute_msgpack` take at most.
+        clock: where the pipeline reads the time; time.monotonic_ns by default.
+
+    Every method may be called from any thread, from any event loop, and from handlers.
+    """
+
+    def __init__(self, *, middleware=(), enable_metrics=False, initial_capacity=0,
+                 max_payload_bytes=16 * 1024 * 1024, clock=None):
+        if self.kind is None:
+            raise TypeError("make a CommandBus or a QueryBus")
+        positive("initial_capacity", initial_capacity, 0)
+        positive("max_payload_bytes", max_payload_bytes, 1)
+        cdef Registry registry = Registry(initial_capacity)
+        registry.middleware = tuple(middleware)
+        registry.elements = tuple([prepare(one) for one in registry.middleware])
+        self.registry = registry
+        self.max_payload_bytes = max_payload_bytes
+        self.clock = as_clock(clock)
+        self.gate = Gate(type(self).__name__)
+        self.metrics = {} if enable_metrics else None
+
+    # Registration
+
+    def register_handler(self, message, handler, *, middleware=(), replace=False,
+                         is_async=None, with_context=None, offload=False):
+        """Register `handler` for a message class, or for a name.
+
+        Parameters:
+            message: the class, or a registered name as a string.
+            handler: a callable `(message)` or `(ctx, message)`, sync or async, or an
+                object with such a `handle` method.
+            middleware: of this handler alone, inside the bus's own.
+            replace: swap the handler of that name, if there is one; calls in flight
+                finish on the old one.
+            is_async, with_context: override what the handler's signature says.
+            offload: run a sync handler in a worker thread under `execute_async`.
+
+        Raises HandlerAlreadyRegisteredError, or TypeError for anything that is no
+        message or no handler; nothing is changed then.
+        """
+        options = {
+            "middleware": middleware,
+            "is_async": is_async,
+            "with_context": with_context,
+            "offload": offload,
+        }
+        self.add_handlers([self.handler_for(message, handler, options)], replace)
+
+    def handler(self, message=None, /, **options):
+        """Register the decorated function; its annotation tells the message.
+
+        Use as `@bus.handler`, `@bus.handler(CreateUser)` or with the keywords of
+        `register_handler`. Returns the function itself.
+        """
+        if message is not None and not isinstance(message, (type, str)):
+            self.register_handler(annotated_message(message), message, **options)
+            return message
+
+        def register(function):
+            given = annotated_message(function) if message is None else message
+            self.register_handler(given, function, **options)
+            return function
+
+        return register
+
+    def register(self, composite, *, replace=False):
+        """Register every method of `composite` that `@handles` a message of this kind.
+
+        All or none. Raises TypeError if there is no such method.
+        """
+        from cqrs_fast.pipeline.composite import handled_methods
+
+        if isinstance(composite, type):
+            raise TypeError(
+                f"{composite.__qualname__} is a class, not an instance: pass "
+                f"{composite.__name__}(...)"
+            )
+        handlers = [
+            self.handler_for(handled.message, method, handled.options)
+            for handled, method in handled_methods(composite)
+            if message_kind(handled.message) == self.kind
+        ]
+        if not handlers:
+            raise TypeError(
+                f"{type(composite).__qualname__} has no method that @handles a "
+                f"{self.kind}"
+            )
+        self.add_handlers(handlers, replace)
+
+    def unregister_handler(self, message):
+        """Take the handler of a class or name off; calls in flight finish.
+
+        Raises HandlerNotFoundError if there is none.
+        """
+        cdef Registry old, new
+        cdef Handler handler
+        while True:
+            old = self.registry
+            name = self.registered_name(message)
+            handler = old.handlers.get(name)
+            if handler is None:
+                raise HandlerNotFoundError(name, registered=sorted(old.handlers))
+            new = old.copy()
+            del new.handlers[name], new.routes[name]
+            new.named.pop(name, None)
+            if handler.message_class is not None:
+                new.exact.drop(handler.message_class)
+            if publish(self, old, new):
+                return
+
+    cdef Handler handler_for(self, object message, object handler, dict options):
+        if isinstance(message, str):
+            if not message:
+                raise ValueError("the name of a message must not be empty")
+            return Handler(message, None, handler, **options)
+        if not isinstance(message, type):
+            raise TypeError(f"expected a message class or a name, got {message!r}")
+        kind = message_kind(message)
+        if kind is not None and kind != self.kind:
+            raise TypeError(
+                f"{message.__qualname__} is {article(kind)}: register it on "
+                f"{article(kind)} bus, not on a {type(self).__name__}"
+            )
+        return Handler(message_name(message), message, handler, **options)
+
+    cdef int add_handlers(self, list handlers, bint replace) except -1:
+        cdef Registry old, new
+        cdef Handler handler, holder
+        while True:
+            old = self.registry
+            new = old.copy()
+            for handler in handlers:
+                holder = new.handlers.get(handler.name)
+                if holder is not None:
+                    if not replace:
+                        raise HandlerAlreadyRegisteredError(handler.name)
+                    if holder.message_class is not None:
+                        new.exact.drop(holder.message_class)
+                    new.named.pop(handler.name, None)
+                self.add_route(new, handler)
+            if publish(self, old, new):
+                return 0
+
+    cdef int add_route(self, Registry registry, Handler handler) except -1:
+        elements = registry.elements
+        if self.metrics is not None:
+            metrics = self.metrics.get(handler.name)
+            if metrics is None:
+                metrics = self.metrics.setdefault(handler.name, Metrics())
+            elements = (metrics, *elements)
+        cdef Route route = build_route(handler, elements, self.kind, self.gate, self.clock)
+        registry.handlers[handler.name] = handler
+        registry.routes[handler.name] = route
+        if handler.message_class is None:
+            registry.named[handler.name] = route
+        else:
+            registry.exact.put(handler.message_class, route)
+        return 0
+
+    def registered_names(self):
+        """Return the registered names, sorted."""
+        return sorted(self.registry.handlers)
+
+    # Middleware
+
+    @property
+    def middleware(self):
+        """The bus's own middleware, outermost first."""
+        return self.registry.middleware
+
+    def add_middleware(self, middleware, index=None):
+        """Add one, innermost of the bus's own or before the one at `index`.
+
+        Every route is rebuilt and all are swapped at once; calls in flight finish on the
+        program they started on. Factories are called again for the new routes.
+        """
+        prepare(middleware)
+
+        def add(list present):
+            present.insert(len(present) if index is None else index, middleware)
+
+        self.change_middleware(add)
+
+    def remove_middleware(self, middleware):
+        """Take one off, as atomically. Raises ValueError if it is not there."""
+        def remove(list present):
+            for index, one in enumerate(present):
+                if one is middleware:
+                    del present[index]
+                    return
+            raise ValueError(f"{middleware!r} is not among the middleware of this bus")
+
+        self.change_middleware(remove)
+
+    cdef int change_middleware(self, object change) except -1:
+        cdef Registry old, new
+        cdef Handler handler
+        while True:
+            old = self.registry
+            new = old.copy()
+            middleware = list(old.middleware)
+            change(middleware)
+            new.middleware = tuple(middleware)
+            new.elements = self.prepared(old, new.middleware)
+            for handler in old.handlers.values():
+                self.add_route(new, handler)
+            if publish(self, old, new):
+                return 0
+
+    cdef tuple prepared(self, Registry old, tuple middleware):
+        """Prepare the new ones; the others keep their element and so their state."""
+        known = {id(one): element for one, element in zip(old.middleware, old.elements)}
+        return tuple([
+            known[id(one)] if id(one) in known else prepare(one) for one in middleware
+        ])
+
+    # Dispatch
+
+    cdef Route route_for(self, object message):
+        # hot: a table lookup for every class that was seen before
+        cdef PyObject *route = find(self.registry.exact, type_of(message))
+        if route == NULL:
+            route = find(self.registry.resolved, type_of(message))
+            if route == NULL:
+                return self.resolve(message)
+        return <Route>route
+
+    cdef Route resolve(self, object message):
+        """Find a route by name or by base class, and remember it for the class."""
+        cdef Registry registry = self.registry
+        cdef PyObject *found = NULL
+        cdef Route route = None
+        cls = type(message)
+        own_name = name_of_class(cls)
+        name = message_name(message) if own_name is None else own_name
+        if message_kind(cls) in (None, self.kind):
+            route = registry.named.get(name)
+        if route is None:
+            for base in cls.__mro__:
+                found = find(registry.exact, <PyObject *>base)
+                if found != NULL:
+                    route = <Route>found
+                    break
+        if route is None:
+            raise self.not_found(message, name)
+        if own_name is not None:
+            registry.resolved.put_weak(cls, route)
+        return route
+
+    cdef object not_found(self, object message, str name):
+        if self.metrics is not None:
+            unknown = self.metrics.get(UNKNOWN)
+            if unknown is None:
+                unknown = self.metrics.setdefault(UNKNOWN, Metrics())
+            (<Metrics>unknown).count(ERROR)
+        hint = None
+        kind = message_kind(type(message))
+        if isinstance(message, type):
+            hint = f"A class was passed: dispatch an instance, {message.__name__}(...)."
+        elif kind is not None and kind != self.kind:
+            hint = f"It is {article(kind)}: {article(kind)} bus takes it."
+        return HandlerNotFoundError(name, registered=self.registered_names(), hint=hint)
+
+    def execute(self, message, Context ctx=None):
+        """Dispatch `message` to its handler and return the handler's result.
+
+        Raises HandlerNotFoundError; AsyncHandlerError, before any of it runs, where the
+        handler or a middleware is async; BusClosedError once the bus is closed;
+        otherwise what the handler or a middleware raises, as it is.
+        """
+        return run_sync(self.route_for(message), message, ctx)
+
+    def execute_async(self, message, Context ctx=None):
+        """Return an awaitable that dispatches `message` when it is awaited.
+
+        Takes async and sync handlers alike; makes no Task. Cancelling the caller cancels
+        the handler. Raises, when awaited, what `execute` raises.
+        """
+        return new_dispatch(self, None, message, ctx)
+
+    def execute_many(self, messages, Context ctx=None, *, bint return_exceptions=False):
+        """Dispatch an iterable one after another; return the results in its order.
+
+        The first error stops the rest and is raised, unless `return_exceptions`: then
+        each Exception takes the place of its result.
+        """
+        cdef list results = []
+        if return_exceptions:
+            for message in messages:
+                try:
+                    results.append(run_sync(self.route_for(message), message, ctx))
+                except Exception as error:
+                    results.append(error)
+        else:
+            for message in messages:
+                results.append(run_sync(self.route_for(message), message, ctx))
+        return results
+
+    def execute_many_async(self, messages, Context ctx=None, *,
+                           return_exceptions=False, concurrency=None):
+        """Dispatch an iterable on the event loop; return the results in its order.
+
+        With `concurrency=None` one after another and without a Task, with n in up to n
+        Tasks. The first error stops the rest and cancels what runs, unless
+        `return_exceptions`.
+        """
+        from cqrs_fast.batch import in_sequence, in_tasks
+
+        if concurrency is None:
+            return in_sequence(self, messages, ctx, bool(return_exceptions))
+        positive("concurrency", concurrency, 1)
+        return in_tasks(self, messages, ctx, bool(return_exceptions), concurrency)
+
+    def bind(self, message):
+        """Return a callable `(message, ctx=None)` that dispatches one class.
+
+        It is `execute` with the route found in advance, and follows later registration.
+        Raises HandlerNotFoundError while there is no handler, and TypeError when called
+        with a message of another class.
+        """
+        if not isinstance(message, type):
+            raise TypeError(f"bind takes a message class, got {message!r}")
+        cdef Bound bound = Bound.__new__(Bound)
+        bound.bus = self
+        bound.message_class = message
+        return bound.execute
+
+    # Payloads
+
+    def execute_json(self, payload, Context ctx=None):
+        """Decode a JSON object by its `$type`, dispatch it, and encode the result.
+
+        Takes bytes or str and returns bytes. Raises ValidationError, which names the
+        path and quotes no value, for what cannot be decoded; HandlerNotFoundError for an
+        unknown `$type`.
+        """
+        from cqrs_fast.wire import JSON
+
+        return execute_wire(self, JSON, payload, ctx)
+
+    def execute_msgpack(self, payload, Context ctx=None):
+        """The same as `execute_json`, for MessagePack."""
+        from cqrs_fast.wire import MSGPACK
+
+        return execute_wire(self, MSGPACK, payload, ctx)
+
+    def execute_json_async(self, payload, Context ctx=None):
+        """The awaitable twin of `execute_json`."""
+        from cqrs_fast.wire import JSON
+
+        return execute_wire_async(self, JSON, payload, ctx)
+
+    def execute_msgpack_async(self, payload, Context ctx=None):
+        """The awaitable twin of `execute_msgpack`."""
+        from cqrs_fast.wire import MSGPACK
+
+        return execute_wire_async(self, MSGPACK, payload, ctx)
+
+    cdef object decode(self, object wire, object payload):
+        cdef Registry registry = self.registry
+        name = wire.type_name(payload, self.max_payload_bytes)
+        cdef Handler handler = registry.handlers.get(name)
+        if handler is None:
+            raise HandlerNotFoundError(name, registered=sorted(registry.handlers))
+        if handler.message_class is None:
+            raise TypeError(
+                f"{name} is registered by name alone, so there is no class to decode it "
+                "into: register the class instead"
+            )
+        decoder = registry.decoders.get((wire, name))
+        if decoder is None:
+            decoder = wire.decoder(handler.message_class)
+            registry.decoders[wire, name] = decoder
+        return decoder.decode(payload)
+
+    # Looking
+
+    def describe(self):
+        """Return a RouteInfo for each registered name, sorted by name."""
+        return [self.describe_route(name) for name in self.registered_names()]
+
+    def explain(self, message):
+        """Return the route of a class or name as text that a person reads."""
+        from cqrs_fast.pipeline.description import explained
+
+        name = self.registered_name(message)
+        if name not in self.registry.routes:
+            raise HandlerNotFoundError(name, registered=self.registered_names())
+        return explained(self.describe_route(name), self.kind)
+
+    def describe_route(self, str name):
+        """Return the RouteInfo of one registered name."""
+        from cqrs_fast.pipeline.description import RouteInfo, StageInfo, label_of
+
+        cdef Route outermost = self.registry.routes[name]
+        cdef Route route = outermost
+        cdef Stage stage
+        stages = []
+        while route is not None:
+            for stage in route.stages:
+                stages.append(StageInfo(*stage.described()))
+            if route.around is not None:
+                stages.append(StageInfo("around", {"function": label_of(route.around)}))
+            route = route.inner
+        handler = label_of(outermost.handler)
+        return RouteInfo(name, handler, outermost.is_async, stages)
+
+    def stats(self):
+        """Return a BusStats: one consistent picture of what every message came to.
+
+        All counts are zero unless the bus was made with `enable_metrics=True`.
+        """
+        if self.metrics is not None:
+            return take_snapshot(self.metrics)
+        return take_snapshot({name: Metrics() for name in self.registry.handlers})
+
+    cdef str registered_name(self, object message):
+        cdef PyObject *route
+        if isinstance(message, str):
+            return message
+        if not isinstance(message, type):
+            raise TypeError(f"expected a message class or a name, got {message!r}")
+        route = find(self.registry.exact, <PyObject *>message)
+        return message_name(message) if route == NULL else (<Route>route).name
+
+    # Closing
+
+    def close(self, timeout=30.0):
+        """Refuse new dispatches, wait for those in flight, and tell how it went.
+
+        Nested dispatches, made with the context of one in flight, still run; every wait
+        of the pipeline is ended. After `timeout` seconds (None: no limit) what still runs
+        is left running and reported. May be called again and from any thread; on an
+        event loop use `close_async`. Returns a DrainReport.
+        """
+        return self.gate.close(timeout)
+
+    def close_async(self, timeout=30.0):
+        """The awaitable twin of `close`."""
+        return close_gate(self.gate, timeout)
+
+    @property
+    def closed(self):
+        """Whether new dispatches are refused."""
+        return self.gate.draining
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        self.close()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *raised):
+        await self.close_async()
+
+    def __repr__(self):
+        return f"<{type(self).__name__} of {len(self.registry.handlers)} handlers>"
+
+
+cdef class CommandBus(Bus):
+    """Dispatch commands, each to its one handler."""
+
+    def __cinit__(self):
+        self.kind = "command"
+
+    def registered_commands(self):
+        """Return the registered names, sorted."""
+        return self.registered_names()
+
+
+cdef class QueryBus(Bus):
+    """Dispatch queries, each to its one handler."""
+
+    def __cinit__(self):
+        self.kind = "query"
+
+    def registered_queries(self):
+        """Return the registered names, sorted."""
+        return self.registered_names()
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Bound:
+    """What `bus.bind` returns the method of."""
+
+    cdef Bus bus
+    cdef object message_class
+    cdef Registry registry      # that the route was found in
+    cdef Route route
+
+    def execute(self, message, Context ctx=None):
+        """Dispatch `message`, an instance of the bound class, as `bus.execute` does."""
+        # hot: one comparison in place of the lookup
+        if type_of(message) != <PyObject *>self.message_class:
+            if not isinstance(message, self.message_class):
+                raise TypeError(
+                    f"bound to {self.message_class.__qualname__}, got "
+                    f"{type(message).__qualname__}"
+                )
+            return run_sync(self.bus.route_for(message), message, ctx)
+        if self.registry is not self.bus.registry:
+            self.registry = None
+            self.route = self.bus.route_for(message)
+            self.registry = self.bus.registry
+        return run_sync(self.route, message, ctx)
+
+
+cdef bint publish(Bus bus, Registry old, Registry new) noexcept:
+    """Swap the registry unless another change came first: one pointer, no user code."""
+    if bus.registry is not old:
+        return False
+    bus.registry = new
+    return True
+
+
+cdef object execute_wire(Bus bus, object wire, object payload, Context ctx):
+    message = bus.decode(wire, payload)
+    result = run_sync(bus.route_for(message), message, ctx)
+    return wire.encode(result, message_name(message))
+
+
+async def execute_wire_async(Bus bus, wire, payload, Context ctx):
+    message = bus.decode(wire, payload)
+    result = await new_dispatch(bus, None, message, ctx)
+    return wire.encode(result, message_name(message))
+
+
+def annotated_message(function):
+    from cqrs_fast.pipeline.inspection import message_of
+
+    return message_of(function)
+
+
+cdef str article(str kind):
+    return f"an {kind}" if kind == "event" else f"a {kind}"
+
+
+cdef int positive(str argument, object number, int least) except -1:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{argument} must be an int, got {number!r}")
+    if number < least:
+        raise ValueError(f"{argument} must be {least} or more, got {number!r}")
+    return 0

@@ -1,0 +1,38 @@
+"""Monotonic time in int64 nanoseconds, and the alarms of clocks that are not real."""
+
+from libc.stdint cimport int64_t
+
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <time.h>
+    static inline int64_t cqrs_monotonic_ns(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    }
+    """
+    # The same reading as time.monotonic_ns().
+    int64_t monotonic_ns "cqrs_monotonic_ns"() noexcept nogil
+
+
+cdef class Clock:
+    """A source of time. None stands for the system clock wherever a Clock is taken."""
+
+    # The present reading; an error of a user's callable passes through.
+    cdef int64_t now(self) except? -1
+    # Whether a wait of `delay_ns` is left to real time; a manual clock says no and
+    # calls waiter.wake() once its own time has come.
+    cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1
+    cdef int forget(self, object waiter) except -1
+
+
+# `clock` as given to a constructor: None, a Clock or a callable that returns ns.
+cdef Clock as_clock(object clock)
+
+# The reading of `clock`, where None is the system clock.
+cdef inline int64_t read_clock(Clock clock) except? -1:
+    if clock is None:
+        return monotonic_ns()
+    return clock.now()

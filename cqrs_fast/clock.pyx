@@ -1,0 +1,108 @@
+"""Monotonic time in int64 nanoseconds, and the alarms of clocks that are not real."""
+
+cimport cython
+
+from cqrs_fast.clock cimport Clock
+
+
+@cython.auto_pickle(False)
+cdef class Clock:
+    """Tell monotonic time in nanoseconds. Use ManualClock in tests."""
+
+    cdef int64_t now(self) except? -1:
+        return monotonic_ns()
+
+    cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1:
+        return True
+
+    cdef int forget(self, object waiter) except -1:
+        return 0
+
+    def __call__(self):
+        """Return the present reading in nanoseconds."""
+        return self.now()
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CallableClock(Clock):
+    """A user's callable as a clock; its waits take real time."""
+
+    cdef object read
+
+    cdef int64_t now(self) except? -1:
+        return self.read()
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ManualClock(Clock):
+    """A clock that stands still until it is told to move.
+
+    Parameters:
+        start: the first reading, in seconds.
+        auto_advance: a wait on this clock advances it at once instead of blocking, so
+            that a test of one thread never hangs.
+
+    A wait made on this clock ends when `advance` reaches its time, whichever thread or
+    event loop waits. Safe to use from any thread.
+    """
+
+    cdef int64_t reading
+    cdef list alarms  # [due_ns, waiter] in no order: a test has few
+    cdef readonly bint auto_advance
+
+    def __init__(self, start=0.0, *, auto_advance=False):
+        self.reading = seconds_to_ns(start)
+        self.alarms = []
+        self.auto_advance = auto_advance
+
+    cdef int64_t now(self) except? -1:
+        return self.reading
+
+    cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1:
+        if self.auto_advance:
+            self.reading += delay_ns
+            waiter.wake()
+        else:
+            self.alarms.append((self.reading + delay_ns, waiter))
+        return False
+
+    cdef int forget(self, object waiter) except -1:
+        self.alarms = [alarm for alarm in self.alarms if alarm[1] is not waiter]
+        return 0
+
+    def advance(self, seconds):
+        """Move by `seconds`; negative ones make a clock that jumps back.
+
+        Waits whose time has come are woken before this returns.
+        """
+        self.reading += seconds_to_ns(seconds)
+        due = [alarm for alarm in self.alarms if alarm[0] <= self.reading]
+        self.alarms = [alarm for alarm in self.alarms if alarm[0] > self.reading]
+        for _, waiter in due:
+            waiter.wake()
+
+    @property
+    def waiting(self):
+        """How many waits this clock still has to end."""
+        return len(self.alarms)
+
+    def __repr__(self):
+        return f"ManualClock({self.reading / 1e9!r})"
+
+
+cdef int64_t seconds_to_ns(object seconds) except? -1:
+    return round(seconds * 1_000_000_000)
+
+
+cdef Clock as_clock(object clock):
+    if clock is None or isinstance(clock, Clock):
+        return clock
+    if not callable(clock):
+        raise TypeError(
+            f"clock must be callable and return nanoseconds, got {clock!r}"
+        )
+    cdef CallableClock wrapped = CallableClock.__new__(CallableClock)
+    wrapped.read = clock
+    return wrapped

@@ -1,0 +1,260 @@
+"""The immutable context of a dispatch: values, deadline, cancellation, principal."""
+
+cimport cython
+
+from cqrs_fast.clock cimport read_clock
+
+from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Value:
+    """One link of the chain of values, the newest first."""
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CancelScope:
+    """What one `with_cancel` can end, with everything derived from it."""
+
+    cdef CancelScope cancelled_one(self):
+        cdef CancelScope scope = self
+        while scope is not None and not scope.cancelled:
+            scope = scope.parent
+        return scope
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ContextState:
+    """What a context and the children that a dispatch makes of it share."""
+
+    cdef ContextState copy(self):
+        cdef ContextState state = ContextState.__new__(ContextState)
+        state.values = self.values
+        state.principal = self.principal
+        state.correlation_id = self.correlation_id
+        state.scope = self.scope
+        state.clock = self.clock
+        state.deadline_ns = self.deadline_ns
+        state.limited = self.limited
+        return state
+
+
+@cython.final
+@cython.freelist(64)
+@cython.auto_pickle(False)
+cdef class Context:
+    """Carry values, a deadline, cancellation and a principal into a dispatch.
+
+    Immutable: every `with_…` returns a child and leaves its parent as it was. Start from
+    `Context.background()`. Safe to share between threads and event loops.
+    """
+
+    def __init__(self):
+        raise TypeError("start from Context.background(); a Context is not constructed")
+
+    @staticmethod
+    def background():
+        """Return the empty root: no values, no deadline, never done."""
+        return background
+
+    # Deriving
+
+    cdef Context derive(self, ContextState state):
+        cdef Context child = Context.__new__(Context)
+        child.state = state
+        child.origin = self if self.is_dispatch else self.origin
+        return child
+
+    def with_value(self, key, value):
+        """Return a child in which `value(key)` is `value`."""
+        cdef Value link = Value.__new__(Value)
+        link.key = key
+        link.value = value
+        link.older = self.state.values
+        cdef ContextState state = self.state.copy()
+        state.values = link
+        return self.derive(state)
+
+    def with_timeout(self, seconds):
+        """Return a child that is done after `seconds`, or with its parent if sooner."""
+        check_seconds("seconds", seconds)
+        if seconds < 0:
+            raise ValueError(f"seconds must be 0 or more, got {seconds!r}")
+        now = read_clock(self.state.clock)
+        return self.with_deadline_ns(now + round(seconds * 1_000_000_000))
+
+    def with_deadline(self, monotonic_seconds):
+        """Return a child that is done at `monotonic_seconds` (see time.monotonic)."""
+        check_seconds("monotonic_seconds", monotonic_seconds)
+        return self.with_deadline_ns(round(monotonic_seconds * 1_000_000_000))
+
+    cdef Context with_deadline_ns(self, object deadline_ns):
+        cdef ContextState state = self.state.copy()
+        # Years ahead is as good as never, and never is what fits an int64.
+        if deadline_ns < state.deadline_ns:
+            state.deadline_ns = max(deadline_ns, -NO_DEADLINE)
+            state.limited = True
+        return self.derive(state)
+
+    def with_cancel(self):
+        """Return a child whose `cancel()` ends it and everything derived from it."""
+        cdef CancelScope scope = CancelScope.__new__(CancelScope)
+        scope.parent = self.state.scope
+        cdef ContextState state = self.state.copy()
+        state.scope = scope
+        state.limited = True
+        cdef Context child = self.derive(state)
+        child.owns_scope = True
+        return child
+
+    def with_principal(self, principal):
+        """Return a child that acts for `principal`, an authenticated identity."""
+        cdef ContextState state = self.state.copy()
+        state.principal = principal
+        return self.derive(state)
+
+    def with_correlation_id(self, correlation_id):
+        """Return a child that carries `correlation_id` through nested dispatches."""
+        cdef ContextState state = self.state.copy()
+        state.correlation_id = correlation_id
+        return self.derive(state)
+
+    # Reading
+
+    def value(self, key, default=None):
+        """Return the newest value under `key`, or `default`."""
+        cdef Value link = self.state.values
+        while link is not None:
+            if link.key is key or link.key == key:
+                return link.value
+            link = link.older
+        return default
+
+    @property
+    def principal(self):
+        """The authenticated identity this acts for, or None."""
+        return self.state.principal
+
+    @property
+    def correlation_id(self):
+        """The id that ties nested dispatches together, or None."""
+        return self.state.correlation_id
+
+    @property
+    def deadline(self):
+        """When this is done, in seconds of time.monotonic, or None."""
+        if self.state.deadline_ns == NO_DEADLINE:
+            return None
+        return self.state.deadline_ns / 1e9
+
+    def remaining(self):
+        """Return the seconds until the deadline, 0 once it passed, None without one."""
+        if self.state.deadline_ns == NO_DEADLINE:
+            return None
+        return max(self.remaining_ns(), 0) / 1e9
+
+    cdef int64_t remaining_ns(self) except? -1:
+        if self.state.deadline_ns == NO_DEADLINE:
+            return NO_DEADLINE
+        return self.state.deadline_ns - read_clock(self.state.clock)
+
+    # Ending
+
+    def cancel(self, reason=None):
+        """End this context and all that derive from it; the first call decides.
+
+        Only a context that `with_cancel` returned can be cancelled. May be called from
+        any thread; waits that the library makes for this context end at once.
+        """
+        if not self.owns_scope:
+            raise RuntimeError("only a context from with_cancel() can be cancelled")
+        cdef CancelScope scope = self.state.scope
+        if scope.cancelled:
+            return
+        scope.reason = reason
+        scope.cancelled = True
+        waiters, scope.waiters = scope.waiters, None
+        for waiter in waiters or ():
+            waiter.wake()
+
+    @property
+    def done(self):
+        """Whether it was cancelled or its deadline has passed."""
+        return self.state.limited and self.failure() is not None
+
+    @property
+    def error(self):
+        """The exception that `check` would raise, or None."""
+        return self.failure() if self.state.limited else None
+
+    def check(self):
+        """Raise ContextCancelledError or DeadlineExceededError once this is done."""
+        if self.state.limited:
+            failure = self.failure()
+            if failure is not None:
+                raise failure
+
+    cdef object failure(self):
+        cdef CancelScope scope = self.state.scope
+        if scope is not None:
+            scope = scope.cancelled_one()
+            if scope is not None:
+                return ContextCancelledError(reason=scope.reason)
+        if self.remaining_ns() <= 0:
+            return DeadlineExceededError(stage="context")
+        return None
+
+    cdef bint nested(self) noexcept:
+        cdef Context context = self if self.is_dispatch else self.origin
+        while context is not None:
+            if context.live:
+                return True
+            context = context.origin
+        return False
+
+    def __repr__(self):
+        keys = []
+        cdef Value link = self.state.values
+        while link is not None:
+            keys.append(repr(link.key))
+            link = link.older
+        parts = [f"keys=[{', '.join(reversed(keys))}]"]
+        # Presence only: a principal and an id are values too.
+        if self.state.principal is not None:
+            parts.append("principal")
+        if self.state.correlation_id is not None:
+            parts.append("correlation_id")
+        if self.state.deadline_ns != NO_DEADLINE:
+            parts.append(f"remaining={self.remaining():.3f}")
+        return f"<Context {' '.join(parts)}>"
+
+
+cdef Context dispatch_context(Context parent):
+    cdef Context child = Context.__new__(Context)
+    child.state = parent.state
+    child.origin = parent if parent.is_dispatch else parent.origin
+    child.is_dispatch = True
+    child.live = True
+    return child
+
+
+cdef int check_seconds(str argument, object seconds) except -1:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{argument} must be a number, got {seconds!r}")
+    if seconds != seconds or seconds in (float("inf"), float("-inf")):
+        raise ValueError(f"{argument} must be finite, got {seconds!r}")
+    return 0
+
+
+cdef Context make_background():
+    cdef ContextState state = ContextState.__new__(ContextState)
+    state.deadline_ns = NO_DEADLINE
+    cdef Context root = Context.__new__(Context)
+    root.state = state
+    return root
+
+
+background = make_background()

@@ -1,0 +1,19 @@
+from cqrs_fast.pipeline.frame cimport (
+    AGAIN,
+    CACHE_HIT,
+    ENDED,
+    LATE,
+    PROCEED,
+    STOP,
+    WAIT,
+    Frame,
+    Slot,
+    Verdict,
+    clear_outcome,
+    frame_context,
+    seen_context,
+    set_error,
+    set_result,
+)
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.waiter cimport Waiter

@@ -1,0 +1,1 @@
+"""The compiled pipeline: frames, stages, routes and the two drivers."""

@@ -1,0 +1,443 @@
+"""The async driver: one awaitable that steps the handler's coroutine itself.
+
+Nothing happens before the first step, and no Task is made. A handler that never suspends
+costs no hop through the event loop. Whatever ends the awaitable (a result, an error, a
+cancellation, `close`, garbage collection), every stage that was entered is left once and
+the gate gets its count back.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
+from libc.stdint cimport int64_t
+
+from cqrs_fast.context cimport Context
+from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable
+from cqrs_fast.pipeline.errstate cimport raise_again, take_raised
+from cqrs_fast.pipeline.frame cimport Slot, clear_outcome, set_error
+from cqrs_fast.pipeline.route cimport (
+    DONE,
+    PARK,
+    Action,
+    Route,
+    Router,
+    capture_error,
+    end_wait,
+    invoke,
+    refusal,
+    refuse_done,
+    release,
+    start,
+    turn,
+    walk,
+)
+from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
+
+from cqrs_fast.errors import AsyncHandlerError
+from cqrs_fast.messages import message_name
+
+
+cdef extern from *:
+    """
+    typedef int (*cqrs_visit)(PyObject *, void *);
+
+    static traverseproc cqrs_generated_traverse;
+
+    /* Cython has no syntax for am_send, and its tp_iternext raises StopIteration the slow
+       way. */
+    static void cqrs_set_slots(
+        PyTypeObject *type, sendfunc send, iternextfunc next, traverseproc traverse
+    ) {
+        type->tp_as_async->am_send = send;
+        type->tp_iternext = next;
+        cqrs_generated_traverse = type->tp_traverse;
+        type->tp_traverse = traverse;
+        PyType_Modified(type);
+    }
+
+    /* Return `value` (stolen) from a tp_iternext: None needs no exception at all, and
+       tp_new leaves out the argument tuple and the __init__ of a constructor call. */
+    static PyObject *cqrs_stop_with(PyObject *value) {
+        if (value == Py_None) {
+            Py_DECREF(value);
+            return NULL;
+        }
+        PyTypeObject *type = (PyTypeObject *)PyExc_StopIteration;
+        PyObject *none = PyTuple_New(0);
+        PyObject *stop = none == NULL ? NULL : type->tp_new(type, none, NULL);
+        Py_XDECREF(none);
+        if (stop == NULL) {
+            Py_DECREF(value);
+            return NULL;
+        }
+        Py_XSETREF(((PyStopIterationObject *)stop)->value, value);
+        cqrs_raise_again(stop);
+        return NULL;
+    }
+    static inline PyObject *cqrs_given(PyObject *result) { return result; }
+    """
+    ctypedef int (*visitproc)(PyObject *, void *) noexcept
+    void set_slots "cqrs_set_slots"(type, void *, void *, void *) noexcept
+    int generated_traverse "cqrs_generated_traverse"(PyObject *, visitproc, void *) noexcept
+    PyObject *stop_with "cqrs_stop_with"(PyObject *value) noexcept
+    # A new reference as an object; NULL raises the exception that is set.
+    object given "cqrs_given"(PyObject *result)
+    Sent PyIter_Send(PyObject *iterator, PyObject *sent, PyObject **out) noexcept
+
+
+@cython.final
+@cython.freelist(256)
+@cython.no_gc_clear
+@cython.auto_pickle(False)
+cdef class Dispatch:
+    """The awaitable that `execute_async` returns; it behaves as a coroutine does.
+
+    It is awaited once. Dropped without an await, nothing has happened. Not safe to step
+    from two threads at once, as no coroutine is.
+    """
+
+    def __init__(self):
+        raise TypeError("call bus.execute_async(message)")
+
+    # no_gc_clear: stages must find their frame whole when a collected dispatch is closed
+    # here. Whatever holds it in a cycle can be cleared itself.
+    def __dealloc__(self):
+        if self.state == SUSPENDED:
+            self.close()
+        clear_outcome(&self.frame)
+
+    def __await__(self):
+        """Return itself: the iterator that an event loop steps."""
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value):
+        """Step it, as coroutine.send does."""
+        cdef PyObject *out = NULL
+        return answer(self.resume(<PyObject *>value, &out), out)
+
+    def throw(self, error, value=None, traceback=None):
+        """Raise an exception where it is suspended, as coroutine.throw does."""
+        cdef PyObject *out = NULL
+        error = as_instance(error, value, traceback)
+        return answer(self.raise_in(error, &out), out)
+
+    def close(self):
+        """End it where it is suspended, as coroutine.close does."""
+        cdef PyObject *out = NULL
+        if self.state == CREATED:
+            self.state = FINISHED
+        if self.state == FINISHED:
+            return
+        self.closing = True
+        sent = self.raise_in(GeneratorExit(), &out)
+        try:
+            answer(sent, out)
+        except (GeneratorExit, StopIteration):
+            return
+        raise RuntimeError(f"the handler of {self.__name__} ignored GeneratorExit")
+
+    @property
+    def __name__(self):
+        return f"execute_async({message_name(self.message)})"
+
+    @property
+    def __qualname__(self):
+        return self.__name__
+
+    @property
+    def cr_await(self):
+        """What it awaits while it is suspended, or None."""
+        return self.inner
+
+    @property
+    def cr_running(self):
+        """Whether it is being stepped right now."""
+        return self.state == RUNNING
+
+    def __repr__(self):
+        states = ("created", "running", "suspended", "finished")
+        return f"<{self.__name__}, {states[<int>self.state]}>"
+
+    # Stepping
+
+    cdef Sent resume(self, PyObject *sent, PyObject **out) noexcept:
+        # hot: nothing may be allocated or looked up here
+        cdef State state = self.state
+        if state == SUSPENDED:
+            self.state = RUNNING
+            if self.step_inner(sent, out):
+                return YIELDED
+        elif state == CREATED and sent == <PyObject *>None:
+            self.state = RUNNING
+            try:
+                self.begin()
+            except BaseException as error:
+                self.state = FINISHED
+                Py_INCREF(error)
+                raise_again(<PyObject *>error)
+                return FAILED
+        else:
+            raise_misuse(state)
+            return FAILED
+        return self.drive(out)
+
+    cdef Sent raise_in(self, object error, PyObject **out) noexcept:
+        cdef PyObject *value = NULL
+        cdef State state = self.state
+        if state != SUSPENDED:
+            if state == CREATED:
+                self.state = FINISHED
+                Py_INCREF(error)
+                raise_again(<PyObject *>error)
+            else:
+                raise_misuse(state)
+            return FAILED
+        self.state = RUNNING
+        if self.settle(self.throw_inner(error, &value), value, out):
+            return YIELDED
+        return self.drive(out)
+
+    cdef int begin(self) except -1:
+        if self.route is None:
+            self.route = self.router.route_for(self.message)
+        cdef Route route = self.route
+        cdef PyObject *parent = NULL
+        cdef Slot *slots = self.slots
+        if self.context is not None:
+            parent = <PyObject *>self.context
+        if route.blocks_loop:
+            raise AsyncHandlerError(
+                route.name,
+                "a stage inside a sync around middleware may wait, which would block "
+                "the event loop",
+                "make that middleware async, or declare it @middleware(blocking=True)",
+            )
+        if route.slot_count > INLINE_SLOTS:
+            self.many = slots = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
+            if slots == NULL:
+                raise MemoryError
+        start(&self.frame, route, <PyObject *>self.message, parent, slots)
+        if parent != NULL or route.gate.draining:
+            self.refused = refusal(route, parent)
+        if self.refused is not None:
+            # Only who looks on sees a dispatch that may not start.
+            self.frame.depth = route.observers
+        else:
+            self.counted = True
+            route.flights.count += 1
+        return 0
+
+    cdef Sent drive(self, PyObject **out) noexcept:
+        # hot: nothing may be allocated or looked up here
+        cdef Frame *f = &self.frame
+        cdef Action action = walk(f)
+        while action != DONE:
+            if action == PARK:
+                if self.park(out):
+                    return YIELDED
+            elif self.refused is not None:
+                set_error(f, self.refused)
+                turn(f)
+            elif not (f.limited and refuse_done(f)):
+                if self.call_handler(out):
+                    return YIELDED
+            action = walk(f)
+        return self.finish(out)
+
+    cdef bint call_handler(self, PyObject **out) noexcept:
+        # hot: nothing may be allocated or looked up here
+        cdef Frame *f = &self.frame
+        cdef PyObject *returned = invoke(f, <PyObject *>self.route.call_async)
+        if returned == NULL:
+            capture_error(f)
+        elif is_awaitable(returned):
+            try:
+                self.inner = awaitable_iterator(returned)
+            except BaseException as error:
+                set_error(f, error)
+            else:
+                return self.step_inner(<PyObject *>None, out)
+        else:
+            f.result = returned
+        turn(f)
+        return False
+
+    cdef bint park(self, PyObject **out) noexcept:
+        cdef int64_t timeout_ns = -1
+        cdef Frame *f = &self.frame
+        try:
+            if self.closing:
+                end_wait(f, None)
+                return False
+            self.waiter = begin_wait(f, &timeout_ns)
+            if self.waiter is None:
+                return False
+            self.inner = self.waiter.arm(timeout_ns).__await__()
+        except BaseException as error:
+            self.waiter = None
+            end_wait(f, error)
+            return False
+        return self.step_inner(<PyObject *>None, out)
+
+    cdef bint step_inner(self, PyObject *sent, PyObject **out) noexcept:
+        cdef PyObject *value = NULL
+        cdef Sent status = PyIter_Send(<PyObject *>self.inner, sent, &value)
+        return self.settle(status, value, out)
+
+    cdef bint settle(self, Sent sent, PyObject *value, PyObject **out) noexcept:
+        """Take in how a step of what it awaits ended."""
+        cdef Frame *f = &self.frame
+        if sent == YIELDED:
+            self.state = SUSPENDED
+            out[0] = value
+            return True
+        self.inner = None
+        if self.waiter is None:
+            if sent == RETURNED:
+                f.result = value
+            else:
+                capture_error(f)
+            turn(f)
+            return False
+        error = None if sent == RETURNED else given(take_raised())
+        Py_XDECREF(value)
+        waiter, self.waiter = self.waiter, None
+        try:
+            finish_wait(f, waiter, error)
+        except BaseException as failure:
+            end_wait(f, failure)
+        return False
+
+    cdef Sent throw_inner(self, object error, PyObject **value) noexcept:
+        """Raise `error` in what it awaits, the way a coroutine delegates a throw."""
+        try:
+            if isinstance(error, GeneratorExit):
+                close = getattr(self.inner, "close", None)
+                if close is not None:
+                    close()
+                raise error
+            throw = getattr(self.inner, "throw", None)
+            if throw is None:
+                raise error
+            yielded = throw(error)
+        except StopIteration as stop:
+            result = stop.value
+            Py_INCREF(result)
+            value[0] = <PyObject *>result
+            return RETURNED
+        except BaseException as failure:
+            Py_INCREF(failure)
+            raise_again(<PyObject *>failure)
+            return FAILED
+        Py_INCREF(yielded)
+        value[0] = <PyObject *>yielded
+        return YIELDED
+
+    cdef Sent finish(self, PyObject **out) noexcept:
+        # hot: nothing may be allocated or looked up here
+        cdef Frame *f = &self.frame
+        cdef Route route = self.route
+        release(f)
+        PyMem_Free(self.many)
+        self.many = NULL
+        self.state = FINISHED
+        if self.counted:
+            route.flights.count -= 1
+            if route.gate.draining:
+                route.gate.left()
+        if f.error == NULL:
+            out[0] = f.result
+            f.result = NULL
+            return RETURNED
+        error = given(f.error)
+        f.error = NULL
+        if isinstance(error, StopIteration):
+            # As in any coroutine: else it would read as a result (PEP 479).
+            stopped = RuntimeError(f"the handler of {route.name} raised StopIteration")
+            stopped.__cause__ = error
+            error = stopped
+        Py_INCREF(error)
+        raise_again(<PyObject *>error)
+        return FAILED
+
+
+cdef Dispatch new_dispatch(Router router, Route route, object message, Context context):
+    cdef Dispatch dispatch = Dispatch.__new__(Dispatch)
+    dispatch.router = router
+    dispatch.route = route
+    dispatch.message = message
+    dispatch.context = context
+    return dispatch
+
+
+cdef int raise_misuse(State state) noexcept:
+    if state == RUNNING:
+        error = ValueError("this dispatch is already executing")
+    elif state == FINISHED:
+        error = RuntimeError("cannot reuse an already awaited dispatch")
+    else:
+        error = TypeError("cannot send a value to a dispatch that was not started")
+    Py_INCREF(error)
+    raise_again(<PyObject *>error)
+    return 0
+
+
+cdef object answer(Sent sent, PyObject *out):
+    """Turn the outcome of a step into what a coroutine's method does."""
+    if sent == RETURNED:
+        raise StopIteration(given(out))
+    return given(out)
+
+
+cdef object as_instance(object error, object value, object traceback):
+    if isinstance(error, type):
+        if not isinstance(value, error):
+            value = error() if value is None else error(value)
+        error = value
+    if not isinstance(error, BaseException):
+        raise TypeError(f"exceptions must derive from BaseException, got {error!r}")
+    if traceback is not None:
+        error.__traceback__ = traceback
+    return error
+
+
+# The slots of the type
+
+cdef Sent slot_send(PyObject *self, PyObject *sent, PyObject **out) noexcept:
+    out[0] = NULL
+    return (<Dispatch>self).resume(sent, out)
+
+
+cdef PyObject *slot_next(PyObject *self) noexcept:
+    cdef PyObject *out = NULL
+    cdef Sent sent = (<Dispatch>self).resume(<PyObject *>None, &out)
+    return stop_with(out) if sent == RETURNED else out
+
+
+cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
+    # The frame's references are plain pointers, which Cython's own traverse leaves out.
+    # No reference may be taken in here.
+    cdef Frame *f = &(<Dispatch>self).frame
+    cdef PyObject *seen[4]
+    cdef PyObject *item
+    cdef int index
+    cdef int status = generated_traverse(self, visit, arg)
+    seen[0] = f.context
+    seen[1] = f.result
+    seen[2] = f.error
+    seen[3] = f.waiter
+    for index in range(4):
+        if status == 0 and seen[index] != NULL:
+            status = visit(seen[index], arg)
+    for index in range(f.slots_used):
+        item = f.slots[index].object
+        if status == 0 and item != NULL:
+            status = visit(item, arg)
+    return status
+
+
+set_slots(Dispatch, <void *>slot_send, <void *>slot_next, <void *>slot_traverse)

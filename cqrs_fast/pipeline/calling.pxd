@@ -1,0 +1,48 @@
+"""What handlers return: a value, or something that must be awaited first."""
+
+from cpython.ref cimport PyObject
+
+
+cdef extern from *:
+    """
+    static inline int cqrs_is_old_coroutine(PyObject *value) {
+        if (!PyGen_CheckExact(value)) {
+            return 0;
+        }
+    #if PY_VERSION_HEX >= 0x030c0000
+        PyCodeObject *code = PyGen_GetCode((PyGenObject *)value);
+    #else
+        PyCodeObject *code = ((PyGenObject *)value)->gi_code;
+        Py_INCREF(code);
+    #endif
+        int flags = code->co_flags;
+        Py_DECREF(code);
+        return flags & CO_ITERABLE_COROUTINE;
+    }
+
+    /* Whether `await value` would work; a few loads for a plain value. */
+    static inline int cqrs_is_awaitable(PyObject *value) {
+        PyAsyncMethods *slots = Py_TYPE(value)->tp_as_async;
+        if (slots != NULL && slots->am_await != NULL) {
+            return 1;
+        }
+        return cqrs_is_old_coroutine(value);
+    }
+
+    /* The iterator that `await value` steps; steals the reference. */
+    static PyObject *cqrs_awaitable_iterator(PyObject *value) {
+        if (PyCoro_CheckExact(value) || cqrs_is_old_coroutine(value)) {
+            return value;
+        }
+        PyObject *iterator = Py_TYPE(value)->tp_as_async->am_await(value);
+        if (iterator != NULL && !PyIter_Check(iterator)) {
+            PyErr_Format(PyExc_TypeError, "__await__() of %.100s returned no iterator",
+                         Py_TYPE(value)->tp_name);
+            Py_CLEAR(iterator);
+        }
+        Py_DECREF(value);
+        return iterator;
+    }
+    """
+    bint is_awaitable "cqrs_is_awaitable"(PyObject *value) noexcept
+    object awaitable_iterator "cqrs_awaitable_iterator"(PyObject *value)

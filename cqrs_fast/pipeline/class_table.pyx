@@ -1,0 +1,114 @@
+"""ClassTable: class -> route, by identity; the lookup of every dispatch."""
+
+cimport cython
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from weakref import ref
+
+cdef enum:
+    SMALLEST = 8
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ClassTable:
+    """Map classes to routes; `kept` holds the references, `entries` the pointers."""
+
+    def __init__(self, size_t capacity=0):
+        self.kept = {}
+        self.reserve(capacity)
+
+    def __dealloc__(self):
+        free(self.entries)
+
+    cdef int put(self, object cls, object route) except -1:
+        return self.keep(cls, cls, route)
+
+    cdef int put_weak(self, object cls, object route) except -1:
+        cdef uintptr_t address = <uintptr_t><PyObject *>cls
+        table = ref(self)
+
+        def forget(dead):
+            alive = table()
+            if alive is not None:
+                forget_class(alive, address)
+
+        return self.keep(cls, ref(cls, forget), route)
+
+    cdef int keep(self, object cls, object reference, object route) except -1:
+        self.reserve(len(self.kept) + 1)
+        self.kept[<uintptr_t><PyObject *>cls] = (reference, route)
+        self.insert(<PyObject *>cls, <PyObject *>route)
+        return 0
+
+    cdef int drop(self, object cls) except -1:
+        cdef uintptr_t address = <uintptr_t><PyObject *>cls
+        self.remove(address)
+        self.kept.pop(address, None)
+        return 0
+
+    cdef ClassTable copy(self):
+        cdef ClassTable table = ClassTable(self.mask // 2)
+        table.kept = self.kept.copy()
+        memcpy(table.entries, self.entries, (self.mask + 1) * sizeof(Entry))
+        return table
+
+    cdef int reserve(self, size_t count) except -1:
+        """Make room for `count` entries; the old ones move over."""
+        cdef size_t index, capacity = SMALLEST
+        cdef size_t old_capacity = 0 if self.entries == NULL else self.mask + 1
+        cdef Entry *entries
+        cdef Entry *old = self.entries
+        cdef int bits = 3
+        while capacity < 2 * count:
+            capacity *= 2
+            bits += 1
+        if capacity <= old_capacity:
+            return 0
+        entries = <Entry *>calloc(capacity, sizeof(Entry))
+        if entries == NULL:
+            raise MemoryError
+        self.entries = entries
+        self.mask = capacity - 1
+        self.shift = 8 * sizeof(uintptr_t) - bits
+        for index in range(old_capacity):
+            if old[index].cls != NULL:
+                self.insert(old[index].cls, old[index].route)
+        free(old)
+        return 0
+
+    cdef int insert(self, PyObject *cls, PyObject *route) noexcept:
+        cdef size_t index = home_of(self, cls)
+        while self.entries[index].cls != NULL and self.entries[index].cls != cls:
+            index = (index + 1) & self.mask
+        self.entries[index].cls = cls
+        self.entries[index].route = route
+        return 0
+
+    cdef int remove(self, uintptr_t address) noexcept:
+        """Take an entry out and close the gap, so that no probe ends too early."""
+        cdef PyObject *cls = <PyObject *>address
+        cdef Entry *entries = self.entries
+        cdef size_t mask = self.mask
+        cdef size_t gap = home_of(self, cls)
+        cdef size_t index
+        while entries[gap].cls != cls:
+            if entries[gap].cls == NULL:
+                return 0
+            gap = (gap + 1) & mask
+        index = (gap + 1) & mask
+        while entries[index].cls != NULL:
+            # It may fill the gap unless it would then lie before its home.
+            if ((index - home_of(self, entries[index].cls)) & mask) >= ((index - gap) & mask):
+                entries[gap] = entries[index]
+                gap = index
+            index = (index + 1) & mask
+        entries[gap].cls = NULL
+        return 0
+
+
+cdef int forget_class(ClassTable table, uintptr_t address) except -1:
+    table.remove(address)
+    table.kept.pop(address, None)
+    return 0

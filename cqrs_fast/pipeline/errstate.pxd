@@ -1,0 +1,45 @@
+"""The raised exception as a value: one spelling for CPython 3.11 to 3.13."""
+
+from cpython.ref cimport PyObject
+
+
+cdef extern from *:
+    """
+    /* Take the raised exception out of the thread state: a new reference. */
+    static inline PyObject *cqrs_take_raised(void) {
+    #if PY_VERSION_HEX >= 0x030c0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback != NULL) {
+            PyException_SetTraceback(value, traceback);
+            Py_DECREF(traceback);
+        }
+        Py_DECREF(type);
+        return value;
+    #endif
+    }
+
+    /* Raise `error` with the traceback that it has; steals the reference. */
+    static inline void cqrs_raise_again(PyObject *error) {
+    #if PY_VERSION_HEX >= 0x030c0000
+        PyErr_SetRaisedException(error);
+    #else
+        PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error,
+                      PyException_GetTraceback(error));
+    #endif
+    }
+
+    /* BaseExceptions that are no Exception pass every stage unchanged. */
+    static inline int cqrs_is_transparent(PyObject *error) {
+        return !PyType_IsSubtype(Py_TYPE(error), (PyTypeObject *)PyExc_Exception);
+    }
+    """
+    PyObject *take_raised "cqrs_take_raised"() noexcept
+    void raise_again "cqrs_raise_again"(PyObject *error) noexcept
+    bint is_transparent "cqrs_is_transparent"(PyObject *error) noexcept
+
+    PyObject *PyErr_GetHandledException() noexcept
+    void PyErr_SetHandledException(PyObject *error) noexcept

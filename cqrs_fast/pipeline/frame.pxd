@@ -1,0 +1,96 @@
+"""The frame: everything one dispatch knows, on the C stack or inside an awaitable."""
+
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
+from libc.stdint cimport int64_t, uint32_t
+
+from cqrs_fast.context cimport Context, background, dispatch_context
+
+
+cdef enum Verdict:
+    PROCEED = 0     # go on: inwards from enter, outwards from leave
+    STOP = 1        # from enter: the outcome is in the frame, nothing inside runs
+    WAIT = 2        # ask me again after delay_ns, or when the waiter is woken
+    AGAIN = 3       # from leave: run the inner part again after delay_ns
+
+
+cdef enum Ending:
+    NOT_ENDED = 0
+    ENDED = 1       # the wait was ended from outside, the error in the frame says why
+
+
+cdef enum Note:
+    CACHE_HIT = 1   # a stage answered from a cache
+    LATE = 2        # the handler finished after its deadline
+
+
+cdef struct Slot:
+    # What a stage remembers of one dispatch, zero when it is entered first.
+    int64_t a
+    int64_t b
+    PyObject *object            # owned; the driver drops it at the end
+
+
+cdef struct Frame:
+    PyObject *route             # the program; borrowed, as are the next two
+    PyObject *message
+    PyObject *parent            # the context that the caller passed, or NULL
+    PyObject *context           # this dispatch's own context, owned; NULL until asked for
+    PyObject *result            # owned; NULL until there is one
+    PyObject *error             # owned exception instance; at most one of these two
+    PyObject *waiter            # owned; what a WAIT waits for beside its delay, or NULL
+    PyObject *clock             # what a delay is measured on: borrowed, NULL for real time
+    Slot *slot                  # of the stage that is being asked, NULL if it wants none
+    Slot *slots
+    int64_t started_ns          # the reading on the way in …
+    int64_t now_ns              # … and the newest one; both 0 if no stage reads the clock
+    int64_t delay_ns            # of a WAIT (-1: until woken) or an AGAIN
+    int depth                   # how many stages this dispatch goes through
+    int position                # how many of them are entered …
+    int slots_used              # … and how many of those have a slot
+    bint upward
+    bint limited                # the caller's context has a deadline or can be cancelled
+    bint again                  # the wait is an AGAIN's
+    Ending ending
+    uint32_t retries            # further attempts that were begun
+    uint32_t notes              # Note flags for the stages outside
+
+
+# The outcome. Each of these takes its own reference and drops what was there before.
+
+cdef inline int clear_outcome(Frame *f) except -1:
+    cdef PyObject *result = f.result
+    cdef PyObject *error = f.error
+    f.result = NULL
+    f.error = NULL
+    Py_XDECREF(result)
+    Py_XDECREF(error)
+    return 0
+
+cdef inline int set_result(Frame *f, object result) except -1:
+    Py_INCREF(result)
+    clear_outcome(f)
+    f.result = <PyObject *>result
+    return 0
+
+cdef inline int set_error(Frame *f, object error) except -1:
+    Py_INCREF(error)
+    clear_outcome(f)
+    f.error = <PyObject *>error
+    return 0
+
+# This dispatch's own context, made at the first call.
+cdef inline Context frame_context(Frame *f):
+    cdef Context context
+    if f.context == NULL:
+        context = dispatch_context(
+            background if f.parent == NULL else <Context>f.parent
+        )
+        Py_INCREF(context)
+        f.context = <PyObject *>context
+    return <Context>f.context
+
+# What a stage sees as the context without making one.
+cdef inline Context seen_context(Frame *f):
+    if f.context != NULL:
+        return <Context>f.context
+    return background if f.parent == NULL else <Context>f.parent

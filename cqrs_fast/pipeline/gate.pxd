@@ -1,0 +1,28 @@
+"""The gate of a bus: what is in flight, and how it drains."""
+
+from libc.stdint cimport int64_t
+
+from cqrs_fast.pipeline.waiter cimport Waiter
+
+
+cdef class Flights:
+    """The calls in flight of one registered name."""
+
+    cdef readonly str name
+    cdef int64_t count
+
+
+cdef class Gate:
+    cdef bint draining              # new root dispatches are refused
+    cdef bint closed                # drained, or given up at the timeout
+    cdef str bus                    # what the bus is called in errors
+    cdef dict flights               # name -> Flights
+    cdef set parked                 # Waiters of dispatches: a drain wakes them
+    cdef set closers                # Waiters of close(): the last call out wakes them
+
+    cdef Flights flights_of(self, str name)
+    cdef int64_t in_flight(self) except -1
+    # Tell the closers once nothing is in flight; for drivers, when draining.
+    cdef int left(self) except -1
+    # A fresh BusClosedError for a dispatch of `name`.
+    cdef object refusal(self, str name)

@@ -1,0 +1,138 @@
+"""The gate of a bus: what is in flight, and how it drains."""
+
+cimport cython
+
+from cqrs_fast.clock cimport monotonic_ns
+from cqrs_fast.pipeline.waiter cimport Waiter
+
+import msgspec
+
+from cqrs_fast.errors import BusClosedError
+
+
+class DrainReport(msgspec.Struct, frozen=True):
+    """Tell how a close ended.
+
+    Attributes:
+        drained: whether every admitted call finished in time.
+        still_running: the registered names of calls that did not, sorted.
+        waited: seconds that close waited.
+    """
+
+    drained: bool
+    still_running: list[str]
+    waited: float
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Flights:
+    """The calls in flight of one registered name."""
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Gate:
+    """Count what is in flight and let no new root dispatch in once it drains."""
+
+    def __init__(self, str bus not None):
+        self.bus = bus
+        self.flights = {}
+        self.parked = set()
+        self.closers = set()
+
+    cdef Flights flights_of(self, str name):
+        cdef Flights flights = self.flights.get(name)
+        if flights is None:
+            flights = Flights.__new__(Flights)
+            flights.name = name
+            flights = self.flights.setdefault(name, flights)
+        return flights
+
+    cdef int64_t in_flight(self) except -1:
+        cdef int64_t total = 0
+        cdef Flights flights
+        for flights in list(self.flights.values()):
+            total += flights.count
+        return total
+
+    cdef int left(self) except -1:
+        if self.closers and self.in_flight() == 0:
+            wake_all(self.closers)
+        return 0
+
+    cdef object refusal(self, str name):
+        return BusClosedError(name=name, middleware=self.bus)
+
+    def drain(self):
+        """Refuse new root dispatches and end every wait of those in flight."""
+        self.draining = True
+        wake_all(self.parked)
+
+    def enter_close(self):
+        """Start to drain; return a Waiter that is woken when nothing is in flight."""
+        waiter = Waiter()
+        self.closers.add(waiter)
+        self.drain()
+        if self.in_flight() == 0:
+            waiter.wake()
+        return waiter
+
+    def leave_close(self, Waiter waiter not None, int64_t started_ns):
+        """End one close and report what is still running."""
+        self.closers.discard(waiter)
+        self.closed = True
+        cdef Flights flights
+        running = [f.name for f in list(self.flights.values()) if running_calls(f)]
+        waited = (monotonic_ns() - started_ns) / 1e9
+        return DrainReport(not running, sorted(running), waited)
+
+    def close(self, timeout):
+        """Drain, blocking this thread for at most `timeout` seconds."""
+        timeout_ns = timeout_to_ns(timeout)
+        started_ns = monotonic_ns()
+        cdef Waiter waiter = self.enter_close()
+        try:
+            waiter.block(timeout_ns)
+        finally:
+            report = self.leave_close(waiter, started_ns)
+        return report
+
+    def arm_close(self, Waiter waiter not None, timeout):
+        """Return the future that a close on an event loop awaits."""
+        return waiter.arm(timeout_to_ns(timeout))
+
+
+async def close_gate(Gate gate not None, timeout):
+    """Drain `gate`, leaving the event loop free for the calls in flight."""
+    timeout_to_ns(timeout)
+    started_ns = monotonic_ns()
+    waiter = gate.enter_close()
+    try:
+        await gate.arm_close(waiter, timeout)
+    finally:
+        (<Waiter>waiter).rearm()
+        report = gate.leave_close(waiter, started_ns)
+    return report
+
+
+cdef bint running_calls(Flights flights) noexcept:
+    return flights.count > 0
+
+
+cdef int wake_all(set waiters) except -1:
+    cdef Waiter waiter
+    for waiter in list(waiters):
+        waiter.notify()
+    return 0
+
+
+cdef int64_t timeout_to_ns(object timeout) except -2:
+    """Check a close's timeout in seconds; None waits for as long as it takes."""
+    if timeout is None:
+        return -1
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be seconds or None, got {timeout!r}")
+    if not 0 <= timeout < 1e9:
+        raise ValueError(f"timeout must be from 0 to 1e9 seconds, got {timeout!r}")
+    return round(timeout * 1_000_000_000)

@@ -1,0 +1,174 @@
+"""Hooks: a user's `Middleware` object as a compiled stage."""
+
+cimport cython
+from cpython.ref cimport Py_INCREF, PyObject
+
+from cqrs_fast.context cimport background
+from cqrs_fast.pipeline.errstate cimport is_transparent
+from cqrs_fast.pipeline.frame cimport (
+    PROCEED,
+    STOP,
+    Frame,
+    frame_context,
+    set_error,
+    set_result,
+)
+from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+
+from cqrs_fast.messages import message_name
+from cqrs_fast.pipeline.middleware import Middleware
+
+
+@cython.final
+@cython.freelist(64)
+@cython.auto_pickle(False)
+cdef class Call:
+    """What hooks see of one dispatch: each middleware has its own.
+
+    `message`, `context`, `name` and `elapsed_ns` are read-only; `result` and `error` are
+    the outcome as it stands at this middleware; `state` is a dict of its own.
+    """
+
+    def __init__(self):
+        raise TypeError("a Call is made by the pipeline, for hooks to look at")
+
+    @property
+    def name(self):
+        """The message's own name."""
+        if type(self.message) is self.message_class:
+            return self.registered_name
+        return message_name(self.message)
+
+    @property
+    def context(self):
+        """The context of this dispatch; nested dispatches are made with it."""
+        if self.frame != NULL:
+            self.kept_context = frame_context(self.frame)
+        return background if self.kept_context is None else self.kept_context
+
+    @property
+    def state(self):
+        """A dict that lives as long as this call, made when it is first used."""
+        if self.notes is None:
+            self.notes = {}
+        return self.notes
+
+    @property
+    def result(self):
+        """The result, None while there is none. Setting it answers the call.
+
+        In `before` that stops the call: nothing inside runs, and neither does this
+        middleware's `after`. In `on_error` it recovers from an Exception.
+        """
+        return self.answer
+
+    @result.setter
+    def result(self, value):
+        self.may_change("result")
+        self.answer = value
+        self.failure = None
+        self.answered = True
+
+    @property
+    def error(self):
+        """The exception on its way out, or None; `on_error` may replace it."""
+        return self.failure
+
+    @error.setter
+    def error(self, error):
+        self.may_change("error")
+        if not isinstance(error, BaseException):
+            raise TypeError(f"call.error must be an exception, got {error!r}")
+        self.failure = error
+        self.answer = None
+        self.answered = False
+
+    cdef int may_change(self, str what) except -1:
+        if self.failure is not None and is_transparent(<PyObject *>self.failure):
+            raise TypeError(
+                f"call.{what} cannot be set: {type(self.failure).__name__} is no "
+                "Exception and passes every middleware unchanged"
+            )
+        return 0
+
+    def __repr__(self):
+        return f"<Call {self.name}>"
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class HookStage(Stage):
+    """The stage of one Middleware object."""
+
+    def __init__(self, middleware):
+        self.middleware = middleware
+        self.before = overridden(middleware, "before")
+        self.after = overridden(middleware, "after")
+        self.on_error = overridden(middleware, "on_error")
+        self.timed = self.reads_clock = self.reads_end = bool(middleware.timed)
+        self.has_slot = True
+
+    cdef Stage for_route(self, RouteSpec spec):
+        if self.before is None and self.after is None and self.on_error is None:
+            return None
+        return self
+
+    cdef tuple described(self):
+        hooks = ("before", "after", "on_error")
+        settings = {"hooks": [hook for hook in hooks if overridden(self.middleware, hook)]}
+        return type(self.middleware).__name__, settings
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot: one free-listed object and the user's own hook
+        cdef Route route = <Route>f.route
+        cdef Call call = Call.__new__(Call)
+        call.message = <object>f.message
+        call.registered_name = route.name
+        call.message_class = route.message_class
+        f.slot.a = f.now_ns
+        if self.before is not None:
+            call.frame = f
+            try:
+                self.before(call)
+            finally:
+                call.frame = NULL
+            if call.failure is not None:
+                set_error(f, call.failure)
+                return STOP
+            if call.answered:
+                set_result(f, call.answer)
+                return STOP
+        Py_INCREF(call)
+        f.slot.object = <PyObject *>call
+        return PROCEED
+
+    cdef int leave(self, Frame *f) except -1:
+        # hot: nothing but the user's own hook
+        cdef Call call = <Call>f.slot.object
+        hook = self.after if f.error == NULL else self.on_error
+        if hook is None:
+            return PROCEED
+        if self.timed:
+            call.elapsed_ns = f.now_ns - f.slot.a
+        if f.error == NULL:
+            call.answer = <object>f.result
+        else:
+            call.failure = <object>f.error
+        call.frame = f
+        try:
+            hook(call)
+        finally:
+            call.frame = NULL
+        if call.answered:
+            set_result(f, call.answer)
+        elif call.failure is not None and <PyObject *>call.failure != f.error:
+            set_error(f, call.failure)
+        return PROCEED
+
+
+cdef object overridden(object middleware, str hook):
+    """Return the bound hook, or None where the class leaves Middleware's own."""
+    if getattr(type(middleware), hook) is getattr(Middleware, hook):
+        return None
+    return getattr(middleware, hook)

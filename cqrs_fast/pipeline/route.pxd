@@ -1,0 +1,96 @@
+"""Route: one handler with its stages as a flat program, immutable once built."""
+
+from cpython.ref cimport PyObject
+
+from cqrs_fast.clock cimport Clock
+from cqrs_fast.pipeline.frame cimport Frame, Slot
+from cqrs_fast.pipeline.gate cimport Flights, Gate
+
+
+cdef enum Form:
+    MESSAGE = 1             # call(message)
+    CONTEXT_MESSAGE = 2     # call(context, message)
+    AROUND = 3              # call(context, message, next)
+
+
+cdef enum Action:
+    CALL = 0                # the driver calls the handler
+    PARK = 1                # the driver waits
+    DONE = 2                # the outcome is final
+
+
+cdef class Route:
+    # What it is
+    cdef readonly str name              # the registered name
+    cdef readonly object message_class  # None where it is registered by name
+    cdef readonly object handler        # as it was registered
+    cdef readonly str kind              # of its bus: "command" or "query"
+    # The program
+    cdef readonly tuple stages
+    cdef PyObject **program             # the same, as an array
+    cdef object call                    # what the driver calls: the handler or an around
+    cdef object call_async              # its twin under execute_async; usually the same
+    cdef Form form
+    cdef readonly object around         # the middleware that is called in its place
+    cdef readonly Route inner           # behind an around: the rest of the program
+    cdef object next                    # the inner route as the around is given it
+    cdef int depth                      # how many stages
+    cdef int observers                  # how many, from the outermost, only look on
+    cdef int slot_count
+    cdef int first_timed                # leaving this stage needs the time: the outermost
+    cdef bint reads_clock
+    cdef bint quick                     # no stage, call(message), sync: nothing to drive
+    # How it may run
+    cdef readonly bint is_async         # execute refuses it
+    cdef readonly bint may_wait         # a stage in it or inside it may wait
+    cdef readonly bint blocks_loop      # execute_async refuses it: it would block
+    # Where it counts
+    cdef Clock clock
+    cdef Gate gate
+    cdef Flights flights
+    cdef bint is_inner
+
+    # Lay the program out once every field above it is set.
+    cdef int lay_out(self) except -1
+
+
+cdef class Router:
+    """What finds the route of a message: a bus."""
+
+    cdef Route route_for(self, object message)
+
+
+# Make the frame of one dispatch ready: everything else in it starts as zero.
+cdef int start(Frame *f, Route route, PyObject *message, PyObject *parent,
+               Slot *slots) except -1
+
+# Walk from where the frame stands until the driver is needed. What stages raise becomes
+# the outcome.
+cdef Action walk(Frame *f) noexcept
+
+# Make the raised exception the outcome.
+cdef int capture_error(Frame *f) noexcept
+
+# After the handler: head outwards, and read the clock if somebody there looks at it.
+cdef int turn(Frame *f) noexcept
+
+# Forget the outcome and head inwards again.
+cdef int begin_pass(Frame *f) noexcept
+
+# End a stage's wait from outside: it is left once, with `error`.
+cdef int end_wait(Frame *f, object error) noexcept
+
+# Let go of what the frame owns, the outcome excepted.
+cdef int release(Frame *f) noexcept
+
+# Call the handler as the route's form says: a new reference, or NULL with an exception.
+cdef PyObject *invoke(Frame *f, PyObject *callee) noexcept
+
+# Why this dispatch may not start, as a fresh exception, or None.
+cdef object refusal(Route route, PyObject *parent)
+
+# Whether the context is done by now, just before the handler; then that is the outcome.
+cdef bint refuse_done(Frame *f) noexcept
+
+# Close what a sync-looking callable returned; the error that says so.
+cdef object awaitable_error(Route route, object awaitable)

@@ -1,0 +1,290 @@
+"""Route: one handler with its stages as a flat program, immutable once built.
+
+The walk
+    Both drivers share `walk`, which asks one stage after the other and comes back only
+    when somebody has to call the handler or to wait. It holds no references of its own:
+    the route keeps its stages alive and the driver the route and the message.
+"""
+
+cimport cython
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
+from libc.string cimport memset
+
+from cqrs_fast.clock cimport read_clock
+from cqrs_fast.context cimport Context
+from cqrs_fast.pipeline.errstate cimport (
+    PyErr_GetHandledException,
+    PyErr_SetHandledException,
+    is_transparent,
+    take_raised,
+)
+from cqrs_fast.pipeline.frame cimport (
+    AGAIN,
+    ENDED,
+    NOT_ENDED,
+    PROCEED,
+    STOP,
+    WAIT,
+    Frame,
+    Slot,
+    clear_outcome,
+    frame_context,
+    seen_context,
+    set_error,
+)
+from cqrs_fast.pipeline.stage cimport Stage
+
+from cqrs_fast.callbacks import report
+from cqrs_fast.errors import AsyncHandlerError
+
+
+cdef extern from *:
+    """
+    /* A stage's answer with its -1 as a value: the walk turns errors into outcomes, and
+       a Cython call would jump to an error label instead. */
+    #define cqrs_ask_enter(stage, f) ((stage)->__pyx_vtab->enter((stage), (f)))
+    #define cqrs_ask_leave(stage, f) ((stage)->__pyx_vtab->leave((stage), (f)))
+
+    static PyObject **cqrs_items(PyObject *tuple) {
+        return ((PyTupleObject *)tuple)->ob_item;
+    }
+    """
+    int ask_enter "cqrs_ask_enter"(Stage stage, Frame *f) noexcept
+    int ask_leave "cqrs_ask_leave"(Stage stage, Frame *f) noexcept
+    PyObject **tuple_items "cqrs_items"(tuple stages) noexcept
+    PyObject *PyObject_Vectorcall(
+        PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names
+    ) noexcept
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Route:
+    """One handler with its stages as a flat program, immutable once built."""
+
+    cdef int lay_out(self) except -1:
+        cdef Stage stage
+        cdef int index
+        self.program = tuple_items(self.stages)
+        self.depth = self.first_timed = len(self.stages)
+        for index, stage in enumerate(self.stages):
+            self.slot_count += stage.has_slot
+            self.reads_clock |= stage.reads_clock or stage.reads_end
+            self.may_wait |= stage.may_wait
+            if stage.observes and self.observers == index:
+                self.observers += 1
+            if stage.reads_end and self.first_timed == self.depth:
+                self.first_timed = index
+        self.quick = self.depth == 0 and self.form == MESSAGE and not self.is_async
+        return 0
+
+
+@cython.auto_pickle(False)
+cdef class Router:
+    """What finds the route of a message: a bus."""
+
+    cdef Route route_for(self, object message):
+        raise LookupError("this router has no routes")
+
+
+cdef int start(Frame *f, Route route, PyObject *message, PyObject *parent,
+               Slot *slots) except -1:
+    memset(f, 0, sizeof(Frame))
+    memset(slots, 0, route.slot_count * sizeof(Slot))
+    f.route = <PyObject *>route
+    f.message = message
+    f.parent = parent
+    f.slots = slots
+    f.depth = route.depth
+    f.limited = parent != NULL and (<Context>parent).state.limited
+    if route.reads_clock:
+        f.started_ns = f.now_ns = read_clock(route.clock)
+    return 0
+
+
+cdef Action walk(Frame *f) noexcept:
+    # hot: no allocation, no reference counting, no Python call but the stages' own
+    cdef PyObject **program = (<Route>f.route).program
+    cdef PyObject *stage
+    cdef int verdict
+    while not f.upward:
+        if f.position == f.depth:
+            return CALL
+        stage = program[f.position]
+        f.slot = &f.slots[f.slots_used] if (<Stage>stage).has_slot else NULL
+        verdict = ask_enter(<Stage>stage, f)
+        if verdict == PROCEED:
+            f.position += 1
+            f.slots_used += (<Stage>stage).has_slot
+        elif verdict == WAIT:
+            return PARK
+        else:
+            if verdict != STOP:
+                capture_error(f)
+            drop_slot(f)
+            turn(f)
+    while f.position > 0:
+        stage = program[f.position - 1]
+        f.slot = &f.slots[f.slots_used - 1] if (<Stage>stage).has_slot else NULL
+        if f.error == NULL:
+            verdict = ask_leave(<Stage>stage, f)
+            if verdict < 0:
+                capture_error(f)
+        else:
+            verdict = leave_with_error(stage, f)
+        if verdict > STOP and f.ending == NOT_ENDED:
+            if verdict == WAIT:
+                return PARK
+            f.again = True
+            if f.delay_ns > 0:
+                return PARK
+            begin_pass(f)
+            return walk(f)
+        f.ending = NOT_ENDED
+        f.position -= 1
+        f.slots_used -= (<Stage>stage).has_slot
+        drop_slot(f)
+    return DONE
+
+
+cdef int leave_with_error(PyObject *stage, Frame *f) noexcept:
+    """Let a stage look at an error; what it raises is chained to that error.
+
+    A BaseException that is no Exception is never replaced by less: a stage may neither
+    recover from it nor ask for another attempt, and what it raises is reported.
+    """
+    cdef PyObject *held = f.error
+    cdef PyObject *handled = PyErr_GetHandledException()
+    cdef PyObject *raised
+    cdef bint transparent = is_transparent(held)
+    Py_INCREF(<object>held)
+    PyErr_SetHandledException(held)
+    cdef int verdict = ask_leave(<Stage>stage, f)
+    if verdict < 0:
+        raised = take_raised()
+        if transparent and not is_transparent(raised):
+            report("stage", (<Route>f.route).name, <object>raised)
+        else:
+            set_error(f, <object>raised)
+        Py_DECREF(<object>raised)
+    if transparent:
+        if f.error == NULL or not is_transparent(f.error):
+            set_error(f, <object>held)
+        if verdict == AGAIN:
+            verdict = PROCEED
+    PyErr_SetHandledException(handled)
+    Py_XDECREF(handled)
+    Py_DECREF(<object>held)
+    return verdict
+
+
+cdef int capture_error(Frame *f) noexcept:
+    cdef PyObject *error = take_raised()
+    clear_outcome(f)
+    f.error = error
+    return 0
+
+
+cdef int turn(Frame *f) noexcept:
+    cdef Route route = <Route>f.route
+    f.upward = True
+    if f.position > route.first_timed:
+        read_end(f, route)
+    return 0
+
+
+cdef int read_end(Frame *f, Route route) noexcept:
+    try:
+        f.now_ns = read_clock(route.clock)
+    except BaseException as error:
+        set_error(f, error)
+    return 0
+
+
+cdef int begin_pass(Frame *f) noexcept:
+    clear_outcome(f)
+    f.again = f.upward = False
+    f.retries += 1
+    if (<Route>f.route).reads_clock:
+        read_end(f, <Route>f.route)
+    return 0
+
+
+cdef int end_wait(Frame *f, object error) noexcept:
+    if error is not None:
+        set_error(f, error)
+    if not f.upward:
+        f.slots_used += (<Stage>(<Route>f.route).program[f.position]).has_slot
+        f.position += 1
+    f.again = False
+    f.ending = ENDED
+    turn(f)
+    return 0
+
+
+cdef int drop_slot(Frame *f) noexcept:
+    if f.slot != NULL:
+        remembered = f.slot.object
+        memset(f.slot, 0, sizeof(Slot))
+        Py_XDECREF(remembered)
+    return 0
+
+
+cdef int release(Frame *f) noexcept:
+    cdef PyObject *context = f.context
+    cdef PyObject *waiter = f.waiter
+    f.context = f.waiter = NULL
+    if context != NULL:
+        (<Context>context).live = False
+        Py_DECREF(<object>context)
+    Py_XDECREF(waiter)
+    return 0
+
+
+cdef PyObject *invoke(Frame *f, PyObject *callee) noexcept:
+    cdef PyObject *args[4]
+    cdef size_t count
+    cdef Route route = <Route>f.route
+    if route.form == MESSAGE:
+        args[1] = f.message
+        count = 1
+    else:
+        frame_context(f)
+        args[1] = f.context
+        args[2] = f.message
+        args[3] = <PyObject *>route.next
+        count = 2 if route.form == CONTEXT_MESSAGE else 3
+    return PyObject_Vectorcall(
+        callee, &args[1], count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL
+    )
+
+
+cdef object refusal(Route route, PyObject *parent):
+    # hot: on the way of every dispatch but the quick ones
+    cdef Context context = None if parent == NULL else <Context>parent
+    if route.gate.draining and not (context is not None and context.nested()):
+        # Behind an around the dispatch itself was admitted, whatever context it passes.
+        if not (route.is_inner and route.flights.count > 0):
+            return route.gate.refusal(route.name)
+    if context is not None and context.state.limited:
+        return context.failure()
+    return None
+
+
+cdef bint refuse_done(Frame *f) noexcept:
+    failure = seen_context(f).failure()
+    if failure is None:
+        return False
+    set_error(f, failure)
+    turn(f)
+    return True
+
+
+cdef object awaitable_error(Route route, object awaitable):
+    # A coroutine is closed, so that it never warns; a future or task is cancelled.
+    end = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
+    if end is not None:
+        end()
+    returned = f"its handler returned an awaitable, a {type(awaitable).__name__}"
+    return AsyncHandlerError(route.name, returned)

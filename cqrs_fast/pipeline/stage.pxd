@@ -1,0 +1,31 @@
+"""Stage: the form every middleware compiles to. It decides; the driver waits."""
+
+from cqrs_fast.clock cimport Clock
+from cqrs_fast.pipeline.frame cimport Frame
+
+
+cdef class RouteSpec:
+    """What a stage may know of the route it is built into."""
+
+    cdef readonly str name              # the registered name
+    cdef readonly object message_class  # None where it is registered by name
+    cdef readonly str kind              # of the bus: "command" or "query"
+    cdef readonly bint is_async         # the handler or an around middleware inside is
+
+
+cdef class Stage:
+    # Set by a subclass in its __cinit__; the program is laid out by them.
+    cdef readonly bint reads_clock      # enter looks at f.now_ns
+    cdef readonly bint reads_end        # leave looks at f.now_ns
+    cdef readonly bint may_wait         # enter or leave may say WAIT or AGAIN
+    cdef readonly bint has_slot         # f.slot is its own, zeroed
+    cdef readonly bint observes         # it only looks on: it sees refused dispatches too
+
+    # Decide on the way in: a Verdict. Raising counts as STOP with that error.
+    cdef int enter(self, Frame *f) except -1
+    # Decide on the way out, after a result or an error: a Verdict.
+    cdef int leave(self, Frame *f) except -1
+    # The stage that serves this route: usually self; None where it can never act.
+    cdef Stage for_route(self, RouteSpec spec)
+    # What explain() and describe() show: (kind, settings).
+    cdef tuple described(self)

@@ -1,0 +1,42 @@
+"""Stage: the form every middleware compiles to. It decides; the driver waits."""
+
+cimport cython
+
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class RouteSpec:
+    """What a stage may know of the route it is built into."""
+
+    def __init__(self, str name not None, message_class, str kind, bint is_async):
+        self.name = name
+        self.message_class = message_class
+        self.kind = kind
+        self.is_async = is_async
+
+
+@cython.auto_pickle(False)
+cdef class Stage:
+    """The base of compiled middleware; subclass it in Cython with a `cdef class`.
+
+    Override `enter` and `leave` (see stage.pxd). One stage may serve many routes, threads
+    and event loops at once: what belongs to one dispatch goes to `f.slot`.
+    """
+
+    cdef int enter(self, Frame *f) except -1:
+        return PROCEED
+
+    cdef int leave(self, Frame *f) except -1:
+        return PROCEED
+
+    cdef Stage for_route(self, RouteSpec spec):
+        return self
+
+    cdef tuple described(self):
+        return type(self).__name__, self.settings()
+
+    def settings(self):
+        """Return the settings that `bus.describe()` shows for this stage, as a dict."""
+        return {}

@@ -1,0 +1,148 @@
+"""The sync driver: calls the handler in this thread and waits by blocking it."""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t
+
+from cqrs_fast.pipeline.calling cimport is_awaitable
+from cqrs_fast.pipeline.errstate cimport raise_again
+from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
+from cqrs_fast.pipeline.route cimport (
+    DONE,
+    PARK,
+    Action,
+    Route,
+    awaitable_error,
+    capture_error,
+    end_wait,
+    invoke,
+    refusal,
+    refuse_done,
+    release,
+    start,
+    turn,
+    walk,
+)
+from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
+
+from cqrs_fast.errors import AsyncHandlerError
+
+
+cdef extern from *:
+    """
+    static inline PyObject *cqrs_steal(PyObject *result) { return result; }
+    """
+    PyObject *PyObject_CallOneArg(PyObject *callee, PyObject *arg) noexcept
+    # A new reference as an object; NULL raises the exception that is set.
+    object steal "cqrs_steal"(PyObject *result)
+
+
+cdef enum:
+    # Slots on the C stack; a program in which more stages remember takes them from the
+    # heap.
+    INLINE_SLOTS = 16
+
+
+cdef object run_sync(Route route, object message, Context context):
+    # hot: nothing may be allocated or looked up here
+    cdef PyObject *returned
+    if not route.quick or route.gate.draining or context is not None:
+        return run_program(route, message, context)
+    route.flights.count += 1
+    returned = PyObject_CallOneArg(<PyObject *>route.call, <PyObject *>message)
+    route.flights.count -= 1
+    if route.gate.draining:
+        route.gate.left()
+    result = steal(returned)
+    if is_awaitable(returned):
+        raise awaitable_error(route, result)
+    return result
+
+
+cdef object run_program(Route route, object message, Context context):
+    cdef Slot slots[INLINE_SLOTS]
+    cdef Slot *many
+    if route.is_async:
+        raise AsyncHandlerError(route.name, "its handler or a middleware is async")
+    if route.slot_count <= INLINE_SLOTS:
+        return run_frame(route, message, context, slots)
+    many = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
+    if many == NULL:
+        raise MemoryError
+    try:
+        return run_frame(route, message, context, many)
+    finally:
+        PyMem_Free(many)
+
+
+cdef object run_frame(Route route, object message, Context context, Slot *slots):
+    # hot: nothing may be allocated or looked up here
+    cdef Frame frame
+    cdef PyObject *parent = NULL if context is None else <PyObject *>context
+    start(&frame, route, <PyObject *>message, parent, slots)
+    refused = None
+    if parent != NULL or route.gate.draining:
+        refused = refusal(route, parent)
+    if refused is not None:
+        # Only who looks on sees a dispatch that may not start.
+        frame.depth = route.observers
+        drive(&frame, refused)
+    else:
+        route.flights.count += 1
+        drive(&frame, None)
+        route.flights.count -= 1
+        if route.gate.draining:
+            route.gate.left()
+    release(&frame)
+    if frame.error != NULL:
+        raise_again(frame.error)
+    return steal(frame.result)
+
+
+cdef int drive(Frame *f, object refused) noexcept:
+    """Take the frame to its outcome; where it is refused nobody calls the handler."""
+    cdef Action action = walk(f)
+    while action != DONE:
+        if action == PARK:
+            park(f)
+        elif refused is not None:
+            set_error(f, refused)
+            turn(f)
+        elif not (f.limited and refuse_done(f)):
+            call_handler(f)
+        action = walk(f)
+    return 0
+
+
+cdef int call_handler(Frame *f) noexcept:
+    cdef Route route = <Route>f.route
+    f.result = invoke(f, <PyObject *>route.call)
+    if f.result == NULL:
+        capture_error(f)
+    elif is_awaitable(f.result):
+        set_error(f, awaitable_error(route, <object>f.result))
+    turn(f)
+    return 0
+
+
+cdef int park(Frame *f) noexcept:
+    """Block this thread for as long as the stage asked, or until the wait is ended."""
+    cdef int64_t timeout_ns = -1
+    cdef Waiter waiter
+    try:
+        waiter = begin_wait(f, &timeout_ns)
+        if waiter is not None:
+            finish_wait(f, waiter, block(waiter, timeout_ns))
+    except BaseException as error:
+        end_wait(f, error)
+    return 0
+
+
+cdef object block(Waiter waiter, int64_t timeout_ns):
+    """Block on `waiter`; return what was raised meanwhile, by a signal handler say."""
+    try:
+        waiter.block(timeout_ns)
+    except BaseException as error:
+        return error
+    return None

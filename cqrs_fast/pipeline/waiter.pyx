@@ -1,0 +1,76 @@
+"""Waiter: what one dispatch waits on, in a thread or on an event loop."""
+
+cimport cython
+
+from _thread import allocate_lock
+
+# A lock takes no longer timeout (threading.TIMEOUT_MAX); a driver asks again after it.
+cdef int64_t LONGEST_BLOCK_NS = 3600 * 1_000_000_000
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Waiter:
+    """Wait in a thread or in a task until any thread calls `wake`.
+
+    A wake that comes before the wait ends it at once: none is lost.
+    """
+
+    def wake(self):
+        """End the wait; return False if its event loop is closed. Thread-safe."""
+        return self.notify()
+
+    cdef bint notify(self) except -1:
+        self.woken = True
+        lock, self.lock = self.lock, None
+        if lock is not None:
+            lock.release()
+        if self.loop is not None:
+            try:
+                self.loop.call_soon_threadsafe(finish, self.future)
+            except RuntimeError:
+                return False
+        return True
+
+    cdef int block(self, int64_t timeout_ns) except -1:
+        lock = allocate_lock()
+        lock.acquire()
+        # Published before `woken` is read: a wake finds the lock or is seen here.
+        self.lock = lock
+        try:
+            if self.woken:
+                return 0
+            if timeout_ns < 0:
+                lock.acquire()
+            else:
+                lock.acquire(True, min(timeout_ns, LONGEST_BLOCK_NS) / 1e9)
+        finally:
+            self.lock = None
+        return 0
+
+    cdef object arm(self, int64_t timeout_ns):
+        from asyncio import get_running_loop
+
+        loop = get_running_loop()
+        future = loop.create_future()
+        self.future = future
+        self.loop = loop
+        if self.woken:
+            finish(future)
+        elif timeout_ns >= 0:
+            self.timer = loop.call_later(timeout_ns / 1e9, finish, future)
+        return future
+
+    cdef int rearm(self) except -1:
+        timer, self.timer = self.timer, None
+        self.loop = self.future = None
+        self.woken = False
+        if timer is not None:
+            timer.cancel()
+        return 0
+
+
+def finish(future):
+    """Resolve `future` unless it is done already."""
+    if not future.done():
+        future.set_result(None)

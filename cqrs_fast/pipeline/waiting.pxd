@@ -1,0 +1,14 @@
+"""What a wait watches beside its delay: drain, cancellation and the deadline."""
+
+from libc.stdint cimport int64_t
+
+from cqrs_fast.pipeline.frame cimport Frame
+from cqrs_fast.pipeline.waiter cimport Waiter
+
+
+# Begin the wait that a stage asked for; None: it was ended at once, the frame says why.
+# Sets timeout_ns to what the driver lets pass in real time, -1 without a limit.
+cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns)
+
+# End it. `error` is what was raised into the wait (a cancellation), or None.
+cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1

@@ -1,0 +1,1 @@
+"""Compiled policies, usable alone: they know no pipeline."""

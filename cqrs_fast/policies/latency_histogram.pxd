@@ -1,0 +1,33 @@
+"""LatencyHistogram: a log-linear histogram of durations in nanoseconds."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from cqrs_fast.clock cimport Clock
+
+cdef enum:
+    SUB_BUCKET_BITS = 5                             # 32 buckets to each power of two
+    SUB_BUCKETS = 1 << SUB_BUCKET_BITS
+    LARGEST_POWER = 42                              # from 2**42 ns (73 minutes) on: one
+    BUCKETS = (LARGEST_POWER - SUB_BUCKET_BITS + 1) * SUB_BUCKETS + 1
+
+
+cdef struct Histogram:
+    uint64_t *buckets           # NULL until the first duration
+    uint64_t count
+    int64_t sum_ns
+    int64_t min_ns
+    int64_t max_ns
+
+
+# Record one duration; those below zero count as zero. False: out of memory.
+cdef bint histogram_record(Histogram *histogram, int64_t duration_ns) noexcept nogil
+# The smallest duration that at least `fraction` of all do not exceed, or 0 of none.
+cdef int64_t histogram_percentile(const Histogram *histogram, double fraction) noexcept nogil
+# Add everything in `other`. False: out of memory.
+cdef bint histogram_merge(Histogram *histogram, const Histogram *other) noexcept nogil
+cdef void histogram_free(Histogram *histogram) noexcept nogil
+
+
+cdef class LatencyHistogram:
+    cdef Histogram histogram
+    cdef Clock clock

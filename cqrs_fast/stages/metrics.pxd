@@ -1,0 +1,26 @@
+"""Metrics: what a message's dispatches came to, and how long they took."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from cqrs_fast.pipeline.outcome cimport OUTCOME_COUNT, Outcome
+from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.policies.latency_histogram cimport Histogram
+
+
+cdef struct Counters:
+    uint64_t outcomes[OUTCOME_COUNT]
+    uint64_t cache_hits
+    uint64_t retries
+    int64_t in_flight
+    Histogram histogram
+
+
+cdef class Metrics(Stage):
+    cdef Counters counters
+
+    # Count a dispatch that never reached its pipeline; it has no latency.
+    cdef int count(self, Outcome outcome) except -1
+
+
+# One consistent picture of all: nothing else runs while it is taken.
+cdef object take_snapshot(dict metrics)

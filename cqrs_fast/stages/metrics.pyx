@@ -1,0 +1,150 @@
+"""Metrics: what a message's dispatches came to, and how long they took."""
+
+cimport cython
+from libc.stdlib cimport calloc, free
+
+from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
+from cqrs_fast.pipeline.outcome cimport (
+    CANCELLED,
+    ERROR,
+    OUTCOME_COUNT,
+    OUTCOMES,
+    REJECTED_OTHER,
+    REJECTED_RATE,
+    TIMEOUT,
+    Outcome,
+    outcome_of,
+)
+from cqrs_fast.policies.latency_histogram cimport (
+    histogram_free,
+    histogram_merge,
+    histogram_percentile,
+    histogram_record,
+)
+
+from cqrs_fast.stages.stats import BusStats, MessageStats
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Metrics(Stage):
+    """Count and time the dispatches of one registered name."""
+
+    def __cinit__(self):
+        self.reads_clock = self.reads_end = self.observes = True
+
+    def __dealloc__(self):
+        histogram_free(&self.counters.histogram)
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot
+        self.counters.in_flight += 1
+        return PROCEED
+
+    cdef int leave(self, Frame *f) except -1:
+        # hot
+        cdef Counters *counters = &self.counters
+        counters.in_flight -= 1
+        counters.outcomes[<int>outcome_of(f.error)] += 1
+        counters.retries += f.retries
+        counters.cache_hits += f.notes & CACHE_HIT
+        if not histogram_record(&counters.histogram, f.now_ns - f.started_ns):
+            raise MemoryError
+        return PROCEED
+
+    cdef int count(self, Outcome outcome) except -1:
+        self.counters.outcomes[<int>outcome] += 1
+        return 0
+
+
+cdef struct Picture:
+    Counters counters               # its buckets are not ours
+    int64_t percentiles[4]
+
+
+cdef enum:
+    NAMED = 4
+
+cdef double[4] FRACTIONS
+FRACTIONS[:] = [0.5, 0.9, 0.99, 0.999]
+
+
+cdef object take_snapshot(dict metrics):
+    cdef list names = sorted(metrics)
+    cdef list stages = [metrics[name] for name in names]
+    cdef Py_ssize_t index, size = len(names)
+    cdef Picture *pictures = <Picture *>calloc(size + 1, sizeof(Picture))
+    if pictures == NULL:
+        raise MemoryError
+    try:
+        take_pictures(stages, pictures)
+        messages = {
+            names[index]: message_stats(&pictures[index]) for index in range(size)
+        }
+        return BusStats(message_stats(&pictures[size]), messages)
+    finally:
+        histogram_free(&pictures[size].counters.histogram)
+        free(pictures)
+
+
+cdef int take_pictures(list stages, Picture *pictures) except -1:
+    """Copy all counters, their total last; no Python code can run in between."""
+    cdef Py_ssize_t index, size = len(stages)
+    cdef Picture *total = &pictures[size]
+    for index in range(size):
+        pictures[index].counters = (<Metrics>stages[index]).counters
+        summarize(&pictures[index])
+        add(&total.counters, &pictures[index].counters)
+        if not histogram_merge(
+            &total.counters.histogram, &pictures[index].counters.histogram
+        ):
+            raise MemoryError
+        pictures[index].counters.histogram.buckets = NULL
+    summarize(total)
+    return 0
+
+
+cdef void summarize(Picture *picture) noexcept:
+    cdef int index
+    for index in range(NAMED):
+        picture.percentiles[index] = histogram_percentile(
+            &picture.counters.histogram, FRACTIONS[index]
+        )
+
+
+cdef void add(Counters *total, const Counters *counters) noexcept:
+    cdef int outcome
+    for outcome in range(OUTCOME_COUNT):
+        total.outcomes[outcome] += counters.outcomes[outcome]
+    total.cache_hits += counters.cache_hits
+    total.retries += counters.retries
+    total.in_flight += counters.in_flight
+
+
+cdef object message_stats(Picture *picture):
+    cdef Counters *counters = &picture.counters
+    cdef int outcome
+    outcomes = {
+        OUTCOMES[outcome]: counters.outcomes[outcome]
+        for outcome in range(<int>OUTCOME_COUNT)
+    }
+    rejected = 0
+    for outcome in range(<int>REJECTED_RATE, <int>REJECTED_OTHER + 1):
+        rejected += counters.outcomes[outcome]
+    timed = counters.histogram.count
+    return MessageStats(
+        count=sum(outcomes.values()),
+        outcomes=outcomes,
+        errors=counters.outcomes[ERROR] + counters.outcomes[TIMEOUT],
+        rejected=rejected,
+        cache_hits=counters.cache_hits,
+        retries=counters.retries,
+        in_flight=counters.in_flight,
+        mean=counters.histogram.sum_ns / 1e9 / timed if timed else 0.0,
+        min=counters.histogram.min_ns / 1e9,
+        max=counters.histogram.max_ns / 1e9,
+        p50=picture.percentiles[0] / 1e9,
+        p90=picture.percentiles[1] / 1e9,
+        p99=picture.percentiles[2] / 1e9,
+        p999=picture.percentiles[3] / 1e9,
+    )
