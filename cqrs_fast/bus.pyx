@@ -531,6 +531,7 @@ cdef class Bus(Router):
         return f"<{type(self).__name__} of {len(self.registry.handlers)} handlers>"
 
 
+@cython.auto_pickle(False)
 cdef class CommandBus(Bus):
     """Dispatch commands, each to its one handler."""
 
@@ -542,6 +543,7 @@ cdef class CommandBus(Bus):
         return self.registered_names()
 
 
+@cython.auto_pickle(False)
 cdef class QueryBus(Bus):
     """Dispatch queries, each to its one handler."""
 

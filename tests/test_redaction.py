@@ -133,7 +133,7 @@ def test_a_type_argument_that_cannot_be_resolved_masks_the_field() -> None:
         item: T
         size: int = 1
 
-    class OddBox(Box["NoSuchName"]):  # type: ignore[name-defined]  # noqa: F821
+    class OddBox(Box["NoSuchName"]):  # type: ignore[name-defined]  # the point
         pass
 
     assert masked_repr(OddBox("hunter2")) == "OddBox(item='***', size=1)"
@@ -374,6 +374,7 @@ LoudProperty.__dataclass_fields__ = Data.__dataclass_fields__
         (datetime.date(2020, 1, 1), "datetime.date(2020, 1, 1)"),
         (range(3), "<range>"),
         ({1}, "{1}"),
+        ({1: 2}, "{1: 2}"),
         ((1,), "(1,)"),
         (set(), "set()"),
     ],

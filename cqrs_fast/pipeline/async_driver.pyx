@@ -7,6 +7,7 @@ the gate gets its count back.
 """
 
 cimport cython
+from cpython.exc cimport PyErr_Occurred
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
@@ -14,7 +15,7 @@ from libc.stdint cimport int64_t
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable
 from cqrs_fast.pipeline.errstate cimport raise_again, take_raised
-from cqrs_fast.pipeline.frame cimport Slot, clear_outcome, set_error
+from cqrs_fast.pipeline.frame cimport Slot, set_error
 from cqrs_fast.pipeline.route cimport (
     DONE,
     PARK,
@@ -34,6 +35,7 @@ from cqrs_fast.pipeline.route cimport (
 from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
 
+from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError
 from cqrs_fast.messages import message_name
 
@@ -43,16 +45,20 @@ cdef extern from *:
     typedef int (*cqrs_visit)(PyObject *, void *);
 
     static traverseproc cqrs_generated_traverse;
+    static destructor cqrs_generated_dealloc;
 
     /* Cython has no syntax for am_send, and its tp_iternext raises StopIteration the slow
        way. */
     static void cqrs_set_slots(
-        PyTypeObject *type, sendfunc send, iternextfunc next, traverseproc traverse
+        PyTypeObject *type, sendfunc send, iternextfunc next, traverseproc traverse,
+        destructor dealloc
     ) {
         type->tp_as_async->am_send = send;
         type->tp_iternext = next;
         cqrs_generated_traverse = type->tp_traverse;
         type->tp_traverse = traverse;
+        cqrs_generated_dealloc = type->tp_dealloc;
+        type->tp_dealloc = dealloc;
         PyType_Modified(type);
     }
 
@@ -76,18 +82,35 @@ cdef extern from *:
         return NULL;
     }
     static inline PyObject *cqrs_given(PyObject *result) { return result; }
+
+    /* A pooled object as a new one. */
+    static inline PyObject *cqrs_revived(PyObject *dead) {
+        PyObject_Init(dead, Py_TYPE(dead));
+        PyObject_GC_Track(dead);
+        return dead;
+    }
+
+    #define cqrs_begun(dispatch) ((dispatch)->__pyx_vtab->begin(dispatch))
     """
     ctypedef int (*visitproc)(PyObject *, void *) noexcept
-    void set_slots "cqrs_set_slots"(type, void *, void *, void *) noexcept
+    void set_slots "cqrs_set_slots"(type, void *, void *, void *, void *) noexcept
+    void generated_dealloc "cqrs_generated_dealloc"(PyObject *) noexcept
     int generated_traverse "cqrs_generated_traverse"(PyObject *, visitproc, void *) noexcept
     PyObject *stop_with "cqrs_stop_with"(PyObject *value) noexcept
     # A new reference as an object; NULL raises the exception that is set.
     object given "cqrs_given"(PyObject *result)
+    # A step's -1 as a value, where a Cython call would jump to an error label.
+    int begun "cqrs_begun"(Dispatch dispatch) noexcept
     Sent PyIter_Send(PyObject *iterator, PyObject *sent, PyObject **out) noexcept
+
+    void PyObject_GC_Track(PyObject *) noexcept
+    void PyObject_GC_UnTrack(PyObject *) noexcept
+    object revived "cqrs_revived"(PyObject *dead)
+    void Py_SET_REFCNT(PyObject *, Py_ssize_t) noexcept
+    Py_ssize_t Py_REFCNT(PyObject *) noexcept
 
 
 @cython.final
-@cython.freelist(256)
 @cython.no_gc_clear
 @cython.auto_pickle(False)
 cdef class Dispatch:
@@ -99,13 +122,6 @@ cdef class Dispatch:
 
     def __init__(self):
         raise TypeError("call bus.execute_async(message)")
-
-    # no_gc_clear: stages must find their frame whole when a collected dispatch is closed
-    # here. Whatever holds it in a cycle can be cleared itself.
-    def __dealloc__(self):
-        if self.state == SUSPENDED:
-            self.close()
-        clear_outcome(&self.frame)
 
     def __await__(self):
         """Return itself: the iterator that an event loop steps."""
@@ -173,12 +189,8 @@ cdef class Dispatch:
                 return YIELDED
         elif state == CREATED and sent == <PyObject *>None:
             self.state = RUNNING
-            try:
-                self.begin()
-            except BaseException as error:
+            if begun(self) < 0:
                 self.state = FINISHED
-                Py_INCREF(error)
-                raise_again(<PyObject *>error)
                 return FAILED
         else:
             raise_misuse(state)
@@ -251,18 +263,32 @@ cdef class Dispatch:
     cdef bint call_handler(self, PyObject **out) noexcept:
         # hot: nothing may be allocated or looked up here
         cdef Frame *f = &self.frame
+        cdef PyObject *value = NULL
+        cdef PyObject *iterator
         cdef PyObject *returned = invoke(f, <PyObject *>self.route.call_async)
+        cdef Sent status
         if returned == NULL:
             capture_error(f)
-        elif is_awaitable(returned):
-            try:
-                self.inner = awaitable_iterator(returned)
-            except BaseException as error:
-                set_error(f, error)
-            else:
-                return self.step_inner(<PyObject *>None, out)
-        else:
+        elif not is_awaitable(returned):
             f.result = returned
+        else:
+            iterator = awaitable_iterator(returned)
+            if iterator == NULL:
+                capture_error(f)
+            else:
+                # Most handlers end here: `inner` is only for those that suspend.
+                status = PyIter_Send(iterator, <PyObject *>None, &value)
+                if status == YIELDED:
+                    self.inner = <object>iterator
+                    self.state = SUSPENDED
+                    out[0] = value
+                    Py_DECREF(<object>iterator)
+                    return True
+                Py_DECREF(<object>iterator)
+                if status == RETURNED:
+                    f.result = value
+                else:
+                    capture_error(f)
         turn(f)
         return False
 
@@ -342,36 +368,99 @@ cdef class Dispatch:
         cdef Frame *f = &self.frame
         cdef Route route = self.route
         release(f)
-        PyMem_Free(self.many)
-        self.many = NULL
         self.state = FINISHED
         if self.counted:
             route.flights.count -= 1
             if route.gate.draining:
                 route.gate.left()
+        if self.many != NULL:
+            PyMem_Free(self.many)
+            self.many = NULL
         if f.error == NULL:
             out[0] = f.result
             f.result = NULL
             return RETURNED
-        error = given(f.error)
+        raise_again(coroutine_error(route, f.error))
         f.error = NULL
-        if isinstance(error, StopIteration):
-            # As in any coroutine: else it would read as a result (PEP 479).
-            stopped = RuntimeError(f"the handler of {route.name} raised StopIteration")
-            stopped.__cause__ = error
-            error = stopped
-        Py_INCREF(error)
-        raise_again(<PyObject *>error)
         return FAILED
 
 
+# Finished dispatches, for the next ones: their fields are as __new__ would set them, the
+# frame excepted, which `start` makes ready.
+cdef enum:
+    POOL_SIZE = 256
+
+cdef PyObject *pool[POOL_SIZE]
+cdef int pooled = 0
+
+
 cdef Dispatch new_dispatch(Router router, Route route, object message, Context context):
-    cdef Dispatch dispatch = Dispatch.__new__(Dispatch)
+    # hot
+    global pooled
+    cdef Dispatch dispatch
+    if pooled > 0:
+        pooled -= 1
+        dispatch = revived(pool[pooled])
+    else:
+        dispatch = Dispatch.__new__(Dispatch)
     dispatch.router = router
     dispatch.route = route
     dispatch.message = message
     dispatch.context = context
     return dispatch
+
+
+cdef void slot_dealloc(PyObject *self) noexcept:
+    # hot
+    global pooled
+    if (<Dispatch>self).state == SUSPENDED and outlives_close(self):
+        return
+    if pooled == POOL_SIZE:
+        generated_dealloc(self)
+        return
+    PyObject_GC_UnTrack(self)
+    (<Dispatch>self).router = None
+    (<Dispatch>self).route = None
+    (<Dispatch>self).message = None
+    (<Dispatch>self).context = None
+    (<Dispatch>self).refused = None
+    (<Dispatch>self).state = CREATED
+    (<Dispatch>self).counted = (<Dispatch>self).closing = False
+    if pooled == POOL_SIZE:
+        # What was let go of just now may have filled it.
+        PyObject_GC_Track(self)
+        generated_dealloc(self)
+        return
+    pool[pooled] = self
+    pooled += 1
+
+
+cdef bint outlives_close(PyObject *self) noexcept:
+    """Close a suspended dispatch that nobody holds any more.
+
+    Its stages find their frame whole: no_gc_clear keeps a collection from clearing it
+    first, and whatever holds it in a cycle can be cleared itself.
+    """
+    cdef PyObject *raised = take_raised() if PyErr_Occurred() != NULL else NULL
+    Py_SET_REFCNT(self, 1)
+    try:
+        (<Dispatch>self).close()
+    except BaseException as error:
+        report("closing a dispatch", (<Dispatch>self).__name__, error)
+    if raised != NULL:
+        raise_again(raised)
+    Py_SET_REFCNT(self, Py_REFCNT(self) - 1)
+    return Py_REFCNT(self) > 0
+
+
+cdef PyObject *coroutine_error(Route route, PyObject *error) noexcept:
+    """Steal an error and return what a coroutine would raise (PEP 479)."""
+    if not isinstance(<object>error, StopIteration):
+        return error
+    stopped = RuntimeError(f"the handler of {route.name} raised StopIteration")
+    stopped.__cause__ = given(error)
+    Py_INCREF(stopped)
+    return <PyObject *>stopped
 
 
 cdef int raise_misuse(State state) noexcept:
@@ -440,4 +529,10 @@ cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
     return status
 
 
-set_slots(Dispatch, <void *>slot_send, <void *>slot_next, <void *>slot_traverse)
+set_slots(
+    Dispatch,
+    <void *>slot_send,
+    <void *>slot_next,
+    <void *>slot_traverse,
+    <void *>slot_dealloc,
+)

@@ -45,4 +45,4 @@ cdef extern from *:
     }
     """
     bint is_awaitable "cqrs_is_awaitable"(PyObject *value) noexcept
-    object awaitable_iterator "cqrs_awaitable_iterator"(PyObject *value)
+    PyObject *awaitable_iterator "cqrs_awaitable_iterator"(PyObject *value) noexcept

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from cqrs_fast.pipeline.frame cimport Frame
+from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Stage
 
 
@@ -10,19 +11,21 @@ cdef class Call:
     """What hooks see of one dispatch."""
 
     cdef readonly object message
-    cdef readonly object elapsed_ns     # None unless the middleware is `timed`
-    cdef Frame *frame                   # NULL once the stage has been left
-    cdef object kept_context            # the context, for reads after that
-    cdef str registered_name
-    cdef object message_class           # that the registered name is the name of
-    cdef object answer, failure         # the outcome as hooks see it
-    cdef bint answered                  # `answer` is the result
-    cdef dict notes                     # behind `.state`
+    cdef Route route
+    cdef Frame *frame           # NULL unless a hook is running: the context is made then
+    cdef object kept_context    # the context, for reads after that
+    cdef object outcome         # the result or the error, as hooks see it
+    cdef bint failed            # it is the error
+    cdef bint changed           # a hook has set it
+    cdef dict notes             # behind `.state`
+    cdef int64_t measured_ns    # -1 unless the middleware is `timed`
 
-    cdef int may_change(self, str what) except -1
+    cdef int change(self, str what, object outcome, bint failed) except -1
 
 
 cdef class HookStage(Stage):
     cdef object middleware
     cdef object before, after, on_error     # bound methods, None where not overridden
     cdef bint timed
+
+    cdef int run(self, object hook, Call call, Frame *f) except -1

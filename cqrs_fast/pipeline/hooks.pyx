@@ -1,7 +1,7 @@
 """Hooks: a user's `Middleware` object as a compiled stage."""
 
 cimport cython
-from cpython.ref cimport Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from cqrs_fast.context cimport background
 from cqrs_fast.pipeline.errstate cimport is_transparent
@@ -20,6 +20,10 @@ from cqrs_fast.messages import message_name
 from cqrs_fast.pipeline.middleware import Middleware
 
 
+cdef extern from *:
+    PyObject *PyObject_CallOneArg(PyObject *callee, PyObject *arg) noexcept
+
+
 @cython.final
 @cython.freelist(64)
 @cython.auto_pickle(False)
@@ -36,8 +40,8 @@ cdef class Call:
     @property
     def name(self):
         """The message's own name."""
-        if type(self.message) is self.message_class:
-            return self.registered_name
+        if type(self.message) is self.route.message_class:
+            return self.route.name
         return message_name(self.message)
 
     @property
@@ -46,6 +50,11 @@ cdef class Call:
         if self.frame != NULL:
             self.kept_context = frame_context(self.frame)
         return background if self.kept_context is None else self.kept_context
+
+    @property
+    def elapsed_ns(self):
+        """Nanoseconds since `before`; None unless the middleware is `timed`."""
+        return None if self.measured_ns < 0 else self.measured_ns
 
     @property
     def state(self):
@@ -61,35 +70,32 @@ cdef class Call:
         In `before` that stops the call: nothing inside runs, and neither does this
         middleware's `after`. In `on_error` it recovers from an Exception.
         """
-        return self.answer
+        return None if self.failed else self.outcome
 
     @result.setter
     def result(self, value):
-        self.may_change("result")
-        self.answer = value
-        self.failure = None
-        self.answered = True
+        self.change("result", value, False)
 
     @property
     def error(self):
         """The exception on its way out, or None; `on_error` may replace it."""
-        return self.failure
+        return self.outcome if self.failed else None
 
     @error.setter
     def error(self, error):
-        self.may_change("error")
         if not isinstance(error, BaseException):
             raise TypeError(f"call.error must be an exception, got {error!r}")
-        self.failure = error
-        self.answer = None
-        self.answered = False
+        self.change("error", error, True)
 
-    cdef int may_change(self, str what) except -1:
-        if self.failure is not None and is_transparent(<PyObject *>self.failure):
+    cdef int change(self, str what, object outcome, bint failed) except -1:
+        if self.failed and is_transparent(<PyObject *>self.outcome):
             raise TypeError(
-                f"call.{what} cannot be set: {type(self.failure).__name__} is no "
+                f"call.{what} cannot be set: {type(self.outcome).__name__} is no "
                 "Exception and passes every middleware unchanged"
             )
+        self.outcome = outcome
+        self.failed = failed
+        self.changed = True
         return 0
 
     def __repr__(self):
@@ -121,24 +127,13 @@ cdef class HookStage(Stage):
 
     cdef int enter(self, Frame *f) except -1:
         # hot: one free-listed object and the user's own hook
-        cdef Route route = <Route>f.route
         cdef Call call = Call.__new__(Call)
         call.message = <object>f.message
-        call.registered_name = route.name
-        call.message_class = route.message_class
+        call.route = <Route>f.route
+        call.measured_ns = -1
         f.slot.a = f.now_ns
-        if self.before is not None:
-            call.frame = f
-            try:
-                self.before(call)
-            finally:
-                call.frame = NULL
-            if call.failure is not None:
-                set_error(f, call.failure)
-                return STOP
-            if call.answered:
-                set_result(f, call.answer)
-                return STOP
+        if self.before is not None and self.run(self.before, call, f):
+            return STOP
         Py_INCREF(call)
         f.slot.object = <PyObject *>call
         return PROCEED
@@ -150,21 +145,30 @@ cdef class HookStage(Stage):
         if hook is None:
             return PROCEED
         if self.timed:
-            call.elapsed_ns = f.now_ns - f.slot.a
-        if f.error == NULL:
-            call.answer = <object>f.result
-        else:
-            call.failure = <object>f.error
-        call.frame = f
-        try:
-            hook(call)
-        finally:
-            call.frame = NULL
-        if call.answered:
-            set_result(f, call.answer)
-        elif call.failure is not None and <PyObject *>call.failure != f.error:
-            set_error(f, call.failure)
+            call.measured_ns = f.now_ns - f.slot.a
+        call.failed = f.error != NULL
+        call.outcome = <object>(f.error if call.failed else f.result)
+        self.run(hook, call, f)
         return PROCEED
+
+    cdef int run(self, object hook, Call call, Frame *f) except -1:
+        """Run a hook; return whether it changed the outcome, which the frame then has."""
+        # hot
+        cdef PyObject *returned
+        call.frame = f
+        returned = PyObject_CallOneArg(<PyObject *>hook, <PyObject *>call)
+        call.frame = NULL
+        if returned == NULL:
+            return -1
+        Py_DECREF(<object>returned)
+        if not call.changed:
+            return False
+        call.changed = False
+        if call.failed:
+            set_error(f, call.outcome)
+        else:
+            set_result(f, call.outcome)
+        return True
 
 
 cdef object overridden(object middleware, str hook):

@@ -1,10 +1,18 @@
 """Route: one handler with its stages as a flat program, immutable once built."""
 
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 
-from cqrs_fast.clock cimport Clock
-from cqrs_fast.pipeline.frame cimport Frame, Slot
+from cqrs_fast.clock cimport Clock, read_clock
+from cqrs_fast.context cimport Context
+from cqrs_fast.pipeline.frame cimport NOT_ENDED, Frame, Slot, frame_context
 from cqrs_fast.pipeline.gate cimport Flights, Gate
+
+
+cdef extern from *:
+    PyObject *PyObject_Vectorcall(
+        PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names
+    ) noexcept
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
 
 
 cdef enum Form:
@@ -60,10 +68,6 @@ cdef class Router:
     cdef Route route_for(self, object message)
 
 
-# Make the frame of one dispatch ready: everything else in it starts as zero.
-cdef int start(Frame *f, Route route, PyObject *message, PyObject *parent,
-               Slot *slots) except -1
-
 # Walk from where the frame stands until the driver is needed. What stages raise becomes
 # the outcome.
 cdef Action walk(Frame *f) noexcept
@@ -71,20 +75,14 @@ cdef Action walk(Frame *f) noexcept
 # Make the raised exception the outcome.
 cdef int capture_error(Frame *f) noexcept
 
-# After the handler: head outwards, and read the clock if somebody there looks at it.
-cdef int turn(Frame *f) noexcept
+# Read the clock once more; what a user's clock raises becomes the outcome.
+cdef int read_end(Frame *f, Route route) noexcept
 
 # Forget the outcome and head inwards again.
 cdef int begin_pass(Frame *f) noexcept
 
 # End a stage's wait from outside: it is left once, with `error`.
 cdef int end_wait(Frame *f, object error) noexcept
-
-# Let go of what the frame owns, the outcome excepted.
-cdef int release(Frame *f) noexcept
-
-# Call the handler as the route's form says: a new reference, or NULL with an exception.
-cdef PyObject *invoke(Frame *f, PyObject *callee) noexcept
 
 # Why this dispatch may not start, as a fresh exception, or None.
 cdef object refusal(Route route, PyObject *parent)
@@ -94,3 +92,71 @@ cdef bint refuse_done(Frame *f) noexcept
 
 # Close what a sync-looking callable returned; the error that says so.
 cdef object awaitable_error(Route route, object awaitable)
+
+
+# The steps that both drivers take in every dispatch, compiled into each.
+
+# After the handler: head outwards, and read the clock if somebody there looks at it.
+cdef inline int turn(Frame *f) noexcept:
+    cdef Route route = <Route>f.route
+    f.upward = True
+    if f.position > route.first_timed:
+        read_end(f, route)
+    return 0
+
+
+# Make the frame of one dispatch ready.
+cdef inline int start(Frame *f, Route route, PyObject *message, PyObject *parent,
+               Slot *slots) except -1:
+    # Field by field: for a block of this size GCC makes memset a slow `rep stos`.
+    cdef int index
+    f.route = <PyObject *>route
+    f.message = message
+    f.parent = parent
+    f.context = f.result = f.error = f.waiter = f.clock = NULL
+    f.slot = NULL
+    f.slots = slots
+    f.started_ns = f.now_ns = f.delay_ns = 0
+    f.depth = route.depth
+    f.position = f.slots_used = 0
+    f.upward = f.again = False
+    f.limited = parent != NULL and (<Context>parent).state.limited
+    f.ending = NOT_ENDED
+    f.retries = f.notes = 0
+    for index in range(route.slot_count):
+        slots[index].a = slots[index].b = 0
+        slots[index].object = NULL
+    if route.reads_clock:
+        f.started_ns = f.now_ns = read_clock(route.clock)
+    return 0
+
+
+# Call the handler as the route's form says: a new reference, or NULL with an exception.
+cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
+    cdef inline PyObject *args[4]
+    cdef size_t count
+    cdef Route route = <Route>f.route
+    if route.form == MESSAGE:
+        args[1] = f.message
+        count = 1
+    else:
+        frame_context(f)
+        args[1] = f.context
+        args[2] = f.message
+        args[3] = <PyObject *>route.next
+        count = 2 if route.form == CONTEXT_MESSAGE else 3
+    return PyObject_Vectorcall(
+        callee, &args[1], count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL
+    )
+
+
+# Let go of what the frame owns, the outcome excepted.
+cdef inline int release(Frame *f) noexcept:
+    cdef PyObject *context = f.context
+    cdef PyObject *waiter = f.waiter
+    f.context = f.waiter = NULL
+    if context != NULL:
+        (<Context>context).live = False
+        Py_DECREF(<object>context)
+    Py_XDECREF(waiter)
+    return 0

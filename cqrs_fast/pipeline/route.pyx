@@ -8,7 +8,6 @@ The walk
 
 cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
-from libc.string cimport memset
 
 from cqrs_fast.clock cimport read_clock
 from cqrs_fast.context cimport Context
@@ -26,9 +25,7 @@ from cqrs_fast.pipeline.frame cimport (
     STOP,
     WAIT,
     Frame,
-    Slot,
     clear_outcome,
-    frame_context,
     seen_context,
     set_error,
 )
@@ -52,10 +49,6 @@ cdef extern from *:
     int ask_enter "cqrs_ask_enter"(Stage stage, Frame *f) noexcept
     int ask_leave "cqrs_ask_leave"(Stage stage, Frame *f) noexcept
     PyObject **tuple_items "cqrs_items"(tuple stages) noexcept
-    PyObject *PyObject_Vectorcall(
-        PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names
-    ) noexcept
-    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
 
 
 @cython.final
@@ -86,21 +79,6 @@ cdef class Router:
 
     cdef Route route_for(self, object message):
         raise LookupError("this router has no routes")
-
-
-cdef int start(Frame *f, Route route, PyObject *message, PyObject *parent,
-               Slot *slots) except -1:
-    memset(f, 0, sizeof(Frame))
-    memset(slots, 0, route.slot_count * sizeof(Slot))
-    f.route = <PyObject *>route
-    f.message = message
-    f.parent = parent
-    f.slots = slots
-    f.depth = route.depth
-    f.limited = parent != NULL and (<Context>parent).state.limited
-    if route.reads_clock:
-        f.started_ns = f.now_ns = read_clock(route.clock)
-    return 0
 
 
 cdef Action walk(Frame *f) noexcept:
@@ -186,14 +164,6 @@ cdef int capture_error(Frame *f) noexcept:
     return 0
 
 
-cdef int turn(Frame *f) noexcept:
-    cdef Route route = <Route>f.route
-    f.upward = True
-    if f.position > route.first_timed:
-        read_end(f, route)
-    return 0
-
-
 cdef int read_end(Frame *f, Route route) noexcept:
     try:
         f.now_ns = read_clock(route.clock)
@@ -226,38 +196,10 @@ cdef int end_wait(Frame *f, object error) noexcept:
 cdef int drop_slot(Frame *f) noexcept:
     if f.slot != NULL:
         remembered = f.slot.object
-        memset(f.slot, 0, sizeof(Slot))
+        f.slot.a = f.slot.b = 0
+        f.slot.object = NULL
         Py_XDECREF(remembered)
     return 0
-
-
-cdef int release(Frame *f) noexcept:
-    cdef PyObject *context = f.context
-    cdef PyObject *waiter = f.waiter
-    f.context = f.waiter = NULL
-    if context != NULL:
-        (<Context>context).live = False
-        Py_DECREF(<object>context)
-    Py_XDECREF(waiter)
-    return 0
-
-
-cdef PyObject *invoke(Frame *f, PyObject *callee) noexcept:
-    cdef PyObject *args[4]
-    cdef size_t count
-    cdef Route route = <Route>f.route
-    if route.form == MESSAGE:
-        args[1] = f.message
-        count = 1
-    else:
-        frame_context(f)
-        args[1] = f.context
-        args[2] = f.message
-        args[3] = <PyObject *>route.next
-        count = 2 if route.form == CONTEXT_MESSAGE else 3
-    return PyObject_Vectorcall(
-        callee, &args[1], count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL
-    )
 
 
 cdef object refusal(Route route, PyObject *parent):

@@ -1,0 +1,324 @@
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import (
+    Any,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    final,
+    overload,
+    type_check_only,
+)
+
+from cqrs_fast.context import Context
+from cqrs_fast.messages import Command, Query
+from cqrs_fast.pipeline.description import RouteInfo
+from cqrs_fast.pipeline.gate import DrainReport
+from cqrs_fast.pipeline.middleware import Middleware
+from cqrs_fast.pipeline.route import Router
+from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.stages.stats import BusStats
+
+M = TypeVar("M")
+M_contra = TypeVar("M_contra", contravariant=True)
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_Payload: TypeAlias = bytes | bytearray | memoryview | str
+_Next: TypeAlias = Callable[[Context, Any], Any]
+_Around: TypeAlias = Callable[[Context, Any, _Next], Any]
+_Factory: TypeAlias = Callable[[_Next], Callable[..., Any]]
+_AnyMiddleware: TypeAlias = Middleware | Stage | _Around | _Factory
+
+@type_check_only
+class _MessageHandler(Protocol[M_contra]):
+    def handle(self, message: M_contra, /) -> Any: ...
+
+@type_check_only
+class _ContextHandler(Protocol[M_contra]):
+    def handle(self, ctx: Context, message: M_contra, /) -> Any: ...
+
+_Handler: TypeAlias = (
+    Callable[[M], Any]
+    | Callable[[Context, M], Any]
+    | _MessageHandler[M]
+    | _ContextHandler[M]
+)
+
+@type_check_only
+class _BoundCommand(Protocol[R]):
+    def __call__(self, message: Command[R], ctx: Context | None = None) -> R: ...
+
+@type_check_only
+class _BoundQuery(Protocol[R]):
+    def __call__(self, message: Query[R], ctx: Context | None = None) -> R: ...
+
+@type_check_only
+class _BoundOther(Protocol):
+    def __call__(self, message: Any, ctx: Context | None = None) -> Any: ...
+
+UNKNOWN: str
+
+class Bus(Router):
+    def __init__(
+        self,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        enable_metrics: bool = False,
+        initial_capacity: int = 0,
+        max_payload_bytes: int = ...,
+        clock: Callable[[], int] | None = None,
+    ) -> None: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def max_payload_bytes(self) -> int: ...
+    # Registration
+    @overload
+    def register_handler(
+        self,
+        message: type[M],
+        handler: _Handler[M],
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
+    ) -> None: ...
+    @overload
+    def register_handler(
+        self,
+        message: str,
+        handler: _Handler[Any],
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
+    ) -> None: ...
+    @overload
+    def handler(
+        self,
+        message: type | str | None = None,
+        /,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
+    ) -> Callable[[F], F]: ...
+    @overload
+    def handler(
+        self,
+        message: F,
+        /,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
+    ) -> F: ...
+    def register(self, composite: object, *, replace: bool = False) -> None: ...
+    def unregister_handler(self, message: type | str) -> None: ...
+    def registered_names(self) -> list[str]: ...
+    # Middleware
+    @property
+    def middleware(self) -> tuple[_AnyMiddleware, ...]: ...
+    def add_middleware(
+        self, middleware: _AnyMiddleware, index: int | None = None
+    ) -> None: ...
+    def remove_middleware(self, middleware: _AnyMiddleware) -> None: ...
+    # Dispatch; the two buses say what comes back
+    def execute(self, message: Any, ctx: Context | None = None) -> Any: ...
+    def execute_async(
+        self, message: Any, ctx: Context | None = None
+    ) -> Coroutine[Any, Any, Any]: ...
+    def execute_many(
+        self,
+        messages: Iterable[Any],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Any]: ...
+    def execute_many_async(
+        self,
+        messages: Iterable[Any],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool = False,
+        concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[Any]]: ...
+    def bind(self, message: type) -> _BoundOther: ...
+    # Payloads
+    def execute_json(self, payload: _Payload, ctx: Context | None = None) -> bytes: ...
+    def execute_msgpack(
+        self, payload: _Payload, ctx: Context | None = None
+    ) -> bytes: ...
+    def execute_json_async(
+        self, payload: _Payload, ctx: Context | None = None
+    ) -> Coroutine[Any, Any, bytes]: ...
+    def execute_msgpack_async(
+        self, payload: _Payload, ctx: Context | None = None
+    ) -> Coroutine[Any, Any, bytes]: ...
+    # Looking
+    def describe(self) -> list[RouteInfo]: ...
+    def describe_route(self, name: str) -> RouteInfo: ...
+    def explain(self, message: type | str) -> str: ...
+    def stats(self) -> BusStats: ...
+    # Closing
+    def close(self, timeout: float | None = 30.0) -> DrainReport: ...
+    def close_async(
+        self, timeout: float | None = 30.0
+    ) -> Coroutine[Any, Any, DrainReport]: ...
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *raised: object) -> None: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *raised: object) -> None: ...
+
+class CommandBus(Bus):
+    @overload
+    def execute(self, message: Command[R], ctx: Context | None = None) -> R: ...
+    @overload
+    def execute(self, message: object, ctx: Context | None = None) -> Any: ...
+    @overload
+    def execute_async(
+        self, message: Command[R], ctx: Context | None = None
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def execute_async(
+        self, message: object, ctx: Context | None = None
+    ) -> Coroutine[Any, Any, Any]: ...
+    @overload
+    def execute_many(
+        self,
+        messages: Iterable[Command[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> list[R]: ...
+    @overload
+    def execute_many(
+        self,
+        messages: Iterable[Command[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool,
+    ) -> list[R | Exception]: ...
+    @overload
+    def execute_many(
+        self,
+        messages: Iterable[object],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Any]: ...
+    @overload
+    def execute_many_async(
+        self,
+        messages: Iterable[Command[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+        concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[R]]: ...
+    @overload
+    def execute_many_async(
+        self,
+        messages: Iterable[Command[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool,
+        concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[R | Exception]]: ...
+    @overload
+    def execute_many_async(
+        self,
+        messages: Iterable[object],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool = False,
+        concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[Any]]: ...
+    @overload
+    def bind(self, message: type[Command[R]]) -> _BoundCommand[R]: ...
+    @overload
+    def bind(self, message: type) -> _BoundOther: ...
+    def registered_commands(self) -> list[str]: ...
+
+class QueryBus(Bus):
+    @overload
+    def execute(self, message: Query[R], ctx: Context | None = None) -> R: ...
+    @overload
+    def execute(self, message: object, ctx: Context | None = None) -> Any: ...
+    @overload
+    def execute_async(
+        self, message: Query[R], ctx: Context | None = None
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def execute_async(
+        self, message: object, ctx: Context | None = None
+    ) -> Coroutine[Any, Any, Any]: ...
+    @overload
+    def execute_many(
+        self,
+        messages: Iterable[Query[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> list[R]: ...
+    @overload
+    def execute_many(
+        self,
+        messages: Iterable[Query[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool,
+    ) -> list[R | Exception]: ...
+    @overload
+    def execute_many(
+        self,
+        messages: Iterable[object],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Any]: ...
+    @overload
+    def execute_many_async(
+        self,
+        messages: Iterable[Query[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+        concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[R]]: ...
+    @overload
+    def execute_many_async(
+        self,
+        messages: Iterable[Query[R]],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool,
+        concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[R | Exception]]: ...
+    @overload
+    def execute_many_async(
+        self,
+        messages: Iterable[object],
+        ctx: Context | None = None,
+        *,
+        return_exceptions: bool = False,
+        concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[Any]]: ...
+    @overload
+    def bind(self, message: type[Query[R]]) -> _BoundQuery[R]: ...
+    @overload
+    def bind(self, message: type) -> _BoundOther: ...
+    def registered_queries(self) -> list[str]: ...

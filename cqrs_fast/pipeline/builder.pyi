@@ -1,0 +1,33 @@
+from collections.abc import Iterable
+from typing import Any, final
+
+@final
+class Around: ...
+
+@final
+class Handler:
+    def __init__(
+        self,
+        name: str,
+        message_class: type | None,
+        handler: Any,
+        middleware: Iterable[Any] = (),
+        *,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
+    ) -> None: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def message_class(self) -> type | None: ...
+    @property
+    def handler(self) -> Any: ...
+    @property
+    def middleware(self) -> tuple[Any, ...]: ...
+    @property
+    def is_async(self) -> bool: ...
+    @property
+    def offload(self) -> bool: ...
+
+def prepare_all(middleware: Iterable[Any]) -> tuple[Any, ...]: ...

@@ -1,0 +1,10 @@
+from asyncio import Future
+from typing import Any, final
+
+@final
+class Waiter:
+    @property
+    def woken(self) -> bool: ...
+    def wake(self) -> bool: ...
+
+def finish(future: Future[Any]) -> None: ...

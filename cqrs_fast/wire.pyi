@@ -1,0 +1,29 @@
+"""Decode payloads and encode results; safe against whatever a payload contains."""
+
+from types import ModuleType
+from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+
+_T = TypeVar("_T")
+_Payload: TypeAlias = bytes | bytearray | memoryview | str
+
+DEFAULT_MAX_BYTES: Final[int]
+FINDINGS: dict[int, str]
+JSON: Wire
+MSGPACK: Wire
+
+@final
+class Decoder(Generic[_T]):
+    cls: type[_T]
+    def __init__(self, wire: Wire, cls: type[_T]) -> None: ...
+    def decode(self, payload: _Payload) -> _T: ...
+
+@final
+class Wire:
+    format: str
+    def __init__(self, format: str, module: ModuleType) -> None: ...
+    def type_name(self, payload: _Payload, max_bytes: int = 16777216) -> str: ...
+    def decoder(self, cls: type[_T]) -> Decoder[_T]: ...
+    def decode(
+        self, payload: _Payload, cls: type[_T], max_bytes: int = 16777216
+    ) -> _T: ...
+    def encode(self, result: Any, name: str) -> bytes: ...
