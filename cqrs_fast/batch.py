@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ async def in_tasks(
                     raise
                 results[index] = error
 
+    if isinstance(messages, Sized):
+        concurrency = min(concurrency, len(messages))
     tasks = [asyncio.ensure_future(work()) for _ in range(concurrency)]
     try:
         await asyncio.gather(*tasks)

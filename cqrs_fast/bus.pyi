@@ -1,5 +1,4 @@
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from types import TracebackType
+from collections.abc import Callable, Coroutine, Iterable
 from typing import (
     Any,
     Literal,
@@ -12,6 +11,8 @@ from typing import (
     type_check_only,
 )
 
+from typing_extensions import disjoint_base
+
 from cqrs_fast.context import Context
 from cqrs_fast.messages import Command, Query
 from cqrs_fast.pipeline.description import RouteInfo
@@ -21,10 +22,10 @@ from cqrs_fast.pipeline.route import Router
 from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stages.stats import BusStats
 
-M = TypeVar("M")
-M_contra = TypeVar("M_contra", contravariant=True)
-R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
+_M = TypeVar("_M")
+_M_contra = TypeVar("_M_contra", contravariant=True)
+_R = TypeVar("_R")
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
 _Next: TypeAlias = Callable[[Context, Any], Any]
@@ -33,27 +34,27 @@ _Factory: TypeAlias = Callable[[_Next], Callable[..., Any]]
 _AnyMiddleware: TypeAlias = Middleware | Stage | _Around | _Factory
 
 @type_check_only
-class _MessageHandler(Protocol[M_contra]):
-    def handle(self, message: M_contra, /) -> Any: ...
+class _MessageHandler(Protocol[_M_contra]):
+    def handle(self, message: _M_contra, /) -> Any: ...
 
 @type_check_only
-class _ContextHandler(Protocol[M_contra]):
-    def handle(self, ctx: Context, message: M_contra, /) -> Any: ...
+class _ContextHandler(Protocol[_M_contra]):
+    def handle(self, ctx: Context, message: _M_contra, /) -> Any: ...
 
 _Handler: TypeAlias = (
-    Callable[[M], Any]
-    | Callable[[Context, M], Any]
-    | _MessageHandler[M]
-    | _ContextHandler[M]
+    Callable[[_M], Any]
+    | Callable[[Context, _M], Any]
+    | _MessageHandler[_M]
+    | _ContextHandler[_M]
 )
 
 @type_check_only
-class _BoundCommand(Protocol[R]):
-    def __call__(self, message: Command[R], ctx: Context | None = None) -> R: ...
+class _BoundCommand(Protocol[_R]):
+    def __call__(self, message: Command[_R], ctx: Context | None = None) -> _R: ...
 
 @type_check_only
-class _BoundQuery(Protocol[R]):
-    def __call__(self, message: Query[R], ctx: Context | None = None) -> R: ...
+class _BoundQuery(Protocol[_R]):
+    def __call__(self, message: Query[_R], ctx: Context | None = None) -> _R: ...
 
 @type_check_only
 class _BoundOther(Protocol):
@@ -61,6 +62,7 @@ class _BoundOther(Protocol):
 
 UNKNOWN: str
 
+@disjoint_base
 class Bus(Router):
     def __init__(
         self,
@@ -79,8 +81,8 @@ class Bus(Router):
     @overload
     def register_handler(
         self,
-        message: type[M],
-        handler: _Handler[M],
+        message: type[_M],
+        handler: _Handler[_M],
         *,
         middleware: Iterable[_AnyMiddleware] = (),
         replace: bool = False,
@@ -111,11 +113,11 @@ class Bus(Router):
         is_async: bool | None = None,
         with_context: bool | None = None,
         offload: bool = False,
-    ) -> Callable[[F], F]: ...
+    ) -> Callable[[_F], _F]: ...
     @overload
     def handler(
         self,
-        message: F,
+        message: _F,
         /,
         *,
         middleware: Iterable[_AnyMiddleware] = (),
@@ -123,7 +125,7 @@ class Bus(Router):
         is_async: bool | None = None,
         with_context: bool | None = None,
         offload: bool = False,
-    ) -> F: ...
+    ) -> _F: ...
     def register(self, composite: object, *, replace: bool = False) -> None: ...
     def unregister_handler(self, message: type | str) -> None: ...
     def registered_names(self) -> list[str]: ...
@@ -154,7 +156,7 @@ class Bus(Router):
         return_exceptions: bool = False,
         concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[Any]]: ...
-    def bind(self, message: type) -> _BoundOther: ...
+    def bind(self, message: type[object]) -> _BoundOther: ...
     # Payloads
     def execute_json(self, payload: _Payload, ctx: Context | None = None) -> bytes: ...
     def execute_msgpack(
@@ -185,13 +187,13 @@ class Bus(Router):
 
 class CommandBus(Bus):
     @overload
-    def execute(self, message: Command[R], ctx: Context | None = None) -> R: ...
+    def execute(self, message: Command[_R], ctx: Context | None = None) -> _R: ...
     @overload
     def execute(self, message: object, ctx: Context | None = None) -> Any: ...
     @overload
     def execute_async(
-        self, message: Command[R], ctx: Context | None = None
-    ) -> Coroutine[Any, Any, R]: ...
+        self, message: Command[_R], ctx: Context | None = None
+    ) -> Coroutine[Any, Any, _R]: ...
     @overload
     def execute_async(
         self, message: object, ctx: Context | None = None
@@ -199,19 +201,19 @@ class CommandBus(Bus):
     @overload
     def execute_many(
         self,
-        messages: Iterable[Command[R]],
+        messages: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
-    ) -> list[R]: ...
+    ) -> list[_R]: ...
     @overload
     def execute_many(
         self,
-        messages: Iterable[Command[R]],
+        messages: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
-    ) -> list[R | Exception]: ...
+    ) -> list[_R | Exception]: ...
     @overload
     def execute_many(
         self,
@@ -223,21 +225,21 @@ class CommandBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Command[R]],
+        messages: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
         concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[R]]: ...
+    ) -> Coroutine[Any, Any, list[_R]]: ...
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Command[R]],
+        messages: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
         concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[R | Exception]]: ...
+    ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
     @overload
     def execute_many_async(
         self,
@@ -248,20 +250,20 @@ class CommandBus(Bus):
         concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[Any]]: ...
     @overload
-    def bind(self, message: type[Command[R]]) -> _BoundCommand[R]: ...
+    def bind(self, message: type[Command[_R]]) -> _BoundCommand[_R]: ...
     @overload
-    def bind(self, message: type) -> _BoundOther: ...
+    def bind(self, message: type[object]) -> _BoundOther: ...
     def registered_commands(self) -> list[str]: ...
 
 class QueryBus(Bus):
     @overload
-    def execute(self, message: Query[R], ctx: Context | None = None) -> R: ...
+    def execute(self, message: Query[_R], ctx: Context | None = None) -> _R: ...
     @overload
     def execute(self, message: object, ctx: Context | None = None) -> Any: ...
     @overload
     def execute_async(
-        self, message: Query[R], ctx: Context | None = None
-    ) -> Coroutine[Any, Any, R]: ...
+        self, message: Query[_R], ctx: Context | None = None
+    ) -> Coroutine[Any, Any, _R]: ...
     @overload
     def execute_async(
         self, message: object, ctx: Context | None = None
@@ -269,19 +271,19 @@ class QueryBus(Bus):
     @overload
     def execute_many(
         self,
-        messages: Iterable[Query[R]],
+        messages: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
-    ) -> list[R]: ...
+    ) -> list[_R]: ...
     @overload
     def execute_many(
         self,
-        messages: Iterable[Query[R]],
+        messages: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
-    ) -> list[R | Exception]: ...
+    ) -> list[_R | Exception]: ...
     @overload
     def execute_many(
         self,
@@ -293,21 +295,21 @@ class QueryBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Query[R]],
+        messages: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
         concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[R]]: ...
+    ) -> Coroutine[Any, Any, list[_R]]: ...
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Query[R]],
+        messages: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
         concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[R | Exception]]: ...
+    ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
     @overload
     def execute_many_async(
         self,
@@ -318,7 +320,20 @@ class QueryBus(Bus):
         concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[Any]]: ...
     @overload
-    def bind(self, message: type[Query[R]]) -> _BoundQuery[R]: ...
+    def bind(self, message: type[Query[_R]]) -> _BoundQuery[_R]: ...
     @overload
-    def bind(self, message: type) -> _BoundOther: ...
+    def bind(self, message: type[object]) -> _BoundOther: ...
     def registered_queries(self) -> list[str]: ...
+
+@final
+class Registry:
+    def __init__(self, capacity: int) -> None: ...
+
+@final
+class Bound:
+    def execute(self, message: Any, ctx: Context | None = None) -> Any: ...
+
+def annotated_message(function: Any) -> type: ...
+def execute_wire_async(
+    bus: Bus, wire: Any, payload: _Payload, ctx: Context | None
+) -> Coroutine[Any, Any, bytes]: ...

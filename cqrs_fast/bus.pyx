@@ -75,6 +75,11 @@ cdef class Bus(Router):
     Every method may be called from any thread, from any event loop, and from handlers.
     """
 
+    def __cinit__(self, *args, **kwargs):
+        # Whole from the start: a subclass may forget to call __init__.
+        self.registry = Registry(0)
+        self.gate = Gate(type(self).__name__)
+
     def __init__(self, *, middleware=(), enable_metrics=False, initial_capacity=0,
                  max_payload_bytes=16 * 1024 * 1024, clock=None):
         if self.kind is None:
@@ -87,7 +92,6 @@ cdef class Bus(Router):
         self.registry = registry
         self.max_payload_bytes = max_payload_bytes
         self.clock = as_clock(clock)
-        self.gate = Gate(type(self).__name__)
         self.metrics = {} if enable_metrics else None
 
     # Registration
@@ -169,7 +173,7 @@ cdef class Bus(Router):
             old = self.registry
             name = self.registered_name(message)
             handler = old.handlers.get(name)
-            if handler is None:
+            if handler is None or not serves(handler, message):
                 raise HandlerNotFoundError(name, registered=sorted(old.handlers))
             new = old.copy()
             del new.handlers[name], new.routes[name]
@@ -256,7 +260,8 @@ cdef class Bus(Router):
         """Take one off, as atomically. Raises ValueError if it is not there."""
         def remove(list present):
             for index, one in enumerate(present):
-                if one is middleware:
+                # Two accesses to one bound method are equal, never identical.
+                if one is middleware or one == middleware:
                     del present[index]
                     return
             raise ValueError(f"{middleware!r} is not among the middleware of this bus")
@@ -448,33 +453,19 @@ cdef class Bus(Router):
 
     def describe(self):
         """Return a RouteInfo for each registered name, sorted by name."""
-        return [self.describe_route(name) for name in self.registered_names()]
+        cdef Registry registry = self.registry
+        return [describe_route(registry.routes[name]) for name in sorted(registry.routes)]
 
     def explain(self, message):
         """Return the route of a class or name as text that a person reads."""
         from cqrs_fast.pipeline.description import explained
 
+        cdef Registry registry = self.registry
         name = self.registered_name(message)
-        if name not in self.registry.routes:
-            raise HandlerNotFoundError(name, registered=self.registered_names())
-        return explained(self.describe_route(name), self.kind)
-
-    def describe_route(self, str name):
-        """Return the RouteInfo of one registered name."""
-        from cqrs_fast.pipeline.description import RouteInfo, StageInfo, label_of
-
-        cdef Route outermost = self.registry.routes[name]
-        cdef Route route = outermost
-        cdef Stage stage
-        stages = []
-        while route is not None:
-            for stage in route.stages:
-                stages.append(StageInfo(*stage.described()))
-            if route.around is not None:
-                stages.append(StageInfo("around", {"function": label_of(route.around)}))
-            route = route.inner
-        handler = label_of(outermost.handler)
-        return RouteInfo(name, handler, outermost.is_async, stages)
+        route = registry.routes.get(name)
+        if route is None:
+            raise HandlerNotFoundError(name, registered=sorted(registry.routes))
+        return explained(describe_route(route), self.kind)
 
     def stats(self):
         """Return a BusStats: one consistent picture of what every message came to.
@@ -535,7 +526,7 @@ cdef class Bus(Router):
 cdef class CommandBus(Bus):
     """Dispatch commands, each to its one handler."""
 
-    def __cinit__(self):
+    def __cinit__(self, *args, **kwargs):
         self.kind = "command"
 
     def registered_commands(self):
@@ -547,7 +538,7 @@ cdef class CommandBus(Bus):
 cdef class QueryBus(Bus):
     """Dispatch queries, each to its one handler."""
 
-    def __cinit__(self):
+    def __cinit__(self, *args, **kwargs):
         self.kind = "query"
 
     def registered_queries(self):
@@ -576,10 +567,21 @@ cdef class Bound:
                 )
             return run_sync(self.bus.route_for(message), message, ctx)
         if self.registry is not self.bus.registry:
-            self.registry = None
-            self.route = self.bus.route_for(message)
-            self.registry = self.bus.registry
+            return self.rebind(message, ctx)
         return run_sync(self.route, message, ctx)
+
+    cdef object rebind(self, object message, Context ctx):
+        """Find the route anew; it stays only where every instance has the same one."""
+        cdef Registry registry = self.bus.registry
+        cdef Route route = self.bus.route_for(message)
+        if find(registry.exact, type_of(message)) or find(
+            registry.resolved, type_of(message)
+        ):
+            # In this order: a thread that comes between finds the bound one stale.
+            self.registry = None
+            self.route = route
+            self.registry = registry
+        return run_sync(route, message, ctx)
 
 
 cdef bint publish(Bus bus, Registry old, Registry new) noexcept:
@@ -588,6 +590,30 @@ cdef bint publish(Bus bus, Registry old, Registry new) noexcept:
         return False
     bus.registry = new
     return True
+
+
+cdef object describe_route(Route outermost):
+    from cqrs_fast.pipeline.description import RouteInfo, StageInfo, label_of
+
+    cdef Route route = outermost
+    cdef Stage stage
+    stages = []
+    while route is not None:
+        for stage in route.stages:
+            stages.append(StageInfo(*stage.described()))
+        if route.around is not None:
+            settings = {"function": label_of(route.around)}
+            stages.append(StageInfo(route.around_kind, settings))
+        route = route.inner
+    handler = label_of(outermost.handler)
+    return RouteInfo(outermost.name, handler, outermost.is_async, stages)
+
+
+cdef bint serves(Handler handler, object message):
+    """Whether a handler of this name was registered for the given name or class."""
+    if isinstance(message, str) or handler.message_class is None:
+        return True
+    return handler.message_class is message
 
 
 cdef object execute_wire(Bus bus, object wire, object payload, Context ctx):

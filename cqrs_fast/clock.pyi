@@ -1,7 +1,13 @@
 from typing import final
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Clock:
     def __call__(self) -> int: ...
+
+@final
+class CallableClock(Clock): ...
 
 @final
 class ManualClock(Clock):

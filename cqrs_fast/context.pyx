@@ -8,12 +8,14 @@ from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 
 
 @cython.final
+@cython.trashcan(True)
 @cython.auto_pickle(False)
 cdef class Value:
     """One link of the chain of values, the newest first."""
 
 
 @cython.final
+@cython.trashcan(True)
 @cython.auto_pickle(False)
 cdef class CancelScope:
     """What one `with_cancel` can end, with everything derived from it."""
@@ -65,7 +67,7 @@ cdef class Context:
     cdef Context derive(self, ContextState state):
         cdef Context child = Context.__new__(Context)
         child.state = state
-        child.origin = self if self.is_dispatch else self.origin
+        child.origin = live_origin(self)
         return child
 
     def with_value(self, key, value):
@@ -84,18 +86,17 @@ cdef class Context:
         if seconds < 0:
             raise ValueError(f"seconds must be 0 or more, got {seconds!r}")
         now = read_clock(self.state.clock)
-        return self.with_deadline_ns(now + round(seconds * 1_000_000_000))
+        return self.with_deadline_ns(now + to_ns(seconds))
 
     def with_deadline(self, monotonic_seconds):
         """Return a child that is done at `monotonic_seconds` (see time.monotonic)."""
         check_seconds("monotonic_seconds", monotonic_seconds)
-        return self.with_deadline_ns(round(monotonic_seconds * 1_000_000_000))
+        return self.with_deadline_ns(to_ns(monotonic_seconds))
 
     cdef Context with_deadline_ns(self, object deadline_ns):
         cdef ContextState state = self.state.copy()
-        # Years ahead is as good as never, and never is what fits an int64.
         if deadline_ns < state.deadline_ns:
-            state.deadline_ns = max(deadline_ns, -NO_DEADLINE)
+            state.deadline_ns = deadline_ns
             state.limited = True
         return self.derive(state)
 
@@ -235,10 +236,24 @@ cdef class Context:
 cdef Context dispatch_context(Context parent):
     cdef Context child = Context.__new__(Context)
     child.state = parent.state
-    child.origin = parent if parent.is_dispatch else parent.origin
+    child.origin = live_origin(parent)
     child.is_dispatch = True
     child.live = True
     return child
+
+
+cdef object to_ns(object seconds):
+    """Whole nanoseconds, so far from the limits of int64 that differences fit too."""
+    return round(max(-2e9, min(seconds, 2e9)) * 1_000_000_000)
+
+
+cdef Context live_origin(Context context):
+    """The nearest dispatch in flight: a chain of finished ones would never end."""
+    if not context.is_dispatch:
+        context = context.origin
+    while context is not None and not context.live:
+        context = context.origin
+    return context
 
 
 cdef int check_seconds(str argument, object seconds) except -1:

@@ -184,7 +184,12 @@ def test_final_proceed_is_left_once(
 @pytest.mark.parametrize("slot", [False, True], ids=["no slot", "slot"])
 @pytest.mark.parametrize("verb", ["result", "fail", "raise"])
 def test_stop_and_raise_are_not_left(
-    stages: ModuleType, drive: Driver, auto: ManualClock, verb: str, slot: bool, waits: int
+    stages: ModuleType,
+    drive: Driver,
+    auto: ManualClock,
+    verb: str,
+    slot: bool,
+    waits: int,
 ) -> None:
     error = LookupError("mine")
     value = 7 if verb == "result" else error
@@ -350,7 +355,9 @@ def test_again_after_an_error(
 def test_nested_again(stages: ModuleType, drive: Driver, auto: ManualClock) -> None:
     calls = []
     bus = make_bus(
-        stages.Script("outer", leave=[("again", 1), ("again", 0)], clock=auto, slot=True),
+        stages.Script(
+            "outer", leave=[("again", 1), ("again", 0)], clock=auto, slot=True
+        ),
         stages.Remember("between"),
         stages.Repeat(2),
         stages.Remember("inside"),
@@ -366,7 +373,9 @@ def test_again_where_an_inner_stage_stops(
     stages: ModuleType, drive: Driver, auto: ManualClock
 ) -> None:
     again = stages.Script(leave=[("again", 1)], clock=auto)
-    stopping = stages.Script(enter=[("wait", 1), ("raise", ValueError("no"))], clock=auto)
+    stopping = stages.Script(
+        enter=[("wait", 1), ("raise", ValueError("no"))], clock=auto
+    )
     assert drive(make_bus(again, stopping, clock=auto)) == 1
     assert questions(stopping.log)[-2:] == [("stage", "enter"), ("stage", "leave")]
     assert questions(stopping.log).count(("stage", "leave")) == 1
@@ -438,7 +447,7 @@ def test_waiter_woken_from_another_thread(
     waiter = Waiter()
     stage = stages.Script(**{where: [("wait", delay, waiter)]})
     future = drive.start(make_bus(stage))
-    eventually(lambda: (("stage", where) in questions(stage.log)))
+    eventually(lambda: ("stage", where) in questions(stage.log))
     time.sleep(0.02)
     assert not future.done()
     assert waiter.wake() is True
@@ -913,7 +922,9 @@ def test_longer_deadline_on_the_same_automatic_clock_is_not_reached(
 ) -> None:
     """Only the nearer end of a wait moves an automatic clock."""
     bus = make_bus(
-        stages.Limit(100, auto), stages.Script(enter=[("wait", 1)], clock=auto), clock=auto
+        stages.Limit(100, auto),
+        stages.Script(enter=[("wait", 1)], clock=auto),
+        clock=auto,
     )
     assert drive(bus) == 1
     assert auto() == 1_000_000_000
@@ -1179,9 +1190,7 @@ def test_waiters_on_several_threads_and_loops(stages: ModuleType) -> None:
 
 def test_drain_ends_the_waits_of_all_threads(stages: ModuleType) -> None:
     bus = make_bus(stages.Delay(3600))
-    futures = [
-        Driver(name).start(bus) for name in ("sync", "async") for _ in range(6)
-    ]
+    futures = [Driver(name).start(bus) for name in ("sync", "async") for _ in range(6)]
     eventually(lambda: not any(future.done() for future in futures))
     time.sleep(0.05)
     report = bus.close(PATIENCE)

@@ -52,6 +52,7 @@ cdef class Dispatch:
     cdef Sent finish(self, PyObject **out) noexcept
 
     cdef int begin(self) except -1
+    cdef Sent abandon(self, PyObject **out) noexcept
     # True: suspended, with `out` for the event loop.
     cdef bint call_handler(self, PyObject **out) noexcept
     cdef bint park(self, PyObject **out) noexcept

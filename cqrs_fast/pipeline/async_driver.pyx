@@ -33,7 +33,7 @@ from cqrs_fast.pipeline.route cimport (
     walk,
 )
 from cqrs_fast.pipeline.waiter cimport Waiter
-from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
+from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError
@@ -51,12 +51,13 @@ cdef extern from *:
        way. */
     static void cqrs_set_slots(
         PyTypeObject *type, sendfunc send, iternextfunc next, traverseproc traverse,
-        destructor dealloc
+        destructor finalize, destructor dealloc
     ) {
         type->tp_as_async->am_send = send;
         type->tp_iternext = next;
         cqrs_generated_traverse = type->tp_traverse;
         type->tp_traverse = traverse;
+        type->tp_finalize = finalize;
         cqrs_generated_dealloc = type->tp_dealloc;
         type->tp_dealloc = dealloc;
         PyType_Modified(type);
@@ -93,7 +94,9 @@ cdef extern from *:
     #define cqrs_begun(dispatch) ((dispatch)->__pyx_vtab->begin(dispatch))
     """
     ctypedef int (*visitproc)(PyObject *, void *) noexcept
-    void set_slots "cqrs_set_slots"(type, void *, void *, void *, void *) noexcept
+    void set_slots "cqrs_set_slots"(
+        type, void *, void *, void *, void *, void *
+    ) noexcept
     void generated_dealloc "cqrs_generated_dealloc"(PyObject *) noexcept
     int generated_traverse "cqrs_generated_traverse"(PyObject *, visitproc, void *) noexcept
     PyObject *stop_with "cqrs_stop_with"(PyObject *value) noexcept
@@ -106,12 +109,11 @@ cdef extern from *:
     void PyObject_GC_Track(PyObject *) noexcept
     void PyObject_GC_UnTrack(PyObject *) noexcept
     object revived "cqrs_revived"(PyObject *dead)
-    void Py_SET_REFCNT(PyObject *, Py_ssize_t) noexcept
-    Py_ssize_t Py_REFCNT(PyObject *) noexcept
+    bint PyObject_GC_IsFinalized(PyObject *) noexcept
+    int PyObject_CallFinalizerFromDealloc(PyObject *) noexcept
 
 
 @cython.final
-@cython.no_gc_clear
 @cython.auto_pickle(False)
 cdef class Dispatch:
     """The awaitable that `execute_async` returns; it behaves as a coroutine does.
@@ -133,31 +135,37 @@ cdef class Dispatch:
     def send(self, value):
         """Step it, as coroutine.send does."""
         cdef PyObject *out = NULL
-        return answer(self.resume(<PyObject *>value, &out), out)
+        cdef Sent sent = self.resume(<PyObject *>value, &out)
+        return answer(sent, out)
 
     def throw(self, error, value=None, traceback=None):
         """Raise an exception where it is suspended, as coroutine.throw does."""
         cdef PyObject *out = NULL
-        error = as_instance(error, value, traceback)
-        return answer(self.raise_in(error, &out), out)
+        cdef Sent sent = self.raise_in(as_instance(error, value, traceback), &out)
+        return answer(sent, out)
 
     def close(self):
         """End it where it is suspended, as coroutine.close does."""
         cdef PyObject *out = NULL
+        cdef Sent sent
         if self.state == CREATED:
             self.state = FINISHED
         if self.state == FINISHED:
             return
-        self.closing = True
+        self.closing = self.state == SUSPENDED
         sent = self.raise_in(GeneratorExit(), &out)
+        if sent == YIELDED:
+            given(out)
+            sent = self.abandon(&out)
         try:
             answer(sent, out)
         except (GeneratorExit, StopIteration):
             return
-        raise RuntimeError(f"the handler of {self.__name__} ignored GeneratorExit")
 
     @property
     def __name__(self):
+        if self.route is not None:
+            return f"execute_async({self.route.name})"
         return f"execute_async({message_name(self.message)})"
 
     @property
@@ -209,8 +217,20 @@ cdef class Dispatch:
                 raise_misuse(state)
             return FAILED
         self.state = RUNNING
-        if self.settle(self.throw_inner(error, &value), value, out):
+        cdef Sent sent = self.throw_inner(error, &value)
+        if self.settle(sent, value, out):
             return YIELDED
+        return self.drive(out)
+
+    cdef Sent abandon(self, PyObject **out) noexcept:
+        """Go on without the handler, which awaits again in spite of a close."""
+        self.inner = None
+        self.state = RUNNING
+        set_error(
+            &self.frame,
+            RuntimeError(f"the handler of {self.route.name} ignored GeneratorExit"),
+        )
+        turn(&self.frame)
         return self.drive(out)
 
     cdef int begin(self) except -1:
@@ -304,8 +324,8 @@ cdef class Dispatch:
                 return False
             self.inner = self.waiter.arm(timeout_ns).__await__()
         except BaseException as error:
+            abandon_wait(f, self.waiter, error)
             self.waiter = None
-            end_wait(f, error)
             return False
         return self.step_inner(<PyObject *>None, out)
 
@@ -368,6 +388,7 @@ cdef class Dispatch:
         cdef Frame *f = &self.frame
         cdef Route route = self.route
         release(f)
+        self.message = self.context = None
         self.state = FINISHED
         if self.counted:
             route.flights.count -= 1
@@ -413,9 +434,10 @@ cdef Dispatch new_dispatch(Router router, Route route, object message, Context c
 cdef void slot_dealloc(PyObject *self) noexcept:
     # hot
     global pooled
-    if (<Dispatch>self).state == SUSPENDED and outlives_close(self):
-        return
-    if pooled == POOL_SIZE:
+    if (<Dispatch>self).state == SUSPENDED:
+        if PyObject_CallFinalizerFromDealloc(self) < 0:
+            return
+    if pooled == POOL_SIZE or PyObject_GC_IsFinalized(self):
         generated_dealloc(self)
         return
     PyObject_GC_UnTrack(self)
@@ -435,22 +457,22 @@ cdef void slot_dealloc(PyObject *self) noexcept:
     pooled += 1
 
 
-cdef bint outlives_close(PyObject *self) noexcept:
-    """Close a suspended dispatch that nobody holds any more.
+cdef void slot_finalize(PyObject *self) noexcept:
+    """Close a suspended dispatch that nobody holds any more, as a coroutine is closed.
 
-    Its stages find their frame whole: no_gc_clear keeps a collection from clearing it
-    first, and whatever holds it in a cycle can be cleared itself.
+    A collection runs all finalizers before it clears anything, so the stages find
+    everything whole. The mark that it leaves keeps the object out of the pool.
     """
-    cdef PyObject *raised = take_raised() if PyErr_Occurred() != NULL else NULL
-    Py_SET_REFCNT(self, 1)
+    cdef PyObject *raised
+    if (<Dispatch>self).state != SUSPENDED:
+        return
+    raised = take_raised() if PyErr_Occurred() != NULL else NULL
     try:
         (<Dispatch>self).close()
     except BaseException as error:
         report("closing a dispatch", (<Dispatch>self).__name__, error)
     if raised != NULL:
         raise_again(raised)
-    Py_SET_REFCNT(self, Py_REFCNT(self) - 1)
-    return Py_REFCNT(self) > 0
 
 
 cdef PyObject *coroutine_error(Route route, PyObject *error) noexcept:
@@ -534,5 +556,6 @@ set_slots(
     <void *>slot_send,
     <void *>slot_next,
     <void *>slot_traverse,
+    <void *>slot_finalize,
     <void *>slot_dealloc,
 )

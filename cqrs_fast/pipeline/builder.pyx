@@ -92,6 +92,8 @@ cdef Route build_route(Handler handler, tuple elements, str kind, Gate gate, Clo
         from cqrs_fast.pipeline.offload import offloaded
 
         route.call_async = offloaded(handler.call, handler.with_context)
+        # Behind a sync around it can only run inline, which would block the loop.
+        route.may_wait = True
     for element in reversed(elements + handler.elements):
         if isinstance(element, Around):
             seal(route, stages)
@@ -143,6 +145,7 @@ cdef Route around_route(Around around, Route inner, Route route):
     would_block = inner.may_wait and not behind.awaitable and not around.blocking
     route.blocks_loop = would_block or inner.blocks_loop
     route.around = around.function
+    route.around_kind = "factory" if around.factory else "around"
     return route
 
 

@@ -40,8 +40,6 @@ cdef class Call:
     @property
     def name(self):
         """The message's own name."""
-        if type(self.message) is self.route.message_class:
-            return self.route.name
         return message_name(self.message)
 
     @property

@@ -14,6 +14,7 @@ def offloaded(
     A cancelled caller stops to wait; the thread itself runs to its end.
     """
     from asyncio import to_thread
+    from inspect import isawaitable
 
     def run(*args: Any) -> tuple[Any, BaseException | None]:
         # As a value: a future cannot carry every exception (StopIteration).
@@ -22,16 +23,20 @@ def offloaded(
         except BaseException as error:
             return None, error
 
-    async def with_message(message: object) -> Any:
-        result, error = await to_thread(run, message)
-        if error is not None:
+    async def in_thread(*args: Any) -> Any:
+        result, error = await to_thread(run, *args)
+        if error is None:
+            return await result if isawaitable(result) else result
+        try:
             raise error
-        return result
+        finally:
+            # The traceback holds this frame: a cycle with it would outlive the call.
+            del error
+
+    async def with_message(message: object) -> Any:
+        return await in_thread(message)
 
     async def with_both(context: object, message: object) -> Any:
-        result, error = await to_thread(run, context, message)
-        if error is not None:
-            raise error
-        return result
+        return await in_thread(context, message)
 
     return with_both if with_context else with_message

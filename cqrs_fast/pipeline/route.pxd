@@ -39,7 +39,8 @@ cdef class Route:
     cdef object call                    # what the driver calls: the handler or an around
     cdef object call_async              # its twin under execute_async; usually the same
     cdef Form form
-    cdef readonly object around         # the middleware that is called in its place
+    cdef readonly object around         # the middleware that is called in its place …
+    cdef str around_kind                # … "around" or "factory"
     cdef readonly Route inner           # behind an around: the rest of the program
     cdef object next                    # the inner route as the around is given it
     cdef int depth                      # how many stages

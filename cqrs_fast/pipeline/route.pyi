@@ -1,5 +1,7 @@
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 from cqrs_fast.pipeline.stage import Stage
 
 @final
@@ -25,4 +27,5 @@ class Route:
     @property
     def blocks_loop(self) -> bool: ...
 
+@disjoint_base
 class Router: ...

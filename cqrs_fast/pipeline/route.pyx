@@ -35,6 +35,10 @@ from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError
 
 
+cdef enum:
+    AHEAD = 3               # beside the Actions: another pass begins
+
+
 cdef extern from *:
     """
     /* A stage's answer with its -1 as a value: the walk turns errors into outcomes, and
@@ -82,6 +86,15 @@ cdef class Router:
 
 
 cdef Action walk(Frame *f) noexcept:
+    # As a loop: a build without optimization keeps a stack frame for every tail call.
+    cdef int action = AHEAD
+    while action == AHEAD:
+        action = walk_once(f)
+    return <Action>action
+
+
+cdef inline int walk_once(Frame *f) noexcept:
+    """Walk in and out again, at most as far as another pass."""
     # hot: no allocation, no reference counting, no Python call but the stages' own
     cdef PyObject **program = (<Route>f.route).program
     cdef PyObject *stage
@@ -98,8 +111,10 @@ cdef Action walk(Frame *f) noexcept:
         elif verdict == WAIT:
             return PARK
         else:
-            if verdict != STOP:
+            if verdict < 0:
                 capture_error(f)
+            elif verdict == AGAIN or f.result == f.error:
+                set_error(f, contract_error(stage))
             drop_slot(f)
             turn(f)
     while f.position > 0:
@@ -118,12 +133,18 @@ cdef Action walk(Frame *f) noexcept:
             if f.delay_ns > 0:
                 return PARK
             begin_pass(f)
-            return walk(f)
+            return AHEAD
         f.ending = NOT_ENDED
         f.position -= 1
         f.slots_used -= (<Stage>stage).has_slot
         drop_slot(f)
     return DONE
+
+
+cdef object contract_error(PyObject *stage):
+    return SystemError(
+        f"{type(<object>stage).__name__}.enter said STOP without an outcome, or AGAIN"
+    )
 
 
 cdef int leave_with_error(PyObject *stage, Frame *f) noexcept:
@@ -142,7 +163,7 @@ cdef int leave_with_error(PyObject *stage, Frame *f) noexcept:
     if verdict < 0:
         raised = take_raised()
         if transparent and not is_transparent(raised):
-            report("stage", (<Route>f.route).name, <object>raised)
+            report_raised(f, <object>raised)
         else:
             set_error(f, <object>raised)
         Py_DECREF(<object>raised)
@@ -155,6 +176,14 @@ cdef int leave_with_error(PyObject *stage, Frame *f) noexcept:
     Py_XDECREF(handled)
     Py_DECREF(<object>held)
     return verdict
+
+
+cdef int report_raised(Frame *f, object raised) noexcept:
+    try:
+        report("stage", (<Route>f.route).name, raised)
+    except BaseException as error:
+        set_error(f, error)
+    return 0
 
 
 cdef int capture_error(Frame *f) noexcept:
@@ -215,7 +244,10 @@ cdef object refusal(Route route, PyObject *parent):
 
 
 cdef bint refuse_done(Frame *f) noexcept:
-    failure = seen_context(f).failure()
+    try:
+        failure = seen_context(f).failure()
+    except BaseException as error:
+        failure = error
     if failure is None:
         return False
     set_error(f, failure)

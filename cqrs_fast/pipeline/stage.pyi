@@ -1,5 +1,7 @@
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 @final
 class RouteSpec:
     def __init__(
@@ -14,6 +16,7 @@ class RouteSpec:
     @property
     def is_async(self) -> bool: ...
 
+@disjoint_base
 class Stage:
     @property
     def reads_clock(self) -> bool: ...

@@ -121,7 +121,10 @@ cdef int call_handler(Frame *f) noexcept:
     if f.result == NULL:
         capture_error(f)
     elif is_awaitable(f.result):
-        set_error(f, awaitable_error(route, <object>f.result))
+        try:
+            set_error(f, awaitable_error(route, <object>f.result))
+        except BaseException as error:
+            set_error(f, error)
     turn(f)
     return 0
 

@@ -2,10 +2,7 @@
 
 cimport cython
 
-from _thread import allocate_lock
-
-# A lock takes no longer timeout (threading.TIMEOUT_MAX); a driver asks again after it.
-cdef int64_t LONGEST_BLOCK_NS = 3600 * 1_000_000_000
+from _thread import TIMEOUT_MAX, allocate_lock
 
 
 @cython.final
@@ -43,7 +40,7 @@ cdef class Waiter:
             if timeout_ns < 0:
                 lock.acquire()
             else:
-                lock.acquire(True, min(timeout_ns, LONGEST_BLOCK_NS) / 1e9)
+                lock.acquire(True, min(timeout_ns / 1e9, TIMEOUT_MAX))
         finally:
             self.lock = None
         return 0

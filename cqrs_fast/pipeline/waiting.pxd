@@ -12,3 +12,6 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns)
 
 # End it. `error` is what was raised into the wait (a cancellation), or None.
 cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1
+
+# End a wait that did not come about: `waiter` is what begin_wait returned, or None.
+cdef int abandon_wait(Frame *f, Waiter waiter, object error) noexcept

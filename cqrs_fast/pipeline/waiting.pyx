@@ -15,39 +15,74 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
     cdef Route route = <Route>f.route
     cdef Waiter waiter = Waiter() if f.waiter == NULL else <Waiter>f.waiter
     cdef Context context = seen_context(f)
-    if ended_from_outside(f, route, context):
-        return None
-    cdef int64_t delay_ns = f.delay_ns
-    cdef int64_t remaining_ns = context.remaining_ns()
+    # Watched before it is looked at: what ends it meanwhile wakes the waiter.
     watch(route, context, waiter)
-    if delay_ns >= 0 and f.clock != NULL:
-        if not (<Clock>f.clock).waits_really(delay_ns, waiter):
-            delay_ns = -1
-    if remaining_ns != NO_DEADLINE and context.state.clock is not None:
-        if not context.state.clock.waits_really(remaining_ns, waiter):
-            remaining_ns = NO_DEADLINE
-    if delay_ns < 0 and remaining_ns == NO_DEADLINE:
-        timeout_ns[0] = -1
-    elif delay_ns < 0:
-        timeout_ns[0] = remaining_ns
-    else:
-        timeout_ns[0] = min(delay_ns, remaining_ns)
+    try:
+        if ended_from_outside(f, route, context):
+            let_go(f, route, context, waiter)
+            return None
+        set_alarms(f, context, waiter, timeout_ns)
+    except BaseException:
+        let_go(f, route, context, waiter)
+        raise
     return waiter
+
+
+cdef int set_alarms(Frame *f, Context context, Waiter waiter,
+                    int64_t *timeout_ns) except -1:
+    """Let the clocks of the delay and of the deadline wake `waiter`, the nearer first.
+
+    An automatic clock moves at once by what it is asked for: the later end of a wait
+    that is over already must not move it.
+    """
+    cdef int64_t delay_ns = NO_DEADLINE if f.delay_ns < 0 else f.delay_ns
+    # It may have passed since it was looked at; a negative time would mean no end.
+    cdef int64_t remaining_ns = max(context.remaining_ns(), 0)
+    cdef bint delay_first = delay_ns <= remaining_ns
+    if delay_first:
+        delay_ns = real_ns(<Clock>f.clock if f.clock != NULL else None, delay_ns, waiter)
+    remaining_ns = real_ns(context.state.clock, remaining_ns, waiter)
+    if not delay_first:
+        delay_ns = real_ns(<Clock>f.clock if f.clock != NULL else None, delay_ns, waiter)
+    timeout_ns[0] = min(delay_ns, remaining_ns)
+    if timeout_ns[0] == NO_DEADLINE:
+        timeout_ns[0] = -1
+    return 0
+
+
+cdef int64_t real_ns(Clock clock, int64_t ns, Waiter waiter) except? -1:
+    """Return what of `ns` passes in real time; NO_DEADLINE where a clock wakes."""
+    if ns == NO_DEADLINE or clock is None or waiter.woken:
+        return ns
+    return ns if clock.waits_really(ns, waiter) else NO_DEADLINE
 
 
 cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1:
     cdef Route route = <Route>f.route
     cdef Context context = seen_context(f)
-    unwatch(f, route, context, waiter)
-    cdef bint woken = waiter.woken
-    waiter.rearm()
-    cdef PyObject *granted = f.waiter
-    f.waiter = NULL
-    Py_XDECREF(granted)
+    let_go(f, route, context, waiter)
     if error is not None:
         end_wait(f, error)
     elif not ended_from_outside(f, route, context):
         resume(f, route)
+    return 0
+
+
+cdef int abandon_wait(Frame *f, Waiter waiter, object error) noexcept:
+    if waiter is not None:
+        let_go(f, <Route>f.route, seen_context(f), waiter)
+    end_wait(f, error)
+    return 0
+
+
+cdef int let_go(Frame *f, Route route, Context context, Waiter waiter) except -1:
+    """Stop to watch, and forget what this one wait was made of."""
+    unwatch(f, route, context, waiter)
+    waiter.rearm()
+    cdef PyObject *granted = f.waiter
+    f.waiter = f.clock = NULL
+    f.delay_ns = 0
+    Py_XDECREF(granted)
     return 0
 
 

@@ -1,0 +1,10 @@
+from collections.abc import Callable
+from typing import Any, final
+
+from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.stages.audit_event import AuditEvent
+
+@final
+class AuditMiddleware(Stage):
+    def __init__(self, sink: Callable[[AuditEvent], object]) -> None: ...
+    def settings(self) -> dict[str, Any]: ...

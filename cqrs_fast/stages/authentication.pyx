@@ -1,0 +1,63 @@
+"""Authentication: who a dispatch acts for, or that it may not."""
+
+cimport cython
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+
+from cqrs_fast.context cimport Context
+from cqrs_fast.pipeline.calling cimport is_awaitable
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context
+from cqrs_fast.pipeline.stage cimport Stage
+
+from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.description import label_of
+
+cdef str INSTEAD = (
+    "write an async middleware (ctx, message, next) that awaits and goes on with "
+    "next(ctx.with_principal(principal), message)"
+)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class AuthenticationMiddleware(Stage):
+    """Ask who a dispatch acts for; what lies inside sees them as `ctx.principal`.
+
+    The principal that the caller's context had is replaced, also by None, which is
+    nobody. Put it outside of everything that keys by the principal, a cache first of
+    all: an answer from a cache outside of it is given without asking.
+
+    Parameters:
+        authenticate: `authenticate(ctx, message)` returns the principal, or raises to
+            refuse the dispatch; the caller gets that very exception.
+
+    Raises TypeError unless `authenticate` is a callable that is not async; an awaitable
+    that it returns all the same refuses the dispatch with a TypeError. It is called in
+    the dispatching thread, on the event loop under `execute_async`, and by many at once
+    where they share this object.
+    """
+
+    cdef object authenticate
+
+    def __init__(self, authenticate):
+        self.authenticate = plain_callable("authenticate", authenticate, INSTEAD)
+
+    def settings(self):
+        """Return where `authenticate` is defined."""
+        return {"authenticate": label_of(self.authenticate)}
+
+    cdef int enter(self, Frame *f) except -1:
+        cdef Context context = frame_context(f)
+        principal = self.authenticate(context, <object>f.message)
+        if is_awaitable(<PyObject *>principal):
+            raise awaitable_error("authenticate", principal, INSTEAD)
+        if principal is not context.state.principal:
+            put_in_place(f, context, context.with_principal(principal))
+        return PROCEED
+
+
+cdef int put_in_place(Frame *f, Context context, Context child) noexcept:
+    """Make a child the frame's context; the one that was seen stays as it is."""
+    Py_INCREF(child)
+    f.context = <PyObject *>child
+    Py_DECREF(context)
+    return 0

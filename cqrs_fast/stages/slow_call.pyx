@@ -1,0 +1,86 @@
+"""Slow calls: one record for each dispatch that took its time."""
+
+cimport cython
+from libc.stdint cimport int64_t
+
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame
+from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.stage cimport Stage
+
+from cqrs_fast.callbacks import report
+from cqrs_fast.pipeline.arguments import log_level, logger_of, seconds_to_ns
+from cqrs_fast.pipeline.naming import logged_name
+
+cdef enum:
+    # As in the logging module, which is imported only where a stage is made.
+    WARNING = 30
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class SlowCallMiddleware(Stage):
+    """Log one record for each dispatch that took at least `threshold` seconds.
+
+    It tells the message's name and the duration in milliseconds, in its text and as
+    `message_name` and `duration_ms`; a dispatch that fails counts as one that succeeds.
+
+    Parameters:
+        threshold: in seconds.
+        logger: a logging.Logger or the name of one; "cqrs_fast" by default.
+        level: of the record, a number of the logging module.
+
+    Raises TypeError or ValueError for an argument that makes no sense. What a logging
+    handler raises is reported and never reaches the caller. One object may serve many
+    buses, threads and event loops at once.
+    """
+
+    cdef object threshold           # as given …
+    cdef int64_t threshold_ns       # … and in nanoseconds
+    cdef object logger, level
+
+    def __cinit__(self):
+        self.reads_clock = self.reads_end = self.has_slot = self.observes = True
+
+    def __init__(self, threshold, *, logger=None, level=WARNING):
+        self.threshold_ns = seconds_to_ns("threshold", threshold)
+        self.threshold = threshold
+        self.logger = logger_of("logger", logger)
+        self.level = log_level("level", level)
+
+    def settings(self):
+        """Return the effective settings, under the names of the parameters."""
+        return {
+            "threshold": self.threshold,
+            "logger": self.logger.name,
+            "level": self.level,
+        }
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot
+        f.slot.a = f.now_ns
+        return PROCEED
+
+    cdef int leave(self, Frame *f) except -1:
+        # hot: one comparison for what is fast enough
+        cdef int64_t elapsed_ns = f.now_ns - f.slot.a
+        if elapsed_ns < self.threshold_ns:
+            return PROCEED
+        try:
+            if self.logger.isEnabledFor(self.level):
+                self.log(f, elapsed_ns)
+        except Exception as error:
+            report("logger", (<Route>f.route).name, error)
+        return PROCEED
+
+    cdef int log(self, Frame *f, int64_t elapsed_ns) except -1:
+        name = logged_name(<object>f.message)
+        duration_ms = elapsed_ns / 1e6
+        self.logger.log(
+            self.level,
+            "slow %s: %s took %.3f ms",
+            (<Route>f.route).kind,
+            name,
+            duration_ms,
+            extra={"message_name": name, "duration_ms": duration_ms},
+        )
+        return 0

@@ -1,0 +1,8 @@
+from typing import Any, final
+
+from cqrs_fast.pipeline.stage import Stage
+
+@final
+class ValidationMiddleware(Stage):
+    def __init__(self, *, max_errors: int = 32) -> None: ...
+    def settings(self) -> dict[str, Any]: ...
