@@ -21,4 +21,52 @@ from cqrs_fast.pipeline.description import RouteInfo, StageInfo
 from cqrs_fast.pipeline.gate import DrainReport
 from cqrs_fast.pipeline.middleware import Middleware, middleware
 from cqrs_fast.policies.latency_histogram import LatencyHistogram
+from cqrs_fast.stages.audit import AuditMiddleware
+from cqrs_fast.stages.audit_event import AuditEvent
+from cqrs_fast.stages.authentication import AuthenticationMiddleware
+from cqrs_fast.stages.debug import DebugMiddleware
+from cqrs_fast.stages.logging import LoggingMiddleware
+from cqrs_fast.stages.slow_call import SlowCallMiddleware
 from cqrs_fast.stages.stats import BusStats, MessageStats
+from cqrs_fast.stages.validation import ValidationMiddleware
+from cqrs_fast.typed import execute_typed, execute_typed_async
+
+__all__ = [
+    "AsyncHandlerError",
+    "AuditEvent",
+    "AuditMiddleware",
+    "AuthenticationMiddleware",
+    "BusClosedError",
+    "BusStats",
+    "CQRSError",
+    "Command",
+    "CommandBus",
+    "Context",
+    "ContextCancelledError",
+    "DeadlineExceededError",
+    "DebugMiddleware",
+    "DrainReport",
+    "Event",
+    "HandlerAlreadyRegisteredError",
+    "HandlerNotFoundError",
+    "LatencyHistogram",
+    "LoggingMiddleware",
+    "MessageStats",
+    "Middleware",
+    "Query",
+    "QueryBus",
+    "RejectedError",
+    "ResultTypeError",
+    "RouteInfo",
+    "Secret",
+    "SlowCallMiddleware",
+    "StageInfo",
+    "ValidationError",
+    "ValidationMiddleware",
+    "build_info",
+    "execute_typed",
+    "execute_typed_async",
+    "handles",
+    "message_name",
+    "middleware",
+]

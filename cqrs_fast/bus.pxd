@@ -4,6 +4,7 @@ from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.builder cimport Handler
 from cqrs_fast.pipeline.class_table cimport ClassTable
 from cqrs_fast.pipeline.gate cimport Gate
+from cqrs_fast.pipeline.outcome cimport Outcome
 from cqrs_fast.pipeline.route cimport Route, Router
 
 
@@ -43,3 +44,4 @@ cdef class Bus(Router):
     cdef object not_found(self, object message, str name)
     cdef str registered_name(self, object message)
     cdef object decode(self, object wire, object payload)
+    cdef int count(self, str name, Outcome outcome) except -1

@@ -16,13 +16,17 @@ from cqrs_fast.pipeline.async_driver cimport new_dispatch
 from cqrs_fast.pipeline.builder cimport Handler, build_route, prepare
 from cqrs_fast.pipeline.class_table cimport ClassTable, find
 from cqrs_fast.pipeline.gate cimport Gate
-from cqrs_fast.pipeline.outcome cimport ERROR
+from cqrs_fast.pipeline.outcome cimport ERROR, INVALID, Outcome
 from cqrs_fast.pipeline.route cimport Route, Router
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.sync_driver cimport run_sync
 from cqrs_fast.stages.metrics cimport Metrics, take_snapshot
 
-from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
+from cqrs_fast.errors import (
+    HandlerAlreadyRegisteredError,
+    HandlerNotFoundError,
+    ValidationError,
+)
 from cqrs_fast.messages import message_kind, message_name, name_of_class
 from cqrs_fast.pipeline.gate import close_gate
 
@@ -304,7 +308,6 @@ cdef class Bus(Router):
     cdef Route resolve(self, object message):
         """Find a route by name or by base class, and remember it for the class."""
         cdef Registry registry = self.registry
-        cdef PyObject *found = NULL
         cdef Route route = None
         cls = type(message)
         own_name = name_of_class(cls)
@@ -312,11 +315,7 @@ cdef class Bus(Router):
         if message_kind(cls) in (None, self.kind):
             route = registry.named.get(name)
         if route is None:
-            for base in cls.__mro__:
-                found = find(registry.exact, <PyObject *>base)
-                if found != NULL:
-                    route = <Route>found
-                    break
+            route = base_route(registry, cls)
         if route is None:
             raise self.not_found(message, name)
         if own_name is not None:
@@ -324,11 +323,7 @@ cdef class Bus(Router):
         return route
 
     cdef object not_found(self, object message, str name):
-        if self.metrics is not None:
-            unknown = self.metrics.get(UNKNOWN)
-            if unknown is None:
-                unknown = self.metrics.setdefault(UNKNOWN, Metrics())
-            (<Metrics>unknown).count(ERROR)
+        self.count(UNKNOWN, ERROR)
         hint = None
         kind = message_kind(type(message))
         if isinstance(message, type):
@@ -410,33 +405,39 @@ cdef class Bus(Router):
         path and quotes no value, for what cannot be decoded; HandlerNotFoundError for an
         unknown `$type`.
         """
-        from cqrs_fast.wire import JSON
+        from cqrs_fast.schema.wire import JSON
 
         return execute_wire(self, JSON, payload, ctx)
 
     def execute_msgpack(self, payload, Context ctx=None):
         """The same as `execute_json`, for MessagePack."""
-        from cqrs_fast.wire import MSGPACK
+        from cqrs_fast.schema.wire import MSGPACK
 
         return execute_wire(self, MSGPACK, payload, ctx)
 
     def execute_json_async(self, payload, Context ctx=None):
         """The awaitable twin of `execute_json`."""
-        from cqrs_fast.wire import JSON
+        from cqrs_fast.schema.wire import JSON
 
         return execute_wire_async(self, JSON, payload, ctx)
 
     def execute_msgpack_async(self, payload, Context ctx=None):
         """The awaitable twin of `execute_msgpack`."""
-        from cqrs_fast.wire import MSGPACK
+        from cqrs_fast.schema.wire import MSGPACK
 
         return execute_wire_async(self, MSGPACK, payload, ctx)
 
     cdef object decode(self, object wire, object payload):
         cdef Registry registry = self.registry
-        name = wire.type_name(payload, self.max_payload_bytes)
-        cdef Handler handler = registry.handlers.get(name)
+        cdef Handler handler
+        try:
+            name = wire.type_name(payload, self.max_payload_bytes)
+        except ValidationError:
+            self.count(UNKNOWN, INVALID)
+            raise
+        handler = registry.handlers.get(name)
         if handler is None:
+            self.count(UNKNOWN, ERROR)
             raise HandlerNotFoundError(name, registered=sorted(registry.handlers))
         if handler.message_class is None:
             raise TypeError(
@@ -447,7 +448,20 @@ cdef class Bus(Router):
         if decoder is None:
             decoder = wire.decoder(handler.message_class)
             registry.decoders[wire, name] = decoder
-        return decoder.decode(payload)
+        try:
+            return decoder.decode(payload)
+        except ValidationError as error:
+            error.name = name
+            self.count(name, INVALID)
+            raise
+
+    cdef int count(self, str name, Outcome outcome) except -1:
+        """Count what never reached its pipeline."""
+        if self.metrics is not None:
+            if name not in self.metrics:
+                self.metrics.setdefault(name, Metrics())
+            (<Metrics>self.metrics[name]).count(outcome)
+        return 0
 
     # Looking
 
@@ -463,6 +477,8 @@ cdef class Bus(Router):
         cdef Registry registry = self.registry
         name = self.registered_name(message)
         route = registry.routes.get(name)
+        if route is None and isinstance(message, type):
+            route = base_route(registry, message)
         if route is None:
             raise HandlerNotFoundError(name, registered=sorted(registry.routes))
         return explained(describe_route(route), self.kind)
@@ -493,7 +509,8 @@ cdef class Bus(Router):
         Nested dispatches, made with the context of one in flight, still run; every wait
         of the pipeline is ended. After `timeout` seconds (None: no limit) what still runs
         is left running and reported. May be called again and from any thread; on an
-        event loop use `close_async`. Returns a DrainReport.
+        event loop use `close_async`. A handler that closes its own bus waits for itself
+        until the timeout. Returns a DrainReport.
         """
         return self.gate.close(timeout)
 
@@ -614,6 +631,16 @@ cdef bint serves(Handler handler, object message):
     if isinstance(message, str) or handler.message_class is None:
         return True
     return handler.message_class is message
+
+
+cdef Route base_route(Registry registry, object cls):
+    """The route of the nearest base class that has one, or None."""
+    cdef PyObject *found
+    for base in cls.__mro__:
+        found = find(registry.exact, <PyObject *>base)
+        if found != NULL:
+            return <Route>found
+    return None
 
 
 cdef object execute_wire(Bus bus, object wire, object payload, Context ctx):

@@ -33,7 +33,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from cqrs_fast.constraints import MessageCheck, compile_check
+from cqrs_fast.schema.constraints import MessageCheck, compile_check
 from cqrs_fast.errors import ValidationError
 
 T = TypeVar("T")

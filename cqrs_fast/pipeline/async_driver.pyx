@@ -37,7 +37,6 @@ from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError
-from cqrs_fast.messages import message_name
 
 
 cdef extern from *:
@@ -164,9 +163,10 @@ cdef class Dispatch:
 
     @property
     def __name__(self):
+        # No user code may run, or fail, where a task is shown.
         if self.route is not None:
             return f"execute_async({self.route.name})"
-        return f"execute_async({message_name(self.message)})"
+        return f"execute_async({type(self.message).__name__})"
 
     @property
     def __qualname__(self):
@@ -198,6 +198,8 @@ cdef class Dispatch:
         elif state == CREATED and sent == <PyObject *>None:
             self.state = RUNNING
             if begun(self) < 0:
+                PyMem_Free(self.many)
+                self.many = NULL
                 self.state = FINISHED
                 return FAILED
         else:

@@ -52,7 +52,7 @@ def message_of(handler: object) -> type:
     annotation = parameter.annotation if parameter else inspect.Parameter.empty
     if isinstance(annotation, str) and parameter:
         annotation = _resolved_annotation(call, parameter.name)
-    if not isinstance(annotation, type):
+    if not isinstance(annotation, type) or annotation is inspect.Parameter.empty:
         raise TypeError(
             f"cannot tell which message {_describe(handler)} handles: annotate its last "
             "parameter with the message class, or name it: @bus.handler(CreateUser)"
@@ -89,9 +89,9 @@ def _callable_of(handler: object) -> Callable[..., Any]:
             f"{handler.__name__}(...); {HANDLER_FORMS}"
         )
     if not inspect.isroutine(handler) and not isinstance(handler, partial):
-        handle = getattr(handler, "handle", None)
-        if callable(handle):
-            return handle
+        # Of its class: a mock has every attribute that it is asked for.
+        if callable(getattr(type(handler), "handle", None)):
+            return handler.handle  # type: ignore[attr-defined,no-any-return]
     if callable(handler):
         return handler
     raise TypeError(f"{_describe(handler)} is no handler: {HANDLER_FORMS}")

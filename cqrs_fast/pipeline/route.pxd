@@ -155,9 +155,14 @@ cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
 cdef inline int release(Frame *f) noexcept:
     cdef PyObject *context = f.context
     cdef PyObject *waiter = f.waiter
+    cdef Context own
     f.context = f.waiter = NULL
     if context != NULL:
-        (<Context>context).live = False
+        # A stage may have put a child of the dispatch's own context in its place.
+        own = <Context>context
+        if not own.is_dispatch:
+            own = own.origin
+        own.live = False
         Py_DECREF(<object>context)
     Py_XDECREF(waiter)
     return 0

@@ -259,6 +259,13 @@ cdef object awaitable_error(Route route, object awaitable):
     # A coroutine is closed, so that it never warns; a future or task is cancelled.
     end = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
     if end is not None:
-        end()
+        try:
+            end()
+        except Exception as error:
+            report("closing an awaitable", route.name, error)
     returned = f"its handler returned an awaitable, a {type(awaitable).__name__}"
-    return AsyncHandlerError(route.name, returned)
+    return AsyncHandlerError(
+        route.name,
+        returned,
+        "await bus.execute_async(message), or register the handler with is_async=True",
+    )

@@ -1,6 +1,8 @@
 from asyncio import Future
 from typing import Any, final
 
+TIMEOUT_MAX: float
+
 @final
 class Waiter:
     @property

@@ -10,11 +10,11 @@ The check of a class
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.constraints cimport MessageCheck
+from cqrs_fast.schema.constraints cimport MessageCheck
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
-from cqrs_fast.constraints import compile_check
+from cqrs_fast.schema.constraints import compile_check
 from cqrs_fast.errors import ValidationError
 from cqrs_fast.messages import message_name
 from cqrs_fast.pipeline.arguments import whole_number

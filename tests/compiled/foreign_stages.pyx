@@ -8,15 +8,12 @@ from cqrs_fast.clock cimport Clock, as_clock
 from cqrs_fast.context cimport Context, ContextState
 from cqrs_fast.pipeline cimport (
     AGAIN,
-    ENDED,
     PROCEED,
     STOP,
     WAIT,
     Frame,
     RouteSpec,
     Stage,
-    Verdict,
-    Waiter,
     clear_outcome,
     frame_context,
     seen_context,
@@ -42,7 +39,7 @@ cdef class Script(Stage):
 
     cdef readonly object name
     cdef readonly list log
-    cdef object entering, leaving       # iterators: one dispatch, or the steps are shared
+    cdef object entering, leaving       # iterators: for one dispatch
     cdef Clock clock
 
     def __init__(self, name="stage", *, enter=(), leave=(), log=None, clock=None,

@@ -6,11 +6,11 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
 
-from cqrs_fast.checks cimport MAX_DEPTH
+from cqrs_fast.schema.checks cimport MAX_DEPTH
 
 import msgspec
 
-from cqrs_fast.decode_errors import as_declared, describe
+from cqrs_fast.schema.decode_errors import as_declared, describe
 from cqrs_fast.errors import ValidationError
 
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024

@@ -5,10 +5,9 @@ import types
 cimport cython
 from cpython.ref cimport Py_XDECREF
 
-from cqrs_fast.checks cimport STEP_ROOT, Report, Step
-from cqrs_fast.containers cimport RecordNode
+from cqrs_fast.schema.checks cimport STEP_ROOT, Report, Step
+from cqrs_fast.schema.containers cimport RecordNode
 
-from cqrs_fast.annotations import Compiler, is_record
 from cqrs_fast.errors import ValidationError
 
 
@@ -18,6 +17,9 @@ def compile_check(cls):
     Raises TypeError, naming the class and the annotation, where an annotation cannot be
     resolved or carries a constraint that its type cannot have.
     """
+    # At registration only: it costs more to import than the rest of the package.
+    from cqrs_fast.schema.annotations import Compiler, is_record
+
     cdef RecordNode record = None
     validator = own_validator(cls)
     if is_record(cls) and not issubclass(cls, dict):

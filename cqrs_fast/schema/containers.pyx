@@ -23,7 +23,7 @@ from cpython.tuple cimport (
     PyTuple_GET_SIZE,
 )
 
-from cqrs_fast.checks cimport (
+from cqrs_fast.schema.checks cimport (
     STEP_KEY,
     STEP_VALUE,
     Lengths,

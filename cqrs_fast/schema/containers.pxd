@@ -3,7 +3,7 @@
 cimport cython
 from cpython.object cimport PyObject
 
-from cqrs_fast.checks cimport Node, Report, Step
+from cqrs_fast.schema.checks cimport Node, Report, Step
 
 cdef enum Access:         # how a field is read from its record
     SLOT                  # a pointer at `offset`: Structs and classes with __slots__

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.checks import (
+from cqrs_fast.schema.checks import (
     BytesNode,
     FloatNode,
     InstanceNode,
@@ -29,7 +29,7 @@ from cqrs_fast.checks import (
     NoneNode,
     StrNode,
 )
-from cqrs_fast.containers import (
+from cqrs_fast.schema.containers import (
     ArrayNode,
     Field,
     MappingNode,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, final
 
-from cqrs_fast.checks import Node
+from cqrs_fast.schema.checks import Node
 
 @final
 class UnionNode(Node):

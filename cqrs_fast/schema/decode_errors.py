@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.annotations import Compiler, is_record
-from cqrs_fast.containers import (
+from cqrs_fast.schema.annotations import Compiler, is_record
+from cqrs_fast.schema.containers import (
     ArrayNode,
     MappingNode,
     RecordNode,

@@ -1,0 +1,78 @@
+# Targets of cqrs_fast; `make` alone lists them. PYTHON chooses the interpreter.
+#
+# A build mode is one of release, profile, debug, trace and asan; see CONTRIBUTING.md.
+# All of them build in place, and changing the mode builds everything again.
+
+PYTHON ?= python3
+PYTEST := $(PYTHON) -m pytest
+BUILD := $(PYTHON) setup.py -q build_ext --inplace
+COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
+LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
+
+.DEFAULT_GOAL := help
+.PHONY: help install build test slow bench lint format types stubs sdist profile debug \
+	trace asan ci clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+install:  ## install what development needs into the present environment
+	$(PYTHON) -m pip install -e ".[dev]"
+
+build:  ## compile for release, in place
+	CQRS_FAST_BUILD=release $(BUILD)
+
+test: build  ## run the tests, without the slow ones
+	$(PYTEST) -m "not slow"
+
+slow: build  ## run the slow tests
+	$(PYTEST) -m slow
+
+bench: build  ## run the benchmarks
+	$(PYTEST) benchmarks
+
+lint:  ## check style
+	$(PYTHON) -m ruff check .
+	cython-lint cqrs_fast tests/compiled
+
+format:  ## sort imports and mend what can be mended
+	$(PYTHON) -m ruff check --fix .
+
+types:  ## check the annotations with mypy and pyright
+	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy tests/typing
+	$(PYTHON) -m pyright --pythonpath "$$(command -v $(PYTHON))"
+
+stubs: build  ## compare the stubs with the compiled modules
+	$(PYTHON) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt $(COMPILED)
+
+sdist:  ## build the source distribution and the wheel, and check what is in them
+	rm -rf dist
+	$(PYTHON) -m build --outdir dist .
+	$(PYTHON) .ci/contents.py dist
+
+profile:  ## compile with line information for py-spy --native and perf
+	CQRS_FAST_BUILD=profile $(BUILD)
+
+debug:  ## compile with assertions and checks, and run the tests
+	CQRS_FAST_BUILD=debug $(BUILD)
+	$(PYTEST) -m "not slow"
+
+trace:  ## compile with line tracing for coverage, and run the tests
+	CQRS_FAST_BUILD=trace $(BUILD)
+	$(PYTEST) -m "not slow"
+
+asan:  ## compile with the address and undefined behaviour sanitizers, and run the tests
+	CQRS_FAST_BUILD=asan $(BUILD)
+	LD_PRELOAD=$(LIBASAN) ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+		UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+		$(PYTEST) -m "not slow" -p no:cacheprovider
+
+ci:  ## do all that continuous integration does
+	bash .ci/run
+
+clean:  ## remove what builds and tools made
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.benchmarks .venv-ci
+	find cqrs_fast -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

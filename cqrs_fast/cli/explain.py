@@ -1,0 +1,25 @@
+"""`cqrs-fast explain`: the routes of a bus as text."""
+
+from __future__ import annotations
+
+import argparse
+
+from cqrs_fast.cli.problem import Problem
+from cqrs_fast.cli.target import load_bus
+from cqrs_fast.errors import HandlerNotFoundError
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the route of one message, or of all."""
+    bus = load_bus(arguments.target)
+    if arguments.message is not None:
+        names = [arguments.message]
+    else:
+        names = [route.name for route in bus.describe()]
+        if not names:
+            raise Problem(f"{arguments.target} has no handlers, so nothing to explain")
+    try:
+        print("\n\n".join(bus.explain(name) for name in names))
+    except HandlerNotFoundError as error:
+        raise Problem(str(error)) from None
+    return 0

@@ -1,0 +1,31 @@
+"""`cqrs-fast info`: what is installed here."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+
+import msgspec
+
+from cqrs_fast.build import build_info
+from cqrs_fast.cli.console import Style, pairs
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the version, the build, the interpreter and the platform."""
+    build = build_info()
+    style = Style(sys.stdout)
+    rows = [
+        ("cqrs_fast", build["version"]),
+        ("build mode", build["mode"]),
+        ("compiler", build["compiler"]),
+        ("flags", build["flags"]),
+        ("Cython", build["cython"]),
+        ("msgspec", msgspec.__version__),
+        ("interpreter", f"{platform.python_implementation()} {sys.version}"),
+        ("executable", sys.executable),
+        ("platform", platform.platform()),
+    ]
+    print("\n".join(pairs(rows, style)))
+    return 0

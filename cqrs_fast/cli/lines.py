@@ -1,0 +1,139 @@
+"""Read numbered lines without ever holding more than a chunk and one line."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from cqrs_fast.cli.problem import Problem
+
+CHUNK = 64 * 1024
+
+
+class Readable(Protocol):
+    """A binary file, read without a buffer of its own where possible."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return up to `size` bytes, none at the end."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, or raise OSError."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Line(NamedTuple):
+    """One line that is not blank.
+
+    Attributes:
+        number: as an editor counts, from 1, blank lines included.
+        payload: without its line ending; None if it was too long to keep.
+        end: how many bytes of the input end with it.
+    """
+
+    number: int
+    payload: bytes | None
+    end: int
+
+
+class LineReader:
+    """Split a file into lines.
+
+    Parameters:
+        limit: what a line may have in bytes; of a longer one nothing is kept.
+
+    Attributes:
+        total: the bytes from here to the end of a regular file, else None.
+        descriptor: what to wait for before a read, None if a read never blocks.
+    """
+
+    def __init__(self, file: Readable, limit: int) -> None:
+        self.file = file
+        self.limit = limit
+        self.total: int | None = None
+        self.descriptor: int | None = None
+        self._number = 0
+        self._end = 0
+        self._size = 0
+        self._kept = bytearray()
+        self._examine()
+
+    def _examine(self) -> None:
+        try:
+            descriptor = self.file.fileno()
+            status = os.fstat(descriptor)
+        except (OSError, ValueError):
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self.descriptor = descriptor
+            return
+        self.total = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
+
+    def wait(self, wanted: Callable[[], bool]) -> None:
+        """Wait until a read will not block, or the input is not `wanted` any more."""
+        if self.descriptor is not None:
+            # poll has no limit on descriptors, which select.select has.
+            poll = select.poll()
+            poll.register(self.descriptor, select.POLLIN)
+            while wanted() and not poll.poll(100):
+                pass
+
+    def read(self) -> list[Line] | None:
+        """Return the lines that end in the next chunk; None at the end of the input.
+
+        Raises Problem where the file cannot be read.
+        """
+        try:
+            chunk = self.file.read(CHUNK)
+        except OSError as error:
+            raise Problem(f"cannot read the input: {error.strerror}") from None
+        lines: list[Line] = []
+        if chunk is None:  # another process made the descriptor non-blocking
+            return lines
+        if not chunk:
+            if self._size:
+                self._finish(lines, 0)
+            return lines or None
+        first, *rest = chunk.split(b"\n")
+        self._extend(first)
+        for piece in rest:
+            self._finish(lines, 1)
+            self._extend(piece)
+        return lines
+
+    def _extend(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= self.limit:
+            self._kept += piece
+        else:
+            self._kept = bytearray()
+
+    def _finish(self, lines: list[Line], ending: int) -> None:
+        self._number += 1
+        self._end += self._size + ending
+        if self._size > self.limit:
+            lines.append(Line(self._number, None, self._end))
+        elif payload := bytes(self._kept.strip()):
+            lines.append(Line(self._number, payload, self._end))
+        self._size = 0
+        self._kept.clear()
+
+
+def open_input(path: str) -> Readable:
+    """Open a file, or standard input for `-`. Raises Problem."""
+    if path != "-":
+        try:
+            return open(path, "rb", buffering=0)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise Problem(f"cannot read {path}: {reason}") from None
+    if sys.stdin is None:
+        raise Problem("standard input is closed: name a file")
+    buffer = sys.stdin.buffer
+    raw: Readable = getattr(buffer, "raw", buffer)
+    return raw

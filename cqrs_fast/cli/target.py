@@ -1,0 +1,95 @@
+"""Find the bus that MODULE:BUS names."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from typing import Any, TypeAlias
+
+from cqrs_fast.bus import CommandBus, QueryBus
+from cqrs_fast.cli.problem import Problem
+
+Bus: TypeAlias = CommandBus | QueryBus
+
+
+def load_bus(target: str) -> Bus:
+    """Return the bus, calling what is named if it is a function that makes one.
+
+    The module is imported from the current directory too. What it prints goes to
+    standard error: standard output belongs to the command. Raises Problem.
+    """
+    module_name, colon, attribute = target.partition(":")
+    if not (module_name and colon and attribute):
+        raise Problem(
+            f"expected MODULE:BUS, such as myapp.buses:commands, got {target!r}"
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    with contextlib.redirect_stdout(sys.stderr):
+        found = attribute_of(import_module(module_name), module_name, attribute)
+        if not isinstance(found, Bus) and callable(found):
+            found = call(found, target)
+    if not isinstance(found, Bus):
+        raise Problem(
+            f"{target} is {describe(found)}, not a bus or a function without "
+            "parameters that returns one"
+        )
+    return found
+
+
+def import_module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        hint = ""
+        if "/" in name or name.endswith(".py"):
+            hint = "; write the module's dotted name, not its file"
+        raise Problem(f"cannot import {name}: {told(error)}{hint}") from None
+
+
+def attribute_of(module: Any, module_name: str, path: str) -> Any:
+    found = module
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            named = vars(module).items()
+            buses = [name for name, value in named if isinstance(value, Bus)]
+            there = f"; it has the buses {', '.join(buses)}" if buses else ""
+            raise Problem(f"{module_name} has no attribute {path!r}{there}") from None
+        except Exception as error:  # a property may run anything
+            raise Problem(f"cannot read {module_name}:{path}: {told(error)}") from None
+    return found
+
+
+def call(factory: Any, target: str) -> Any:
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:
+        raise Problem(f"{target}() failed: {told(error)}") from None
+
+
+def describe(found: object) -> str:
+    if found is None:
+        return "None"
+    name = type(found).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def told(error: BaseException) -> str:
+    """Return an error as one line that says where it was raised."""
+    text = " ".join(str(error).split())
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    here = (__file__, importlib.__file__)
+    theirs = [
+        one
+        for one in frames
+        if one.filename not in here and not one.filename.startswith("<frozen ")
+    ]
+    if theirs:
+        line += f" ({theirs[-1].filename}, line {theirs[-1].lineno})"
+    return line

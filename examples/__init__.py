@@ -1,0 +1,1 @@
+"""Examples that run: the quick start, and an order service on SQLite."""

@@ -1,0 +1,1 @@
+"""An order service on SQLite: commands, queries, and what is wrapped around them."""

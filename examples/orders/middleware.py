@@ -1,0 +1,71 @@
+"""Three ways to wrap handlers, each where it fits best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cqrs_fast import Context, Middleware, middleware
+
+from .errors import NotAuthenticated
+from .repository import Repository
+
+Next = Callable[[Context, Any], Any]
+
+
+class Journal(Middleware):
+    """Hooks: note every command that reached the handlers, and what came of it.
+
+    It lies outside the transaction, so a failure is noted although it was rolled back.
+    """
+
+    timed = True
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+
+    def after(self, call: Any) -> None:
+        """Note a success."""
+        self.note(call, "ok")
+
+    def on_error(self, call: Any) -> None:
+        """Note a failure by its class; its text may name what is nobody's business."""
+        self.note(call, type(call.error).__name__)
+
+    def note(self, call: Any, outcome: str) -> None:
+        """Write one entry."""
+        self.repository.add_entry(call.name, outcome, call.elapsed_ns // 1000)
+
+
+def in_transaction(repository: Repository) -> Callable[[Context, Any, Next], Any]:
+    """Around: run what is inside as one transaction, rolled back if it raises."""
+
+    @middleware
+    def transaction(ctx: Context, message: Any, next: Next) -> Any:
+        with repository.transaction():
+            return next(ctx, message)
+
+    return transaction
+
+
+def authentication(
+    users: Mapping[str, str], default: str | None = None
+) -> Callable[[Next], Next]:
+    """Factory: let the caller act as the user whose token the context carries.
+
+    Parameters:
+        users: the user of each token.
+        default: who acts where there is no token; None refuses it.
+    """
+
+    def wrap(next: Next) -> Next:
+        def handle(ctx: Context, message: Any) -> Any:
+            token = ctx.value("auth_token")
+            user = default if token is None else users.get(token)
+            if user is None:
+                raise NotAuthenticated("a valid token is required")
+            return next(ctx.with_principal(user), message)
+
+        return handle
+
+    return wrap

@@ -1,0 +1,303 @@
+"""The order service: its sample does what is foretold, and leaves a sound database."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sqlite3
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cqrs_fast import Context, HandlerNotFoundError, ValidationError
+from cqrs_fast.cli import main
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "cqrs_fast.examples"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> Iterator[None]:
+    """Let the examples be found where the source tree is all there is."""
+    patch = pytest.MonkeyPatch()
+    try:
+        importlib.import_module(PACKAGE)
+    except ModuleNotFoundError:
+        patch.syspath_prepend(str(ROOT))
+        patch.setitem(sys.modules, PACKAGE, importlib.import_module("examples"))
+    yield
+    patch.undo()
+
+
+def example(name: str) -> Any:
+    return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+class Day(NamedTuple):
+    """What a run of the whole sample came to."""
+
+    path: Path
+    commands: Any
+    queries: Any
+    outcomes: list[str]
+
+
+def outcome_of(bus: Any, line: bytes) -> str:
+    try:
+        bus.execute_json(line)
+    except ValidationError as error:
+        return f"ValidationError {error.errors[0][1]}"
+    except Exception as error:
+        return type(error).__name__
+    return "ok"
+
+
+@pytest.fixture(scope="module")
+def day(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """Run the sample once."""
+    path = tmp_path_factory.mktemp("orders") / "orders.sqlite3"
+    commands, queries = example("orders.app").build(path)
+    sample = example("orders.generate").SAMPLE.read_bytes()
+    outcomes = [outcome_of(commands, line) for line in sample.splitlines()]
+    return Day(path, commands, queries, outcomes)
+
+
+@pytest.fixture(scope="module")
+def foretold(installed: None) -> list[Any]:
+    """Generate the sample once."""
+    found: list[Any] = example("orders.generate").generate()
+    return found
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Any:
+    """Make a shop with one customer and one product."""
+    ask = example("orders.messages")
+    commands, queries = example("orders.app").build(tmp_path / "shop.sqlite3")
+    commands.execute(ask.RegisterCustomer(1, "Ada", "ada@example.com"))
+    commands.execute(ask.AddProduct("LAM-0001", "lamp", 1000))
+    commands.execute(ask.Restock("LAM-0001", 12))
+    return commands, queries, ask
+
+
+def ask_database(path: Path, statement: str) -> Any:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_generating_gives_the_committed_bytes(
+    foretold: list[Any], tmp_path: Path
+) -> None:
+    generate = example("orders.generate")
+    text = "".join(f"{line.text}\n" for line in foretold)
+    assert generate.SAMPLE.read_bytes() == text.encode()
+    assert len(text) < 2_000_000
+    assert len(foretold) >= 10_000
+    assert generate.generate(seed=1, lines=200) != generate.generate(seed=2, lines=200)
+
+
+def test_the_sample_has_every_kind_of_mistake(foretold: list[Any]) -> None:
+    counts = Counter(line.outcome for line in foretold)
+    assert counts["ok"] > len(foretold) / 2
+    codes = "type missing ge gt le lt multiple_of min_length max_length pattern tz"
+    for code in (*codes.split(), "invalid"):
+        assert counts[f"ValidationError {code}"] > 0, code
+    errors = example("orders.errors")
+    for refusal in errors.OrderError.__subclasses__():
+        if refusal is not errors.NotAuthenticated:
+            assert counts[refusal.__name__] > 0, refusal
+    assert counts["HandlerNotFoundError"] > 0
+
+
+def test_each_line_comes_to_what_was_foretold(day: Day, foretold: list[Any]) -> None:
+    wrong = [
+        (number, line.text[:80], line.outcome, outcome)
+        for number, (line, outcome) in enumerate(
+            zip(foretold, day.outcomes, strict=True), 1
+        )
+        if line.outcome != outcome
+    ]
+    assert wrong == []
+
+
+def test_the_bus_counted_the_same(day: Day) -> None:
+    stats = day.commands.stats()
+    assert stats.total.outcomes["ok"] == day.outcomes.count("ok")
+    assert stats.total.in_flight == 0
+
+
+def test_the_database_is_sound(day: Day, foretold: list[Any]) -> None:
+    assert ask_database(day.path, "PRAGMA journal_mode") == [("wal",)]
+    assert ask_database(day.path, "PRAGMA integrity_check") == [("ok",)]
+    assert ask_database(day.path, "PRAGMA foreign_key_check") == []
+    kinds = Counter(
+        json.loads(line.text)["$type"] for line in foretold if line.outcome == "ok"
+    )
+    for kind, tab in (
+        ("RegisterCustomer", "customers"),
+        ("AddProduct", "products"),
+        ("PlaceOrder", "orders"),
+    ):
+        assert ask_database(day.path, f"SELECT count(*) FROM {tab}") == [(kinds[kind],)]
+
+
+def test_what_left_the_shelf_is_in_the_orders(day: Day, foretold: list[Any]) -> None:
+    delivered: Counter[str] = Counter()
+    for line in foretold:
+        if line.outcome == "ok":
+            message = json.loads(line.text)
+            if message["$type"] == "Restock":
+                delivered[message["sku"]] += message["quantity"]
+    stock = dict(ask_database(day.path, "SELECT sku, stock FROM products"))
+    ordered = dict(
+        ask_database(
+            day.path,
+            "SELECT sku, sum(quantity) FROM order_lines JOIN orders USING (order_id) "
+            "WHERE status != 'cancelled' GROUP BY sku",
+        )
+    )
+    for sku, left in stock.items():
+        assert left + ordered.get(sku, 0) == delivered[sku], sku
+
+
+def test_the_journal_has_what_reached_the_handlers(day: Day) -> None:
+    journal = dict(
+        ask_database(day.path, "SELECT outcome, count(*) FROM journal GROUP BY outcome")
+    )
+    wanted = Counter(
+        outcome
+        for outcome in day.outcomes
+        if outcome != "HandlerNotFoundError" and " " not in outcome
+    )
+    assert journal == wanted
+
+
+def test_no_card_number_is_stored(day: Day) -> None:
+    cards = ask_database(day.path, "SELECT card FROM orders WHERE card IS NOT NULL")
+    assert cards
+    assert all(len(card) == len("card ending in 1234") for (card,) in cards)
+
+
+def test_queries(day: Day) -> None:
+    ask = example("orders.messages")
+    errors = example("orders.errors")
+    orders = day.queries.execute(ask.FindOrders(status="paid", page=2, page_size=5))
+    assert len(orders) == 5
+    order = day.queries.execute(ask.GetOrder(orders[0].order_id))
+    assert (order.status, order.placed_by) == ("paid", "batch")
+    assert order.total_cents == orders[0].total_cents
+    reports = [day.queries.execute(ask.CustomerReport(one)) for one in range(1, 200)]
+    assert sum(report.orders for report in reports) > 0
+    with pytest.raises(errors.UnknownOrder):
+        day.queries.execute(ask.GetOrder("O-999999"))
+    with pytest.raises(errors.UnknownCustomer):
+        day.queries.execute(ask.CustomerReport(999_999))
+    with pytest.raises(ValidationError):
+        day.queries.execute(ask.GetOrder("the first one"))
+    with pytest.raises(HandlerNotFoundError):
+        day.queries.execute(ask.ShipOrder("O-000001", "post", None))
+
+
+def test_a_refused_order_leaves_nothing_behind(shop: Any, tmp_path: Path) -> None:
+    commands, queries, ask = shop
+    errors = example("orders.errors")
+    lines = [ask.OrderLine("LAM-0001", 5), ask.OrderLine("ZZZ-9999", 1)]
+    with pytest.raises(errors.UnknownProduct):
+        commands.execute(ask.PlaceOrder("O-000001", 1, lines))
+    assert queries.execute(ask.FindOrders()) == []
+    assert commands.execute(ask.Restock("LAM-0001", 12)) == 24
+    assert commands.execute(ask.PlaceOrder("O-000001", 1, lines[:1])) == 5000
+
+
+def test_who_acts(shop: Any) -> None:
+    commands, queries, ask = shop
+    lines = [ask.OrderLine("LAM-0001", 1)]
+    root = Context.background()
+    ada = root.with_value("auth_token", "token-of-ada")
+    commands.execute(ask.PlaceOrder("O-000001", 1, lines), ada)
+    assert queries.execute(ask.GetOrder("O-000001")).placed_by == "ada"
+    stranger = root.with_value("auth_token", "guessed")
+    with pytest.raises(example("orders.errors").NotAuthenticated):
+        commands.execute(ask.PlaceOrder("O-000002", 1, lines), stranger)
+
+
+def test_a_card_number_is_never_shown(shop: Any) -> None:
+    commands, _, ask = shop
+    payment = ask.PayOrder("O-000001", "4000 1234 5678 9010")
+    assert "1234" not in repr(payment)
+    with pytest.raises(ValidationError) as caught:
+        commands.execute(payment)
+    assert "1234" not in str(caught.value)
+
+
+def test_threads_share_the_last_pieces_without_selling_one_twice(shop: Any) -> None:
+    commands, queries, ask = shop
+    sold: list[str] = []
+
+    def buy(first: int) -> None:
+        for number in range(first, first + 6):
+            order = ask.PlaceOrder(f"O-{number:06}", 1, [ask.OrderLine("LAM-0001", 1)])
+            try:
+                commands.execute(order)
+            except example("orders.errors").OutOfStock:
+                continue
+            sold.append(order.order_id)
+
+    threads = [threading.Thread(target=buy, args=(100 * n,)) for n in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(sold) == 12
+    assert len(queries.execute(ask.FindOrders(page_size=100))) == 12
+
+
+def test_the_bus_factories_use_the_file_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = example("orders.app")
+    monkeypatch.setenv("ORDERS_DB", str(tmp_path / "named.sqlite3"))
+    assert "PlaceOrder" in app.commands().registered_commands()
+    assert "GetOrder" in app.queries().registered_queries()
+    assert (tmp_path / "named.sqlite3").exists()
+
+
+def test_the_quick_start(installed: None) -> None:
+    user = example("quick_start").run()
+    assert (user.id, user.name, user.email) == (1, "John Doe", "john@example.com")
+
+
+def test_the_demo(capsys: pytest.CaptureFixture[str], foretold: list[Any]) -> None:
+    assert main(["demo"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    assert "User(id=1, name='John Doe', email='john@example.com')" in output
+    assert f"{len(foretold):,} commands" in output
+    good = sum(
+        line.outcome == "ok" and '"$type":"PlaceOrder"' in line.text
+        for line in foretold
+    )
+    (row,) = [line for line in output.splitlines() if "│ PlaceOrder " in line]
+    assert int(row.split("│")[3].replace(",", "")) == good
+    assert "journal mode" in output
+    assert "wal" in output
+    # A table is a table: all its lines are equally long.
+    lines = [line for line in output.splitlines() if line.startswith(tuple("┌│├└"))]
+    assert len(lines) > 10
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_the_demo_without_the_examples(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, f"{PACKAGE}.quick_start", None)
+    assert main(["demo"]) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert "the examples are not installed" in errors

@@ -1,0 +1,150 @@
+"""What the package offers: every public name is there and says what it is for."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import cqrs_fast
+
+# What users import from `cqrs_fast`. A name is never dropped silently.
+PUBLIC = [
+    "AsyncHandlerError",
+    "AuditEvent",
+    "AuditMiddleware",
+    "AuthenticationMiddleware",
+    "BusClosedError",
+    "BusStats",
+    "CQRSError",
+    "Command",
+    "CommandBus",
+    "Context",
+    "ContextCancelledError",
+    "DeadlineExceededError",
+    "DebugMiddleware",
+    "DrainReport",
+    "Event",
+    "HandlerAlreadyRegisteredError",
+    "HandlerNotFoundError",
+    "LatencyHistogram",
+    "LoggingMiddleware",
+    "MessageStats",
+    "Middleware",
+    "Query",
+    "QueryBus",
+    "RejectedError",
+    "ResultTypeError",
+    "RouteInfo",
+    "Secret",
+    "SlowCallMiddleware",
+    "StageInfo",
+    "ValidationError",
+    "ValidationMiddleware",
+    "build_info",
+    "execute_typed",
+    "execute_typed_async",
+    "handles",
+    "message_name",
+    "middleware",
+]
+
+# What is public in a module of its own.
+PUBLIC_IN_MODULES = [
+    ("cqrs_fast.clock", "ManualClock"),
+    ("cqrs_fast.pipeline.hooks", "Call"),
+    ("cqrs_fast.pipeline.stage", "RouteSpec"),
+    ("cqrs_fast.pipeline.stage", "Stage"),
+    ("cqrs_fast.pipeline.waiter", "Waiter"),
+]
+
+PACKAGE = Path(cqrs_fast.__file__).parent
+# What a class takes from elsewhere is documented there.
+FOREIGN = re.compile(r"__\w+__|encode_\w+|decode_\w+")
+
+
+def public_objects() -> list[tuple[str, Any]]:
+    found = [(name, getattr(cqrs_fast, name, None)) for name in PUBLIC]
+    for module, name in PUBLIC_IN_MODULES:
+        imported = __import__(module, fromlist=[name])
+        found.append((f"{module}.{name}", getattr(imported, name, None)))
+    return found
+
+
+def own_members(cls: type) -> list[tuple[str, Any]]:
+    """Return the public methods and properties of a class and of its bases here."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.split(".")[0] == "cqrs_fast":
+            found.update(vars(base))
+    return [
+        (name, member)
+        for name, member in sorted(found.items())
+        if not name.startswith("_")
+        and not FOREIGN.fullmatch(name)
+        and (
+            callable(member)
+            or isinstance(member, property | classmethod | staticmethod)
+            # A plain attribute of a compiled class cannot have one of its own.
+            or (inspect.isgetsetdescriptor(member) and member.__doc__)
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_is_there(name: str) -> None:
+    assert hasattr(cqrs_fast, name)
+
+
+def test_all_names_are_public() -> None:
+    """`__all__` is what `PUBLIC` says, so that type checkers see the same names."""
+    assert sorted(cqrs_fast.__all__) == sorted(PUBLIC)
+    modules = {
+        name
+        for name, value in vars(cqrs_fast).items()
+        if isinstance(value, ModuleType) or name.startswith("_")
+    }
+    assert set(vars(cqrs_fast)) - modules - set(PUBLIC) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "item"), public_objects(), ids=[name for name, _ in public_objects()]
+)
+def test_public_name_and_its_methods_are_documented(name: str, item: Any) -> None:
+    assert item is not None
+    if name == "Secret":
+        return  # an alias cannot carry one of its own
+    documented_or_fail(name, item)
+    if isinstance(item, type):
+        for member_name, member in own_members(item):
+            documented_or_fail(f"{name}.{member_name}", member)
+
+
+def documented_or_fail(name: str, item: Any) -> None:
+    text = inspect.getdoc(item) or ""
+    # A signature alone, as a compiled function begins with one, says nothing.
+    assert re.search(r"[a-z]{2,} .*\.", text), f"{name} has no docstring"
+    assert "__pyx" not in text, name
+
+
+def test_typed_and_open_to_cimport() -> None:
+    """What type checkers and foreign compiled stages need is installed."""
+    assert (PACKAGE / "py.typed").exists()
+    compiled = sorted(PACKAGE.rglob("*.so"))
+    assert compiled
+    for path in compiled:
+        module = path.with_name(path.name.split(".")[0])
+        assert module.with_suffix(".pyi").exists(), f"{module} has no stub"
+    for name in ("clock", "context", "pipeline/__init__", "pipeline/stage"):
+        assert (PACKAGE / f"{name}.pxd").exists()
+
+
+def test_build_info_tells_the_build() -> None:
+    info = cqrs_fast.build_info()
+    assert set(info) == {"version", "mode", "flags", "compiler", "cython"}
+    assert info["mode"] in ("release", "profile", "debug", "trace", "asan")
+    assert info["cython"].startswith("3_3_")
