@@ -30,7 +30,12 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 
 # mode: compiler flags, linker flags, macros, Cython directives
 MODES: dict[str, tuple[list[str], list[str], dict[str, str], dict[str, bool]]] = {
-    "release": (["-O3", "-g0", *HARDENING], ["-s"], {"CYTHON_WITHOUT_ASSERTIONS": "1"}, {}),
+    "release": (
+        ["-O3", "-g0", *HARDENING],
+        ["-s"],
+        {"CYTHON_WITHOUT_ASSERTIONS": "1"},
+        {},
+    ),
     "profile": (
         ["-O3", "-g1", "-fno-omit-frame-pointer", *HARDENING],
         [],

@@ -1,5 +1,7 @@
 """Dispatch commands and queries through a compiled, protected pipeline."""
 
+from typing import TYPE_CHECKING
+
 from cqrs_fast.build import build_info
 from cqrs_fast.bus import CommandBus, QueryBus
 from cqrs_fast.context import Context
@@ -21,15 +23,31 @@ from cqrs_fast.pipeline.description import RouteInfo, StageInfo
 from cqrs_fast.pipeline.gate import DrainReport
 from cqrs_fast.pipeline.middleware import Middleware, middleware
 from cqrs_fast.policies.latency_histogram import LatencyHistogram
-from cqrs_fast.stages.audit import AuditMiddleware
-from cqrs_fast.stages.audit_event import AuditEvent
-from cqrs_fast.stages.authentication import AuthenticationMiddleware
-from cqrs_fast.stages.debug import DebugMiddleware
-from cqrs_fast.stages.logging import LoggingMiddleware
-from cqrs_fast.stages.slow_call import SlowCallMiddleware
 from cqrs_fast.stages.stats import BusStats, MessageStats
-from cqrs_fast.stages.validation import ValidationMiddleware
-from cqrs_fast.typed import execute_typed, execute_typed_async
+
+# What many programs do without is loaded when it is first asked for: each compiled
+# module costs a part of a millisecond at import.
+_LAZY = {
+    "AuditEvent": "cqrs_fast.stages.audit_event",
+    "AuditMiddleware": "cqrs_fast.stages.audit",
+    "AuthenticationMiddleware": "cqrs_fast.stages.authentication",
+    "DebugMiddleware": "cqrs_fast.stages.debug",
+    "LoggingMiddleware": "cqrs_fast.stages.logging",
+    "SlowCallMiddleware": "cqrs_fast.stages.slow_call",
+    "ValidationMiddleware": "cqrs_fast.stages.validation",
+    "execute_typed": "cqrs_fast.typed",
+    "execute_typed_async": "cqrs_fast.typed",
+}
+
+if TYPE_CHECKING:
+    from cqrs_fast.stages.audit import AuditMiddleware
+    from cqrs_fast.stages.audit_event import AuditEvent
+    from cqrs_fast.stages.authentication import AuthenticationMiddleware
+    from cqrs_fast.stages.debug import DebugMiddleware
+    from cqrs_fast.stages.logging import LoggingMiddleware
+    from cqrs_fast.stages.slow_call import SlowCallMiddleware
+    from cqrs_fast.stages.validation import ValidationMiddleware
+    from cqrs_fast.typed import execute_typed, execute_typed_async
 
 __all__ = [
     "AsyncHandlerError",
@@ -70,3 +88,18 @@ __all__ = [
     "message_name",
     "middleware",
 ]
+
+
+if not TYPE_CHECKING:  # a type checker that saw it would take any name
+
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'cqrs_fast' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

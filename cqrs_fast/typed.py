@@ -30,7 +30,8 @@ def execute_typed(
     `bus.execute` raises; TypeError, before the dispatch, for a type it cannot check.
     """
     _check_checkable(expected)
-    return _checked(bus.execute(message, ctx), expected, message)
+    result: T = _checked(bus.execute(message, ctx), expected, message)
+    return result
 
 
 async def execute_typed_async(
@@ -38,7 +39,8 @@ async def execute_typed_async(
 ) -> T:
     """Do what `execute_typed` does, on an event loop."""
     _check_checkable(expected)
-    return _checked(await bus.execute_async(message, ctx), expected, message)
+    result: T = _checked(await bus.execute_async(message, ctx), expected, message)
+    return result
 
 
 def _checked(result: Any, expected: Any, message: object) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,12 +105,30 @@ def test_public_name_is_there(name: str) -> None:
 def test_all_names_are_public() -> None:
     """`__all__` is what `PUBLIC` says, so that type checkers see the same names."""
     assert sorted(cqrs_fast.__all__) == sorted(PUBLIC)
+    imported: dict[str, Any] = {}
+    exec("from cqrs_fast import *", imported)
+    assert set(imported) - {"__builtins__"} == set(PUBLIC)
     modules = {
         name
-        for name, value in vars(cqrs_fast).items()
-        if isinstance(value, ModuleType) or name.startswith("_")
+        for name in dir(cqrs_fast)
+        if name.startswith("_") or isinstance(getattr(cqrs_fast, name), ModuleType)
     }
-    assert set(vars(cqrs_fast)) - modules - set(PUBLIC) == set()
+    # With TYPE_CHECKING, those that are loaded late are told to type checkers.
+    assert set(dir(cqrs_fast)) - modules == {*PUBLIC, "TYPE_CHECKING"}
+    assert set(vars(cqrs_fast)) <= set(dir(cqrs_fast))
+
+
+def test_names_that_are_loaded_late_are_listed_before() -> None:
+    code = "import cqrs_fast; print(*vars(cqrs_fast)); print(*dir(cqrs_fast))"
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    loaded, listed = (set(line.split()) for line in output.splitlines())
+    assert listed - loaded == set(cqrs_fast._LAZY)
+    assert set(PUBLIC) <= listed
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        cqrs_fast.Nothing  # noqa: B018 - looking it up is what must fail
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
+from cqrs_fast.errors import ValidationError
 from cqrs_fast.schema.constraints import compile_check
 from cqrs_fast.schema.decode_errors import describe
-from cqrs_fast.errors import ValidationError
 from cqrs_fast.schema.wire import JSON, MSGPACK, Wire
 
 FORMATS = [JSON, MSGPACK]

@@ -22,6 +22,7 @@ class Readable(Protocol):
 
     def fileno(self) -> int:
         """Return the descriptor, or raise OSError."""
+        ...
 
     def close(self) -> None:
         """Close it."""

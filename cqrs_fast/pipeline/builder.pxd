@@ -32,4 +32,6 @@ cdef class Handler:
 cdef object prepare(object middleware)
 
 # One new route: the elements of the bus, outermost first, around the handler's own.
-cdef Route build_route(Handler handler, tuple elements, str kind, Gate gate, Clock clock)
+cdef Route build_route(
+    Handler handler, tuple elements, str kind, Gate gate, Clock clock
+)

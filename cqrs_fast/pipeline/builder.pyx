@@ -34,7 +34,9 @@ cdef class Handler:
 
         form = handler_form(handler, is_async=is_async, with_context=with_context)
         if offload and form.is_async:
-            raise TypeError(f"offload=True is for sync handlers; {name} has an async one")
+            raise TypeError(
+                f"offload=True is for sync handlers; {name} has an async one"
+            )
         self.name = name
         self.message_class = message_class
         self.handler = handler
@@ -65,7 +67,9 @@ cdef object prepare(object middleware):
     cdef Around around = Around.__new__(Around)
     around.function = middleware
     if isinstance(middleware, type) and issubclass(middleware, (Middleware, Stage)):
-        raise TypeError(f"{middleware.__name__} is a class: pass {middleware.__name__}()")
+        raise TypeError(
+            f"{middleware.__name__} is a class: pass {middleware.__name__}()"
+        )
     if is_around(middleware):
         around.is_async = is_coroutine_function(middleware)
         around.blocking = is_blocking(middleware)
@@ -81,7 +85,9 @@ def prepare_all(middleware):
     return tuple([prepare(one) for one in middleware])
 
 
-cdef Route build_route(Handler handler, tuple elements, str kind, Gate gate, Clock clock):
+cdef Route build_route(
+    Handler handler, tuple elements, str kind, Gate gate, Clock clock
+):
     cdef Route route = new_route(handler, kind, gate, clock)
     cdef Stage stage
     cdef list stages = []
@@ -98,7 +104,9 @@ cdef Route build_route(Handler handler, tuple elements, str kind, Gate gate, Clo
         if isinstance(element, Around):
             seal(route, stages)
             stages = []
-            route = around_route(<Around>element, route, new_route(handler, kind, gate, clock))
+            route = around_route(
+                <Around>element, route, new_route(handler, kind, gate, clock)
+            )
         else:
             spec = RouteSpec(handler.name, handler.message_class, kind, route.is_async)
             stage = (<Stage>element).for_route(spec)

@@ -92,7 +92,7 @@ cdef class ClassTable:
         cdef Entry *entries = self.entries
         cdef size_t mask = self.mask
         cdef size_t gap = home_of(self, cls)
-        cdef size_t index
+        cdef size_t index, home
         while entries[gap].cls != cls:
             if entries[gap].cls == NULL:
                 return 0
@@ -100,7 +100,8 @@ cdef class ClassTable:
         index = (gap + 1) & mask
         while entries[index].cls != NULL:
             # It may fill the gap unless it would then lie before its home.
-            if ((index - home_of(self, entries[index].cls)) & mask) >= ((index - gap) & mask):
+            home = home_of(self, entries[index].cls)
+            if ((index - home) & mask) >= ((index - gap) & mask):
                 entries[gap] = entries[index]
                 gap = index
             index = (index + 1) & mask

@@ -24,7 +24,8 @@ def handles(*messages: type, **options: Any) -> Callable[[F], F]:
     """Mark a method of a composite handler as the handler of `messages`.
 
     Parameters:
-        messages: command and query classes; `bus.register(obj)` takes those of its kind.
+        messages: command and query classes; `bus.register(obj)` takes those of its
+            kind.
         options: keywords of `register_handler`, such as `middleware=[…]`.
 
     Raises TypeError for what is no message class.
@@ -57,9 +58,8 @@ def handled_methods(
     obj: object,
 ) -> list[tuple[HandledMessage, Callable[..., Any]]]:
     """Return the marked methods of `obj`, bound, with what each handles."""
-    found = []
+    found: list[tuple[HandledMessage, Callable[..., Any]]] = []
     for name in dir(type(obj)):
         marked = getattr(inspect.getattr_static(type(obj), name), _HANDLES, None)
-        for handled in marked or ():
-            found.append((handled, getattr(obj, name)))
+        found.extend((handled, getattr(obj, name)) for handled in marked or ())
     return found

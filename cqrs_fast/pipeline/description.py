@@ -51,7 +51,9 @@ def explained(info: RouteInfo, kind: str) -> str:
     width = max((len(stage.kind) for stage in info.stages), default=0)
     lines = [f"{info.name} ({kind}, {manner})"]
     for number, stage in enumerate(info.stages, 1):
-        settings = ", ".join(f"{key}={value!r}" for key, value in stage.settings.items())
+        settings = ", ".join(
+            f"{key}={value!r}" for key, value in stage.settings.items()
+        )
         lines.append(f"  {number:2} {stage.kind:{width}}  {settings}".rstrip())
     lines.append(f"  -> {info.handler}")
     return "\n".join(lines)

@@ -82,7 +82,6 @@ cdef class Gate:
         """End one close and report what is still running."""
         self.closers.discard(waiter)
         self.closed = True
-        cdef Flights flights
         running = [f.name for f in list(self.flights.values()) if running_calls(f)]
         waited = (monotonic_ns() - started_ns) / 1e9
         return DrainReport(not running, sorted(running), waited)

@@ -54,8 +54,9 @@ def message_of(handler: object) -> type:
         annotation = _resolved_annotation(call, parameter.name)
     if not isinstance(annotation, type) or annotation is inspect.Parameter.empty:
         raise TypeError(
-            f"cannot tell which message {_describe(handler)} handles: annotate its last "
-            "parameter with the message class, or name it: @bus.handler(CreateUser)"
+            f"cannot tell which message {_describe(handler)} handles: annotate its "
+            "last parameter with the message class, or name it: "
+            "@bus.handler(CreateUser)"
         )
     return annotation
 
@@ -77,9 +78,8 @@ def is_factory(function: object) -> bool:
 def is_coroutine_function(call: object) -> bool:
     """Tell whether calling it gives a coroutine, as far as its definition says."""
     plain = _plain_function(call)
-    return inspect.iscoroutinefunction(plain) or inspect.iscoroutinefunction(
-        getattr(type(plain), "__call__", None)
-    )
+    method = getattr(type(plain), "__call__", None)  # noqa: B004 - to look into it
+    return inspect.iscoroutinefunction(plain) or inspect.iscoroutinefunction(method)
 
 
 def _callable_of(handler: object) -> Callable[..., Any]:
@@ -88,10 +88,13 @@ def _callable_of(handler: object) -> Callable[..., Any]:
             f"{handler.__qualname__} is a class, not an instance: pass "
             f"{handler.__name__}(...); {HANDLER_FORMS}"
         )
-    if not inspect.isroutine(handler) and not isinstance(handler, partial):
+    if (
+        not inspect.isroutine(handler)
+        and not isinstance(handler, partial)
         # Of its class: a mock has every attribute that it is asked for.
-        if callable(getattr(type(handler), "handle", None)):
-            return handler.handle  # type: ignore[attr-defined,no-any-return]
+        and callable(getattr(type(handler), "handle", None))
+    ):
+        return handler.handle  # type: ignore[attr-defined,no-any-return]
     if callable(handler):
         return handler
     raise TypeError(f"{_describe(handler)} is no handler: {HANDLER_FORMS}")
@@ -133,9 +136,11 @@ def _is_message_annotation(call: object, parameter: inspect.Parameter) -> bool:
 
 def _resolved_annotation(call: object, name: str) -> object:
     plain = _plain_function(call)
-    function = getattr(plain, "__func__", plain)
+    function: Any = getattr(plain, "__func__", plain)
     if not inspect.isroutine(function):
-        function = getattr(type(function), "__call__", function)
+        function = getattr(  # noqa: B004 - to look into it, not to test for it
+            type(function), "__call__", function
+        )
     function = inspect.unwrap(function)
     annotation = getattr(function, "__annotations__", {}).get(name)
     scope = getattr(function, "__globals__", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -16,10 +17,10 @@ _BLOCKING = "__cqrs_fast_blocking__"
 class Middleware:
     """The base of middleware written as hooks; override any of the three.
 
-    Hooks serve sync and async dispatch alike and are plain functions: to await something,
-    write an around middleware instead. What a hook raises reaches the caller. One object
-    may serve many buses, threads and event loops at once: what belongs to one dispatch
-    goes to `call.state`.
+    Hooks serve sync and async dispatch alike and are plain functions: to await
+    something, write an around middleware instead. What a hook raises reaches the
+    caller. One object may serve many buses, threads and event loops at once: what
+    belongs to one dispatch goes to `call.state`.
 
     Attributes:
         timed: whether `call.elapsed_ns` is measured, from `before` to `after` or
@@ -59,7 +60,7 @@ def middleware(function: Any = None, /, *, blocking: bool = False) -> Any:
     parameters.
     """
     if function is None:
-        return lambda decorated: middleware(decorated, blocking=blocking)
+        return partial(middleware, blocking=blocking)
     from cqrs_fast.pipeline.inspection import is_around
 
     if not is_around(function):

@@ -19,7 +19,8 @@ cdef class Stage:
     cdef readonly bint reads_end        # leave looks at f.now_ns
     cdef readonly bint may_wait         # enter or leave may say WAIT or AGAIN
     cdef readonly bint has_slot         # f.slot is its own, zeroed
-    cdef readonly bint observes         # it only looks on: it sees refused dispatches too
+    # It only looks on: it sees refused dispatches too.
+    cdef readonly bint observes
 
     # Decide on the way in: a Verdict. Raising counts as STOP with that error.
     cdef int enter(self, Frame *f) except -1

@@ -21,8 +21,8 @@ cdef class RouteSpec:
 cdef class Stage:
     """The base of compiled middleware; subclass it in Cython with a `cdef class`.
 
-    Override `enter` and `leave` (see stage.pxd). One stage may serve many routes, threads
-    and event loops at once: what belongs to one dispatch goes to `f.slot`.
+    Override `enter` and `leave` (see stage.pxd). One stage may serve many routes,
+    threads and event loops at once: what belongs to one dispatch goes to `f.slot`.
     """
 
     cdef int enter(self, Frame *f) except -1:

@@ -13,7 +13,8 @@ cdef class Waiter:
     cdef bint notify(self) except -1
     # Block this thread until woken, for at most timeout_ns (-1: no limit).
     cdef int block(self, int64_t timeout_ns) except -1
-    # Bind to the running loop: the future to await. It ends when woken or in timeout_ns.
+    # Bind to the running loop: the future to await. It ends when woken or in
+    # timeout_ns.
     cdef object arm(self, int64_t timeout_ns)
     # Make it ready for another wait.
     cdef int rearm(self) except -1

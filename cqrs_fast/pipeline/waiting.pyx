@@ -40,10 +40,14 @@ cdef int set_alarms(Frame *f, Context context, Waiter waiter,
     cdef int64_t remaining_ns = max(context.remaining_ns(), 0)
     cdef bint delay_first = delay_ns <= remaining_ns
     if delay_first:
-        delay_ns = real_ns(<Clock>f.clock if f.clock != NULL else None, delay_ns, waiter)
+        delay_ns = real_ns(
+            <Clock>f.clock if f.clock != NULL else None, delay_ns, waiter
+        )
     remaining_ns = real_ns(context.state.clock, remaining_ns, waiter)
     if not delay_first:
-        delay_ns = real_ns(<Clock>f.clock if f.clock != NULL else None, delay_ns, waiter)
+        delay_ns = real_ns(
+            <Clock>f.clock if f.clock != NULL else None, delay_ns, waiter
+        )
     timeout_ns[0] = min(delay_ns, remaining_ns)
     if timeout_ns[0] == NO_DEADLINE:
         timeout_ns[0] = -1

@@ -22,7 +22,9 @@ cdef struct Histogram:
 # Record one duration; those below zero count as zero. False: out of memory.
 cdef bint histogram_record(Histogram *histogram, int64_t duration_ns) noexcept nogil
 # The smallest duration that at least `fraction` of all do not exceed, or 0 of none.
-cdef int64_t histogram_percentile(const Histogram *histogram, double fraction) noexcept nogil
+cdef int64_t histogram_percentile(
+    const Histogram *histogram, double fraction
+) noexcept nogil
 # Add everything in `other`. False: out of memory.
 cdef bint histogram_merge(Histogram *histogram, const Histogram *other) noexcept nogil
 cdef void histogram_free(Histogram *histogram) noexcept nogil

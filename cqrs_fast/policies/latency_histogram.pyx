@@ -8,7 +8,7 @@ exact. The idea is that of HdrHistogram (Gil Tene).
 cimport cython
 from libc.stdlib cimport calloc, free
 
-from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.clock cimport as_clock, read_clock
 
 
 cdef extern from *:
@@ -53,7 +53,9 @@ cdef bint histogram_record(Histogram *histogram, int64_t duration_ns) noexcept n
     return True
 
 
-cdef int64_t histogram_percentile(const Histogram *histogram, double fraction) noexcept nogil:
+cdef int64_t histogram_percentile(
+    const Histogram *histogram, double fraction
+) noexcept nogil:
     cdef uint64_t seen = 0
     cdef double wanted = fraction * histogram.count
     cdef int64_t middle

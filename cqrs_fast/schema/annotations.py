@@ -153,10 +153,11 @@ def fields_of(cls: Any) -> Iterator[tuple[str, str | int, bool]]:
         for field in dataclasses.fields(cls):
             yield field.name, field.name, field.init
     elif issubclass(cls, dict):
+        required_keys = typing.cast(Any, cls).__required_keys__
         for name in cls.__annotations__:
-            yield name, name, name in cls.__required_keys__
+            yield name, name, name in required_keys
     elif issubclass(cls, tuple):
-        for index, name in enumerate(cls._fields):
+        for index, name in enumerate(typing.cast(Any, cls)._fields):
             yield name, index, True
     else:
         for field in cls.__attrs_attrs__:
@@ -226,7 +227,8 @@ class Compiler:
     def place(self, field: Field, cls: Any) -> None:
         """Settle how the field is read."""
         if issubclass(cls, tuple):
-            field.read_from_tuple(cls._fields.index(field.name))
+            names = typing.cast(Any, cls)._fields
+            field.read_from_tuple(names.index(field.name))
         elif issubclass(cls, dict):
             field.read_from_dict()
         else:

@@ -5,7 +5,6 @@ from libc.stdlib cimport calloc, free
 
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport (
-    CANCELLED,
     ERROR,
     OUTCOME_COUNT,
     OUTCOMES,

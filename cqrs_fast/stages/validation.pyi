@@ -3,6 +3,9 @@ from typing import Any, final
 from cqrs_fast.pipeline.stage import Stage
 
 @final
+class ClassCheck: ...
+
+@final
 class ValidationMiddleware(Stage):
     def __init__(self, *, max_errors: int = 32) -> None: ...
     def settings(self) -> dict[str, Any]: ...

@@ -209,9 +209,15 @@ class Repository:
         """Return orders by id, those of one status and customer if given."""
         rows = self.connection.execute(
             "SELECT order_id, customer_id, status, total FROM totals "
-            "WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR customer_id = ?2) "
-            "ORDER BY order_id LIMIT ?3 OFFSET ?4",
-            (status, customer_id, limit, offset),
+            "WHERE (:status IS NULL OR status = :status) "
+            "AND (:customer IS NULL OR customer_id = :customer) "
+            "ORDER BY order_id LIMIT :limit OFFSET :offset",
+            {
+                "status": status,
+                "customer": customer_id,
+                "limit": limit,
+                "offset": offset,
+            },
         )
         return [OrderSummary(*row) for row in rows]
 

@@ -1,0 +1,287 @@
+"""Tools to test handlers, middleware, and services that dispatch.
+
+`RecordingCommandBus` and `RecordingQueryBus` stand in for the real buses of a service
+and remember what it dispatched; `run_middleware` runs one middleware alone;
+`ManualClock` replaces real time; `assert_overhead` and `assert_no_allocation` hold a
+pipeline to a contract.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable
+from itertools import repeat
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from cqrs_fast.bus import CommandBus, QueryBus
+from cqrs_fast.clock import ManualClock
+from cqrs_fast.messages import message_kind
+from cqrs_fast.pipeline.middleware import Middleware
+
+if TYPE_CHECKING:
+    from cqrs_fast.bus import Bus
+    from cqrs_fast.context import Context
+    from cqrs_fast.pipeline.hooks import Call
+
+__all__ = [
+    "ManualClock",
+    "Recorded",
+    "RecordingCommandBus",
+    "RecordingQueryBus",
+    "assert_no_allocation",
+    "assert_overhead",
+    "run_middleware",
+    "run_middleware_async",
+]
+
+M = TypeVar("M")
+
+# A mixin to Python: the bus it is mixed with decides how an object is made.
+if TYPE_CHECKING:
+    _Mixin = Bus
+else:
+    _Mixin = object
+
+
+class Recorded(NamedTuple):
+    """One dispatch as a recording bus saw it; `error` is None where it succeeded."""
+
+    message: Any
+    context: Context
+    result: Any
+    error: BaseException | None
+
+
+class _Recorder(Middleware):
+    """Append every dispatch to a list when it ends."""
+
+    def __init__(self, calls: list[Recorded]) -> None:
+        self.calls = calls
+
+    def before(self, call: Call) -> None:
+        # Kept here: afterwards the context of the dispatch can no longer be made.
+        call.state["context"] = call.context
+
+    def after(self, call: Call) -> None:
+        self._record(call)
+
+    def on_error(self, call: Call) -> None:
+        self._record(call)
+
+    def _record(self, call: Call) -> None:
+        context = call.state["context"]
+        self.calls.append(Recorded(call.message, context, call.result, call.error))
+
+
+class _Recording(_Mixin):
+    """What both recording buses add to a real one."""
+
+    calls: list[Recorded]
+
+    def __init__(self, **options: Any) -> None:
+        self.calls = []
+        options["middleware"] = [_Recorder(self.calls), *options.get("middleware", ())]
+        super().__init__(**options)
+
+    def returns(self, message: type | str, result: Any) -> None:
+        """Answer every dispatch of `message` with `result`, from now on."""
+        self.register_handler(message, lambda _: result, replace=True)
+
+    def raises(self, message: type | str, error: BaseException) -> None:
+        """Fail every dispatch of `message` with `error`, from now on."""
+
+        def fail(_: object) -> None:
+            raise error
+
+        self.register_handler(message, fail, replace=True)
+
+    @property
+    def messages(self) -> list[Any]:
+        """What was dispatched, in the order in which the dispatches ended."""
+        return [call.message for call in self.calls]
+
+    def sent(self, message: type[M]) -> list[M]:
+        """Return the dispatched instances of one class."""
+        return [one for one in self.messages if isinstance(one, message)]
+
+    def clear(self) -> None:
+        """Forget what was dispatched; the answers stay."""
+        self.calls.clear()
+
+
+class RecordingCommandBus(_Recording, CommandBus):
+    """A CommandBus that remembers its dispatches in `calls`.
+
+    It takes real handlers, or answers given by `returns` and `raises`; a message
+    without either raises HandlerNotFoundError, as on any bus. Takes the parameters of
+    CommandBus.
+    """
+
+
+class RecordingQueryBus(_Recording, QueryBus):
+    """A QueryBus that remembers its dispatches in `calls`: see RecordingCommandBus."""
+
+
+def run_middleware(
+    middleware: Any,
+    message: Any,
+    handler: Callable[..., Any] = lambda message: None,
+    ctx: Context | None = None,
+) -> Any:
+    """Dispatch `message` through one middleware around `handler`; return the result.
+
+    Parameters:
+        middleware: in any of the four forms.
+        handler: in any form; by default it returns None.
+
+    Raises what the middleware and the handler raise.
+    """
+    return _bus_of(middleware, message, handler).execute(message, ctx)
+
+
+async def run_middleware_async(
+    middleware: Any,
+    message: Any,
+    handler: Callable[..., Any] = lambda message: None,
+    ctx: Context | None = None,
+) -> Any:
+    """Do what `run_middleware` does, on an event loop."""
+    bus = _bus_of(middleware, message, handler)
+    return await bus.execute_async(message, ctx)
+
+
+def _bus_of(middleware: Any, message: Any, handler: Callable[..., Any]) -> Bus:
+    is_query = message_kind(type(message)) == "query"
+    bus: Bus = QueryBus() if is_query else CommandBus()
+    bus.register_handler(type(message), handler, middleware=[middleware])
+    return bus
+
+
+def assert_overhead(
+    call: Callable[[], object],
+    baseline: Callable[[], object],
+    *,
+    at_most: float,
+    rounds: int = 50,
+    repeats: int = 5,
+) -> float:
+    """Assert that `call` takes at most `at_most` times as long as `baseline`.
+
+    Both run in turn, in short rounds of about a millisecond, and the fastest rounds are
+    compared: what other programs do slows single rounds, not the fastest. Of `repeats`
+    such comparisons the median decides. Returns that ratio; raises AssertionError with
+    the times otherwise.
+    """
+    number = _calls_per_round(baseline)
+    mine = other = 0.0
+    ratios: list[float] = []
+    for _ in range(repeats):
+        pairs = [(_time(call, number), _time(baseline, number)) for _ in range(rounds)]
+        mine, other = (min(times) / number for times in zip(*pairs, strict=True))
+        ratios.append(mine / other)
+    ratio = median(ratios)
+    if ratio > at_most:
+        raise AssertionError(
+            f"{ratio:.2f} times the baseline ({mine:.0f} ns against {other:.0f} ns), "
+            f"where {at_most:.2f} is allowed"
+        )
+    return ratio
+
+
+def _calls_per_round(call: Callable[[], object]) -> int:
+    number = 1
+    while _time(call, number) < 1_000_000 and number < 1 << 20:
+        number *= 2
+    return number
+
+
+def _time(call: Callable[[], object], number: int) -> int:
+    read = time.perf_counter_ns
+    started = read()
+    for _ in repeat(None, number):
+        call()
+    return read() - started
+
+
+def assert_no_allocation(
+    call: Callable[[], object], *, calls: int = 200, warm_up: int = 200
+) -> None:
+    """Assert that a warm `call` allocates nothing that Python's allocators see.
+
+    What is made and freed again within a call counts too: the peak of `calls` calls
+    must be that of a function that does nothing. Raises AssertionError with the bytes,
+    and with the lines that kept memory. Uses tracemalloc, so it is no place to measure
+    time.
+    """
+    _repeat(call, warm_up)
+    was_tracing, was_collecting = tracemalloc.is_tracing(), gc.isenabled()
+    tracemalloc.start(10)
+    gc.disable()
+    try:
+        allowed = _traced(_nothing, calls)
+        used = _traced(call, calls)
+        if used.peak > allowed.peak or used.growth > allowed.growth:
+            raise AssertionError(
+                f"allocated up to {used.peak - allowed.peak} bytes at a time in "
+                f"{calls} calls, and kept {used.growth - allowed.growth}"
+                + "".join(f"\n  {line}" for line in _grown(call, calls))
+            )
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()
+        if was_collecting:
+            gc.enable()
+
+
+class _Traced(NamedTuple):
+    peak: int
+    growth: int
+
+
+def _nothing() -> None:
+    pass
+
+
+def _repeat(call: Callable[[], object], calls: int) -> None:
+    for _ in repeat(None, calls):
+        call()
+
+
+def _traced(call: Callable[[], object], calls: int) -> _Traced:
+    # The least of a few: what tracing sets up for itself is not the call's.
+    found = [_traced_once(call, calls) for _ in range(3)]
+    return _Traced(min(one.peak for one in found), min(one.growth for one in found))
+
+
+def _traced_once(call: Callable[[], object], calls: int) -> _Traced:
+    read = tracemalloc.get_traced_memory
+    few, each = repeat(None, 3), repeat(None, calls)
+    # What is read takes memory too, but not always: Python has the integers up to 256
+    # ready, and spare tuples. Read a few times, each takes the place of the one before,
+    # and the last tells the size with itself included.
+    start = read()
+    for _ in few:
+        start = read()
+    tracemalloc.reset_peak()
+    for _ in each:
+        call()
+    now, peak = read()
+    return _Traced(peak - start[0], now - start[0])
+
+
+def _grown(call: Callable[[], object], calls: int) -> list[str]:
+    """Call again, and tell which lines keep memory, the most first."""
+    before = tracemalloc.take_snapshot()
+    _repeat(call, calls)
+    after = tracemalloc.take_snapshot()
+    # Only now, as the filters need memory themselves.
+    ours = [
+        tracemalloc.Filter(False, path) for path in (__file__, tracemalloc.__file__)
+    ]
+    differences = after.filter_traces(ours).compare_to(
+        before.filter_traces(ours), "lineno"
+    )
+    return [str(one) for one in differences[:5] if one.size_diff > 0]
