@@ -4,17 +4,19 @@
 # All of them build in place, and changing the mode builds everything again.
 
 PYTHON ?= python3
+CASE ?= bare `execute`
+SECONDS ?= 10
 PYTEST := $(PYTHON) -m pytest
 BUILD := $(PYTHON) setup.py -q build_ext --inplace
 COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test slow bench lint format types stubs sdist profile debug \
-	trace asan ci clean
+.PHONY: help install build test slow bench lint format types stubs sdist profile \
+	profile-cpu debug trace asan ci clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 install:  ## install what development needs into the present environment
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -28,8 +30,10 @@ test: build  ## run the tests, without the slow ones
 slow: build  ## run the slow tests
 	$(PYTEST) -m slow
 
-bench: build  ## run the benchmarks
-	$(PYTEST) benchmarks
+bench: build  ## run the benchmarks, measure the ratios and put them into README.md
+	$(PYTEST) -q benchmarks --benchmark-columns=min,median,iqr,rounds
+	$(PYTHON) -m benchmarks.ratios
+	$(PYTHON) -m benchmarks.readme
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .
@@ -53,6 +57,10 @@ sdist:  ## build the source distribution and the wheel, and check what is in the
 
 profile:  ## compile with line information for py-spy --native and perf
 	CQRS_FAST_BUILD=profile $(BUILD)
+
+profile-cpu: profile  ## let perf watch CASE, a row of the benchmarks, for SECONDS
+	perf record -g -o build/perf.data $(PYTHON) -m profiles.workload '$(CASE)' $(SECONDS)
+	perf report -i build/perf.data --no-children --stdio -g none --percent-limit 1
 
 debug:  ## compile with assertions and checks, and run the tests
 	CQRS_FAST_BUILD=debug $(BUILD)

@@ -13,7 +13,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable
+from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable, send
 from cqrs_fast.pipeline.errstate cimport raise_again, take_raised
 from cqrs_fast.pipeline.frame cimport Slot, set_error
 from cqrs_fast.pipeline.route cimport (
@@ -103,7 +103,6 @@ cdef extern from *:
     object given "cqrs_given"(PyObject *result)
     # A step's -1 as a value, where a Cython call would jump to an error label.
     int begun "cqrs_begun"(Dispatch dispatch) noexcept
-    Sent PyIter_Send(PyObject *iterator, PyObject *sent, PyObject **out) noexcept
 
     void PyObject_GC_Track(PyObject *) noexcept
     void PyObject_GC_UnTrack(PyObject *) noexcept
@@ -299,7 +298,7 @@ cdef class Dispatch:
                 capture_error(f)
             else:
                 # Most handlers end here: `inner` is only for those that suspend.
-                status = PyIter_Send(iterator, <PyObject *>None, &value)
+                status = <Sent>send(iterator, <PyObject *>None, &value)
                 if status == YIELDED:
                     self.inner = <object>iterator
                     self.state = SUSPENDED
@@ -333,7 +332,7 @@ cdef class Dispatch:
 
     cdef bint step_inner(self, PyObject *sent, PyObject **out) noexcept:
         cdef PyObject *value = NULL
-        cdef Sent status = PyIter_Send(<PyObject *>self.inner, sent, &value)
+        cdef Sent status = <Sent>send(<PyObject *>self.inner, sent, &value)
         return self.settle(status, value, out)
 
     cdef bint settle(self, Sent sent, PyObject *value, PyObject **out) noexcept:
@@ -445,9 +444,11 @@ cdef void slot_dealloc(PyObject *self) noexcept:
     PyObject_GC_UnTrack(self)
     (<Dispatch>self).router = None
     (<Dispatch>self).route = None
-    (<Dispatch>self).message = None
-    (<Dispatch>self).context = None
-    (<Dispatch>self).refused = None
+    if (<Dispatch>self).state != FINISHED:
+        (<Dispatch>self).message = None
+        (<Dispatch>self).context = None
+    if (<Dispatch>self).refused is not None:
+        (<Dispatch>self).refused = None
     (<Dispatch>self).state = CREATED
     (<Dispatch>self).counted = (<Dispatch>self).closing = False
     if pooled == POOL_SIZE:

@@ -1,10 +1,54 @@
-"""What handlers return: a value, or something that must be awaited first."""
+"""Calling users' code, and what it returns: a value, or something to await first."""
 
 from cpython.ref cimport PyObject
 
 
 cdef extern from *:
     """
+    /* Call `callee(*args)`, where args[-1] is free to write: what PyObject_Vectorcall does
+       without its check of the result, and a bound method without its own frame. */
+    static inline PyObject *cqrs_call(PyObject *callee, PyObject **args, size_t count) {
+        size_t flags = PY_VECTORCALL_ARGUMENTS_OFFSET;
+        PyTypeObject *type;
+        vectorcallfunc call = NULL;
+        PyObject *result;
+        if (PyMethod_Check(callee)) {
+            args--;
+            args[0] = PyMethod_GET_SELF(callee);
+            count++;
+            flags = 0;
+            callee = PyMethod_GET_FUNCTION(callee);
+        }
+        type = Py_TYPE(callee);
+        if (PyType_HasFeature(type, Py_TPFLAGS_HAVE_VECTORCALL)) {
+            call = *(vectorcallfunc *)((char *)callee + type->tp_vectorcall_offset);
+        }
+        if (call == NULL) {
+            return PyObject_Vectorcall(callee, args, count | flags, NULL);
+        }
+        result = call(callee, args, count | flags, NULL);
+        if (result == NULL && !PyErr_Occurred()) {
+            PyErr_Format(PyExc_SystemError, "%.100s returned no result and no exception",
+                         type->tp_name);
+        }
+        return result;
+    }
+
+    static inline PyObject *cqrs_call_one(PyObject *callee, PyObject *argument) {
+        PyObject *args[2] = {NULL, argument};
+        return cqrs_call(callee, args + 1, 1);
+    }
+
+    /* PyIter_Send for what mostly is a coroutine. */
+    static inline PySendResult cqrs_send(
+        PyObject *iterator, PyObject *sent, PyObject **out
+    ) {
+        if (PyCoro_CheckExact(iterator)) {
+            return Py_TYPE(iterator)->tp_as_async->am_send(iterator, sent, out);
+        }
+        return PyIter_Send(iterator, sent, out);
+    }
+
     static inline int cqrs_is_old_coroutine(PyObject *value) {
         if (!PyGen_CheckExact(value)) {
             return 0;
@@ -46,3 +90,8 @@ cdef extern from *:
     """
     bint is_awaitable "cqrs_is_awaitable"(PyObject *value) noexcept
     PyObject *awaitable_iterator "cqrs_awaitable_iterator"(PyObject *value) noexcept
+
+    # A new reference, or NULL with an exception.
+    PyObject *call "cqrs_call"(PyObject *callee, PyObject **args, size_t count) noexcept
+    PyObject *call_one "cqrs_call_one"(PyObject *callee, PyObject *argument) noexcept
+    int send "cqrs_send"(PyObject *iterator, PyObject *sent, PyObject **out) noexcept

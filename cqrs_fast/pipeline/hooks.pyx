@@ -4,6 +4,7 @@ cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from cqrs_fast.context cimport background
+from cqrs_fast.pipeline.calling cimport call_one
 from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport (
     PROCEED,
@@ -18,10 +19,6 @@ from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.messages import message_name
 from cqrs_fast.pipeline.middleware import Middleware
-
-
-cdef extern from *:
-    PyObject *PyObject_CallOneArg(PyObject *callee, PyObject *arg) noexcept
 
 
 @cython.final
@@ -154,7 +151,7 @@ cdef class HookStage(Stage):
         # hot
         cdef PyObject *returned
         call.frame = f
-        returned = PyObject_CallOneArg(<PyObject *>hook, <PyObject *>call)
+        returned = call_one(<PyObject *>hook, <PyObject *>call)
         call.frame = NULL
         if returned == NULL:
             return -1

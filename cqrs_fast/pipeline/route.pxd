@@ -4,15 +4,9 @@ from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 
 from cqrs_fast.clock cimport Clock, read_clock
 from cqrs_fast.context cimport Context
+from cqrs_fast.pipeline.calling cimport call
 from cqrs_fast.pipeline.frame cimport NOT_ENDED, Frame, Slot, frame_context
 from cqrs_fast.pipeline.gate cimport Flights, Gate
-
-
-cdef extern from *:
-    PyObject *PyObject_Vectorcall(
-        PyObject *callee, PyObject *const *args, size_t nargsf, PyObject *names
-    ) noexcept
-    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
 
 
 cdef enum Form:
@@ -146,9 +140,7 @@ cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
         args[2] = f.message
         args[3] = <PyObject *>route.next
         count = 2 if route.form == CONTEXT_MESSAGE else 3
-    return PyObject_Vectorcall(
-        callee, &args[1], count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL
-    )
+    return call(callee, &args[1], count)
 
 
 # Let go of what the frame owns, the outcome excepted.

@@ -4,7 +4,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.pipeline.calling cimport is_awaitable
+from cqrs_fast.pipeline.calling cimport call_one, is_awaitable
 from cqrs_fast.pipeline.errstate cimport raise_again
 from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
 from cqrs_fast.pipeline.route cimport (
@@ -33,7 +33,6 @@ cdef extern from *:
     """
     static inline PyObject *cqrs_steal(PyObject *result) { return result; }
     """
-    PyObject *PyObject_CallOneArg(PyObject *callee, PyObject *arg) noexcept
     # A new reference as an object; NULL raises the exception that is set.
     object steal "cqrs_steal"(PyObject *result)
 
@@ -50,7 +49,7 @@ cdef object run_sync(Route route, object message, Context context):
     if not route.quick or route.gate.draining or context is not None:
         return run_program(route, message, context)
     route.flights.count += 1
-    returned = PyObject_CallOneArg(<PyObject *>route.call, <PyObject *>message)
+    returned = call_one(<PyObject *>route.call, <PyObject *>message)
     route.flights.count -= 1
     if route.gate.draining:
         route.gate.left()

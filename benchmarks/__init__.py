@@ -1,0 +1,1 @@
+"""Benchmarks: one file for each question, every case beside its baseline."""

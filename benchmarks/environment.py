@@ -1,0 +1,81 @@
+"""Where a result comes from: without it a number says nothing."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cqrs_fast
+
+ROOT = Path(__file__).parents[1]
+
+
+def refusal(build: Mapping[str, str]) -> str | None:
+    """Return why a build is not to be measured; None for a release build."""
+    if build["mode"] == "release":
+        return None
+    return (
+        f"this is a {build['mode']} build, whose times say nothing about a release "
+        "build: run `make build` first"
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result depends on besides the code."""
+    return {
+        "cpu": cpu_model(),
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "interpreter": interpreter(),
+        "build": cqrs_fast.build_info(),
+    }
+
+
+def interpreter() -> dict[str, str]:
+    """Return how the running interpreter was made, without the folders it lies in."""
+    return {
+        "implementation": platform.python_implementation(),
+        "version": platform.python_version(),
+        "built": " ".join(platform.python_build()),
+        "compiler": platform.python_compiler(),
+        "configured": flags("CONFIG_ARGS"),
+        "flags": flags("PY_CFLAGS"),
+        "gil": "yes" if getattr(sys, "_is_gil_enabled", lambda: True)() else "no",
+    }
+
+
+def flags(name: str) -> str:
+    value = sysconfig.get_config_var(name) or ""
+    return " ".join(flag for flag in shlex.split(value) if "/" not in flag)
+
+
+def cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """Return the commit that was measured; a `+` says that files differ from it."""
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "cqrs_fast")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()

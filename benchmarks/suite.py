@@ -1,0 +1,82 @@
+"""The rows as pytest-benchmark runs them: a group of two for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from benchmarks.table import PARTS, Difference, Operation, Row
+
+OPERATIONS = 1_000  # at least so many in a round
+ROUNDS = 50
+PROBE_ROUNDS = 5
+
+
+def parts(rows: Iterable[Row]) -> list[Any]:
+    """Return the parameters of a test: each row's case, then its baseline."""
+    return [
+        pytest.param(
+            row,
+            part,
+            id=f"{row.name}-{part}",
+            marks=pytest.mark.benchmark(
+                group=f"{row.name} / {row.against}", timer=PerOperation(row, part)
+            ),
+        )
+        for row in rows
+        for part in row.parts
+    ]
+
+
+def probes(rows: Iterable[Difference]) -> list[Any]:
+    return [
+        pytest.param(
+            row,
+            part,
+            id=f"{row.name}-{part}",
+            marks=pytest.mark.benchmark(group=f"{row.name} / {row.against}"),
+        )
+        for row in rows
+        for part in PARTS
+    ]
+
+
+class PerOperation:
+    """A clock that is slow by the number of operations in a round.
+
+    One call of a benchmarked function would cost more than the operation. So a round
+    runs many in a loop, and what is shown is the time of one.
+    """
+
+    def __init__(self, row: Row, part: str) -> None:
+        self.row = row
+        self.part = part
+
+    @property
+    def operation(self) -> Operation:
+        operation: Operation = getattr(self.row.pair, self.part)
+        return operation
+
+    @property
+    def times(self) -> int:
+        return -(-OPERATIONS // self.operation.per)
+
+    def __call__(self) -> float:
+        return perf_counter() / (self.times * self.operation.per)
+
+
+def run(benchmark: Any, row: Row, part: str) -> None:
+    """Measure one part of a row."""
+    clock = PerOperation(row, part)
+    benchmark.extra_info["statement"] = clock.operation.statement
+    benchmark.pedantic(
+        clock.operation.run, args=(clock.times,), rounds=ROUNDS, warmup_rounds=2
+    )
+
+
+def run_probe(benchmark: Any, row: Difference, part: str) -> None:
+    probe: Callable[[], float] = getattr(row, part)
+    benchmark.extra_info[row.unit] = benchmark.pedantic(probe, rounds=PROBE_ROUNDS)

@@ -1,0 +1,178 @@
+"""The rows of the benchmarks: what is measured, against what, and what it may cost.
+
+A Row compares two statements; its ratio is dimensionless. A Difference compares two
+numbers that are measured in their own way. Both hold their contract's ceiling, or None
+where there is no such promise. The files `bench_*.py` hold a Table each.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import textwrap
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from time import perf_counter_ns
+from typing import Any, NamedTuple
+
+PARTS = ("case", "baseline")
+
+
+class Operation:
+    """A statement to be timed, as its author would write it in a function.
+
+    Parameters:
+        statement: sets `result`; awaits in a coroutine that is stepped without an event
+            loop, whose own work would only hide the difference.
+        calls: the functions of the benchmarks that one run of it calls, in order.
+        stages: what its bus has in the route, outermost first.
+        per: how many operations one run of it is.
+        names: the local variables of the statement.
+    """
+
+    def __init__(
+        self,
+        statement: str,
+        *,
+        calls: Iterable[str],
+        stages: Iterable[str] = (),
+        per: int = 1,
+        **names: Any,
+    ) -> None:
+        self.statement = statement
+        self.calls = tuple(calls)
+        self.stages = tuple(stages)
+        self.per = per
+        self.names = names
+        self.is_async = "await " in statement
+        self.loop = _compiled(statement, names, self.is_async)
+
+    def run(self, times: int) -> Any:
+        """Run the statement so many times; return its last `result`."""
+        if self.is_async:
+            return finish(self.loop(repeat(None, times)))
+        return self.loop(repeat(None, times))
+
+    def once(self) -> Any:
+        return self.run(1)
+
+    def time(self, times: int) -> float:
+        """Return how many nanoseconds one operation took."""
+        started = perf_counter_ns()
+        self.run(times)
+        return (perf_counter_ns() - started) / (times * self.per)
+
+
+def _compiled(
+    statement: str, names: dict[str, Any], is_async: bool
+) -> Callable[[Iterator[None]], Any]:
+    source = "\n".join(
+        [
+            f"{'async ' if is_async else ''}def loop({', '.join(['times', *names])}):",
+            "    result = None",
+            "    for _ in times:",
+            textwrap.indent(textwrap.dedent(statement).strip(), " " * 8),
+            "    return result",
+        ]
+    )
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "<operation>", "exec"), namespace)
+    loop: Any = namespace["loop"]
+    # As defaults they are local variables of the loop.
+    loop.__defaults__ = tuple(names.values())
+    return loop  # type: ignore[no-any-return]  # exec tells no types
+
+
+def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Step a coroutine to its end; return its result."""
+    step = coroutine.send
+    try:
+        while True:
+            step(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+class Pair(NamedTuple):
+    """A case and its baseline.
+
+    With `without`, which is the same thing without what is measured, only the case's
+    additional cost counts; it is divided by `several`, how many of it the case has.
+    """
+
+    case: Operation
+    baseline: Operation
+    without: Operation | None = None
+    several: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    name: str
+    against: str
+    make: Callable[[], Pair]
+    ceiling: float | None = None
+    ceiling_312: float | None = None
+    """From CPython 3.12 on, where it differs."""
+    parts: tuple[str, ...] = PARTS
+    """Of its pair; "without" too where it has that."""
+
+    unit = "ratio"
+
+    @functools.cached_property
+    def pair(self) -> Pair:
+        # Made when it is first used: some take a while.
+        return self.make()
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    name: str
+    against: str
+    unit: str
+    case: Callable[[], float]
+    baseline: Callable[[], float]
+    ceiling: float | None = None
+    ceiling_312: float | None = None
+
+
+AnyRow = Row | Difference
+
+
+def ceiling_of(
+    row: AnyRow, version: tuple[int, int] = sys.version_info[:2]
+) -> float | None:
+    """Return what a row may cost on a version of the interpreter."""
+    if row.ceiling_312 is not None and version >= (3, 12):
+        return row.ceiling_312
+    return row.ceiling
+
+
+class Table(list[AnyRow]):
+    """The rows of one file, in the order in which they are written."""
+
+    def row(
+        self,
+        name: str,
+        *,
+        against: str,
+        ceiling: float | None = None,
+        ceiling_312: float | None = None,
+        parts: tuple[str, ...] = PARTS,
+    ) -> Callable[[Callable[[], Pair]], Callable[[], Pair]]:
+        """Add a row; the decorated function makes its case and its baseline."""
+
+        def add(make: Callable[[], Pair]) -> Callable[[], Pair]:
+            self.append(Row(name, against, make, ceiling, ceiling_312, parts))
+            return make
+
+        return add
+
+    @property
+    def ratios(self) -> list[Row]:
+        return [row for row in self if isinstance(row, Row)]
+
+    @property
+    def differences(self) -> list[Difference]:
+        return [row for row in self if isinstance(row, Difference)]

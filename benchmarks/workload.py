@@ -1,0 +1,200 @@
+"""What all benchmarks share: messages, handlers, and the code they are compared with.
+
+The hand-written twins are what one would write without this library, in its shortest
+form. Handlers do nothing, so that the cost of reaching them is all there is.
+"""
+
+from __future__ import annotations
+
+import logging
+import types
+from collections.abc import Callable, Generator
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from cqrs_fast import (
+    AuditEvent,
+    AuditMiddleware,
+    AuthenticationMiddleware,
+    Command,
+    CommandBus,
+    Context,
+    LoggingMiddleware,
+    Middleware,
+    SlowCallMiddleware,
+    ValidationMiddleware,
+)
+
+MANY = 10_000
+
+
+class Create(Command[int]):
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    quantity: Annotated[int, Meta(ge=1)]
+
+
+class Rename(Command[int]):
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+COMMAND = Create("a bolt", 7)
+CONTEXT = Context.background()
+
+
+# Handlers
+
+
+def create(command: Any) -> int:
+    return 1
+
+
+def create_with_context(ctx: Context, command: Any) -> int:
+    return 1
+
+
+async def create_async(command: Any) -> None:
+    return None
+
+
+async def create_async_with_result(command: Any) -> int:
+    return 1
+
+
+@types.coroutine
+def suspend() -> Generator[None, None, None]:
+    """Yield once, as a future that is not done does."""
+    yield
+
+
+async def create_after_suspending(command: Any) -> None:
+    await suspend()
+
+
+# Middleware, and the callbacks of it
+
+
+class Looking(Middleware):
+    def before(self, call: Any) -> None:
+        pass
+
+    def after(self, call: Any) -> None:
+        pass
+
+
+def look(call: Any) -> None:
+    pass
+
+
+def around(ctx: Context, message: Any, next: Callable[..., Any]) -> Any:
+    return next(ctx, message)
+
+
+def authenticate(ctx: Context, message: Any) -> None:
+    """Find the principal that is there already: nobody."""
+
+
+def sink(event: AuditEvent) -> None:
+    pass
+
+
+def authentication() -> AuthenticationMiddleware:
+    return AuthenticationMiddleware(authenticate)
+
+
+def audit() -> AuditMiddleware:
+    return AuditMiddleware(sink)
+
+
+def silent_logging() -> LoggingMiddleware:
+    """Log at a level that its logger leaves out."""
+    logger = logging.getLogger("benchmarks")
+    logger.setLevel(logging.WARNING)
+    return LoggingMiddleware(logger=logger, level=logging.INFO)
+
+
+def slow_call() -> SlowCallMiddleware:
+    """Look for calls that are slower than any here."""
+    return SlowCallMiddleware(60.0)
+
+
+def quiet_stages() -> list[Any]:
+    """Return the stages that call no Python and make no object for a good message."""
+    return [silent_logging(), slow_call(), ValidationMiddleware()]
+
+
+QUIET = ("Metrics", "LoggingMiddleware", "SlowCallMiddleware", "ValidationMiddleware")
+
+
+def bus_with(
+    *middleware: Any,
+    handler: Any = create,
+    message: Any = Create,
+    metrics: bool = False,
+) -> CommandBus:
+    bus = CommandBus(middleware=middleware, enable_metrics=metrics)
+    bus.register_handler(message, handler)
+    return bus
+
+
+# What it is compared with
+
+
+class Dispatcher:
+    def __init__(self, handlers: dict[type, Callable[..., Any]]) -> None:
+        self.handlers = handlers
+
+    def execute(self, command: Any) -> Any:
+        return self.handlers[type(command)](command)
+
+
+class ContextDispatcher(Dispatcher):
+    def execute(self, command: Any, ctx: Context = CONTEXT) -> Any:
+        return self.handlers[type(command)](ctx, command)
+
+
+class AroundDispatcher(Dispatcher):
+    def execute(self, command: Any) -> Any:
+        return around(CONTEXT, command, self.call)
+
+    def call(self, ctx: Context, command: Any) -> Any:
+        return self.handlers[type(command)](command)
+
+
+class AsyncDispatcher(Dispatcher):
+    async def execute(self, command: Any) -> Any:
+        return await self.handlers[type(command)](command)
+
+
+class PayloadDispatcher(Dispatcher):
+    """Decode, dispatch and encode; `format` is msgspec.json or msgspec.msgpack."""
+
+    def __init__(
+        self, handlers: dict[type, Callable[..., Any]], format: types.ModuleType
+    ) -> None:
+        super().__init__(handlers)
+        self.decode = format.Decoder(Create | Rename).decode
+        self.encode = format.Encoder().encode
+
+    def execute(self, payload: bytes) -> Any:
+        command = self.decode(payload)
+        return self.encode(self.handlers[type(command)](command))
+
+
+DISPATCHER = Dispatcher({Create: create, Rename: create})
+
+
+class Refused(Exception):
+    """What hand-written code raises where it lets nothing in."""
+
+
+def many_commands() -> list[Command[int]]:
+    """Return one message of each of many classes."""
+    make: Any = type(Command)
+    fields = {"__annotations__": {"number": int}}
+    return [make(f"Many{number}", (Command,), fields)(number) for number in range(MANY)]
+
+
+def another_create() -> Callable[[Any], int]:
+    """Return a handler with code of its own, as different handlers have."""
+    return types.FunctionType(create.__code__.replace(), {})

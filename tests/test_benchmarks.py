@@ -1,0 +1,233 @@
+"""The benchmarks measure what they say, in release builds only, and are up to date."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))
+
+import benchmarks.conftest as benchmarks_conftest  # noqa: E402
+from benchmarks import ratios, readme, workload  # noqa: E402
+from benchmarks.environment import environment, refusal  # noqa: E402
+from benchmarks.table import (  # noqa: E402
+    Difference,
+    Operation,
+    Pair,
+    Row,
+    ceiling_of,
+)
+
+PAIRS = [row for row in ratios.ROWS if isinstance(row, Row)]
+DIFFERENCES = [row for row in ratios.ROWS if isinstance(row, Difference)]
+
+
+class Config:
+    """As much of pytest's as the conftest uses."""
+
+    def addinivalue_line(self, name: str, line: str) -> None:
+        assert (name, line) == ("python_files", "bench_*.py")
+
+
+def title(row: Any) -> str:
+    return f"{row.name} / {row.against}"
+
+
+def functions_called(operation: Operation) -> tuple[list[str], Any]:
+    """Return what of the workload one run calls, in order, and its result."""
+    called: list[str] = []
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename == workload.__file__:
+            called.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        result = operation.once()
+    finally:
+        sys.setprofile(None)
+    return called, result
+
+
+@pytest.mark.parametrize("mode", ["profile", "debug", "trace", "asan"])
+def test_other_builds_are_refused(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cqrs_fast.build_info", lambda: {"mode": mode})
+    config: Any = Config()
+    message = f"no benchmarks: this is a {mode} build, .* run `make build` first"
+    with pytest.raises(pytest.exit.Exception, match=message) as raised:
+        benchmarks_conftest.pytest_configure(config)
+    assert raised.value.returncode
+    monkeypatch.setattr(sys, "argv", ["ratios"])
+    with pytest.raises(SystemExit, match=message):
+        ratios.main()
+
+
+def test_a_release_build_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal({"mode": "release"}) is None
+    monkeypatch.setattr("cqrs_fast.build_info", lambda: {"mode": "release"})
+    config: Any = Config()
+    benchmarks_conftest.pytest_configure(config)
+
+
+def test_each_result_says_where_it_comes_from() -> None:
+    machine: dict[str, Any] = {"node": "here"}
+    commit: dict[str, Any] = {"id": "there"}
+    benchmarks_conftest.pytest_benchmark_update_machine_info(machine)
+    benchmarks_conftest.pytest_benchmark_update_commit_info(commit)
+    assert machine.items() >= {"node": "here", **environment()}.items()
+    assert set(commit) == {"id", "cqrs_fast"}
+
+
+def test_rows_have_names_of_their_own() -> None:
+    names = [row.name for row in ratios.ROWS]
+    assert len(set(names)) == len(names)
+
+
+def test_a_version_may_have_a_ceiling_of_its_own() -> None:
+    row = Difference("row", "baseline", "ms", float, float, 2.7, 4.0)
+    ceilings = [ceiling_of(row, version) for version in [(3, 11), (3, 12), (3, 13)]]
+    assert ceilings == [2.7, 4.0, 4.0]
+
+
+@pytest.mark.parametrize("row", PAIRS, ids=title)
+def test_a_case_does_what_its_baseline_does(row: Row) -> None:
+    results = []
+    assert ("without" in row.parts) is (row.pair.without is not None)
+    for part in row.parts:
+        operation = getattr(row.pair, part)
+        called, result = functions_called(operation)
+        assert called == list(operation.calls)
+        bus = operation.names.get("bus")
+        if bus is not None:
+            (*_, info) = bus.describe()
+            assert tuple(stage.kind for stage in info.stages) == operation.stages
+        results.append(result)
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("row", DIFFERENCES, ids=title)
+def test_probes_measure(row: Difference) -> None:
+    assert row.case() >= 0
+    assert row.baseline() >= 0
+
+
+def test_metrics_count_what_is_measured() -> None:
+    (row,) = [row for row in PAIRS if row.name == "metrics"]
+    case = row.make().case
+    case.run(3)
+    assert case.names["bus"].stats().total.count == 3
+
+
+class Costing(Operation):
+    """An operation that seems to take so many nanoseconds."""
+
+    def __init__(self, cost_ns: float) -> None:
+        super().__init__("result = 1", calls=[])
+        self.cost_ns = cost_ns
+
+    def time(self, times: int) -> float:
+        return self.cost_ns
+
+
+def measured_result(row: Row | Difference) -> dict[str, Any]:
+    measurement = ratios.Measurement(row)
+    measurement.repeat()
+    measurement.repeat()
+    return measurement.result()
+
+
+@pytest.mark.parametrize(
+    ("pair", "measured", "verdict"),
+    [
+        (Pair(Costing(30), Costing(20)), 1.5, "met"),
+        (Pair(Costing(31), Costing(20)), 1.55, "over"),
+        (Pair(Costing(80), Costing(20), Costing(20), several=3), 1.0, "met"),
+    ],
+)
+def test_a_ratio_and_its_verdict(pair: Pair, measured: float, verdict: str) -> None:
+    parts = ("case", "baseline", "without")[: 2 + (pair.without is not None)]
+    row = Row("row", "baseline", lambda: pair, ceiling=1.5, parts=parts)
+    result = measured_result(row)
+    assert result["measured"] == measured
+    assert result["spread"] == [measured, measured]
+    assert result["verdict"] == verdict
+
+
+def test_a_difference_and_its_verdict() -> None:
+    case, baseline = iter(range(30, 50)), iter(range(20, 40))
+    row = Difference(
+        "row",
+        against="baseline",
+        unit="ms",
+        case=lambda: float(next(case)),
+        baseline=lambda: float(next(baseline)),
+        ceiling=9.0,
+    )
+    result = measured_result(row)
+    assert (result["measured"], result["verdict"]) == (10.0, "over")
+    assert (result["case_ms"], result["baseline_ms"]) == (30.0, 20.0)
+
+
+def test_a_row_without_a_ceiling_has_no_verdict() -> None:
+    pair = Pair(Costing(30), Costing(20))
+    assert measured_result(Row("row", "baseline", lambda: pair))["verdict"] is None
+
+
+def recorded() -> dict[str, Any]:
+    results: dict[str, Any] = json.loads(ratios.RESULTS.read_text())
+    return results
+
+
+def test_the_results_are_of_the_present_rows() -> None:
+    results = recorded()
+    major, minor, _ = results["interpreter"]["version"].split(".")
+    version = int(major), int(minor)
+    assert [
+        (row["name"], row["against"], row["unit"], row["ceiling"])
+        for row in results["rows"]
+    ] == [
+        (row.name, row.against, row.unit, ceiling_of(row, version))
+        for row in ratios.ROWS
+    ]
+
+
+def test_the_results_say_where_they_come_from() -> None:
+    results = recorded()
+    assert refusal(results["build"]) is None
+    for key in ("date", "commit", "cpu", "machine"):
+        assert results[key]
+    for key in ("version", "compiler", "built", "flags"):
+        assert results["interpreter"][key]
+    for key in ("mode", "flags", "compiler", "cython"):
+        assert results["build"][key]
+
+
+def test_the_readme_has_the_results() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert readme.replaced(text, recorded()) == text, "run python -m benchmarks.readme"
+
+
+def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n")
+    readme.write(file)
+    table = readme.render(recorded())
+    assert file.read_text() == (
+        f"above\n<!-- results -->\n{table}\n<!-- /results -->\nbelow\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<!-- results -->", "<!-- /results --> <!-- results -->"]
+)
+def test_a_readme_without_markers_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"there is no <!-- results --> with an"):
+        readme.write(file)
+    assert file.read_text() == text
