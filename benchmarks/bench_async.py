@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from benchmarks import workload
-from benchmarks.suite import parts, run
+from benchmarks.suite import run
 from benchmarks.table import Operation, Pair, Row, Table
 from benchmarks.workload import COMMAND, AsyncDispatcher, Create, bus_with
 
@@ -76,6 +74,5 @@ def _() -> Pair:
     return Pair(dispatched(workload.create, "create"), baseline)
 
 
-@pytest.mark.parametrize(("row", "part"), parts(ROWS.ratios))
 def test_async(benchmark: Any, row: Row, part: str) -> None:
     run(benchmark, row, part)

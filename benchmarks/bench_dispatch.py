@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import pytest
-
-from benchmarks.suite import parts, run
+from benchmarks.suite import run
 from benchmarks.table import Operation, Pair, Row, Table
 from benchmarks.workload import (
     COMMAND,
@@ -173,6 +171,5 @@ def _() -> Pair:
     return Pair(case, baseline)
 
 
-@pytest.mark.parametrize(("row", "part"), parts(ROWS.ratios))
 def test_dispatch(benchmark: Any, row: Row, part: str) -> None:
     run(benchmark, row, part)

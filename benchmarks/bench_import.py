@@ -8,9 +8,7 @@ import sys
 from functools import partial
 from typing import Any
 
-import pytest
-
-from benchmarks.suite import probes, run_probe
+from benchmarks.suite import run_probe
 from benchmarks.table import Difference, Table
 
 SCRIPT = """
@@ -50,6 +48,5 @@ ROWS = Table(
 )
 
 
-@pytest.mark.parametrize(("row", "part"), probes(ROWS.differences))
 def test_import(benchmark: Any, row: Difference, part: str) -> None:
     run_probe(benchmark, row, part)

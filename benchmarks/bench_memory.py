@@ -11,9 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import pytest
-
-from benchmarks.suite import probes, run_probe
+from benchmarks.suite import run_probe
 from benchmarks.table import Difference, Table
 from benchmarks.workload import COMMAND, bus_with, quiet_stages
 
@@ -72,6 +70,5 @@ ROWS = Table(
 )
 
 
-@pytest.mark.parametrize(("row", "part"), probes(ROWS.differences))
 def test_memory(benchmark: Any, row: Difference, part: str) -> None:
     run_probe(benchmark, row, part)

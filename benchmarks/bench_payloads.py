@@ -6,9 +6,8 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
-import pytest
 
-from benchmarks.suite import parts, run
+from benchmarks.suite import run
 from benchmarks.table import Operation, Pair, Row, Table
 from benchmarks.workload import COMMAND, Create, PayloadDispatcher, bus_with, create
 
@@ -43,6 +42,5 @@ def _() -> Pair:
     return pair("execute_msgpack", msgspec.msgpack)
 
 
-@pytest.mark.parametrize(("row", "part"), parts(ROWS.ratios))
 def test_payloads(benchmark: Any, row: Row, part: str) -> None:
     run(benchmark, row, part)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from benchmarks import workload
-from benchmarks.suite import parts, run
+from benchmarks.suite import run
 from benchmarks.table import Operation, Pair, Row, Table
 from benchmarks.workload import COMMAND, DISPATCHER, AroundDispatcher, Create, bus_with
 from cqrs_fast import BusClosedError, ValidationMiddleware
@@ -203,6 +201,5 @@ def _() -> Pair:
     return Pair(case, baseline)
 
 
-@pytest.mark.parametrize(("row", "part"), parts(ROWS.ratios))
 def test_pipeline(benchmark: Any, row: Row, part: str) -> None:
     run(benchmark, row, part)

@@ -8,6 +8,7 @@ import pytest
 
 import cqrs_fast
 from benchmarks.environment import commit, environment, refusal
+from benchmarks.suite import parameters
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,6 +16,10 @@ def pytest_configure(config: pytest.Config) -> None:
     reason = refusal(cqrs_fast.build_info())
     if reason is not None:
         pytest.exit(f"no benchmarks: {reason}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    metafunc.parametrize(("row", "part"), parameters(metafunc.module.ROWS))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,40 +8,27 @@ from typing import Any
 
 import pytest
 
-from benchmarks.table import PARTS, Difference, Operation, Row
+from benchmarks.table import AnyRow, Difference, Operation, Row
 
 OPERATIONS = 1_000  # at least so many in a round
 ROUNDS = 50
 PROBE_ROUNDS = 5
 
 
-def parts(rows: Iterable[Row]) -> list[Any]:
-    """Return the parameters of a test: each row's case, then its baseline."""
+def parameters(rows: Iterable[AnyRow]) -> list[Any]:
+    """Return what a test runs: each row, its case and then its baseline."""
     return [
-        pytest.param(
-            row,
-            part,
-            id=f"{row.name}-{part}",
-            marks=pytest.mark.benchmark(
-                group=f"{row.name} / {row.against}", timer=PerOperation(row, part)
-            ),
-        )
+        pytest.param(row, part, id=f"{row.name}-{part}", marks=_mark(row, part))
         for row in rows
         for part in row.parts
     ]
 
 
-def probes(rows: Iterable[Difference]) -> list[Any]:
-    return [
-        pytest.param(
-            row,
-            part,
-            id=f"{row.name}-{part}",
-            marks=pytest.mark.benchmark(group=f"{row.name} / {row.against}"),
-        )
-        for row in rows
-        for part in PARTS
-    ]
+def _mark(row: AnyRow, part: str) -> pytest.MarkDecorator:
+    group = f"{row.name} / {row.against}"
+    if isinstance(row, Difference):
+        return pytest.mark.benchmark(group=group)
+    return pytest.mark.benchmark(group=group, timer=PerOperation(row, part))
 
 
 class PerOperation:

@@ -136,6 +136,8 @@ class Difference:
     ceiling: float | None = None
     ceiling_312: float | None = None
 
+    parts = PARTS
+
 
 AnyRow = Row | Difference
 
@@ -168,11 +170,3 @@ class Table(list[AnyRow]):
             return make
 
         return add
-
-    @property
-    def ratios(self) -> list[Row]:
-        return [row for row in self if isinstance(row, Row)]
-
-    @property
-    def differences(self) -> list[Difference]:
-        return [row for row in self if isinstance(row, Difference)]

@@ -9,7 +9,7 @@ from cqrs_fast.pipeline.route cimport Route, Router
 
 
 cdef class Registry:
-    """All that is registered on a bus at one moment; it is never changed, only replaced.
+    """All that is registered on a bus at one moment; never changed, only replaced.
 
     `resolved` alone grows: it remembers what other classes were resolved to.
     """

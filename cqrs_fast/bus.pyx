@@ -1,10 +1,10 @@
 """The buses: they assemble routes and find the one of a message.
 
 Live change
-    A Registry is never changed once a bus has published it. A change builds the next one
-    beside it, user code (factories) included, and swaps one pointer if nobody else did in
-    the meantime; otherwise it starts again. No lock is held, so no user code runs under
-    one, and a dispatch sees one registry or the other.
+    A Registry is never changed once a bus has published it. A change builds the next
+    one beside it, user code (factories) included, and swaps one pointer if nobody else
+    did in the meantime; otherwise it starts again. No lock is held, so no user code
+    runs under one, and a dispatch sees one registry or the other.
 """
 
 cimport cython
@@ -227,7 +227,9 @@ cdef class Bus(Router):
             if metrics is None:
                 metrics = self.metrics.setdefault(handler.name, Metrics())
             elements = (metrics, *elements)
-        cdef Route route = build_route(handler, elements, self.kind, self.gate, self.clock)
+        cdef Route route = build_route(
+            handler, elements, self.kind, self.gate, self.clock
+        )
         registry.handlers[handler.name] = handler
         registry.routes[handler.name] = route
         if handler.message_class is None:
@@ -250,8 +252,8 @@ cdef class Bus(Router):
     def add_middleware(self, middleware, index=None):
         """Add one, innermost of the bus's own or before the one at `index`.
 
-        Every route is rebuilt and all are swapped at once; calls in flight finish on the
-        program they started on. Factories are called again for the new routes.
+        Every route is rebuilt and all are swapped at once; calls in flight finish on
+        the program they started on. Factories are called again for the new routes.
         """
         prepare(middleware)
 
@@ -344,8 +346,8 @@ cdef class Bus(Router):
     def execute_async(self, message, Context ctx=None):
         """Return an awaitable that dispatches `message` when it is awaited.
 
-        Takes async and sync handlers alike; makes no Task. Cancelling the caller cancels
-        the handler. Raises, when awaited, what `execute` raises.
+        Takes async and sync handlers alike; makes no Task. Cancelling the caller
+        cancels the handler. Raises, when awaited, what `execute` raises.
         """
         return new_dispatch(self, None, message, ctx)
 
@@ -402,8 +404,8 @@ cdef class Bus(Router):
         """Decode a JSON object by its `$type`, dispatch it, and encode the result.
 
         Takes bytes or str and returns bytes. Raises ValidationError, which names the
-        path and quotes no value, for what cannot be decoded; HandlerNotFoundError for an
-        unknown `$type`.
+        path and quotes no value, for what cannot be decoded; HandlerNotFoundError for
+        an unknown `$type`.
         """
         from cqrs_fast.schema.wire import JSON
 
@@ -441,8 +443,8 @@ cdef class Bus(Router):
             raise HandlerNotFoundError(name, registered=sorted(registry.handlers))
         if handler.message_class is None:
             raise TypeError(
-                f"{name} is registered by name alone, so there is no class to decode it "
-                "into: register the class instead"
+                f"{name} is registered by name alone, so there is no class to decode "
+                "it into: register the class instead"
             )
         decoder = registry.decoders.get((wire, name))
         if decoder is None:
@@ -468,7 +470,8 @@ cdef class Bus(Router):
     def describe(self):
         """Return a RouteInfo for each registered name, sorted by name."""
         cdef Registry registry = self.registry
-        return [describe_route(registry.routes[name]) for name in sorted(registry.routes)]
+        names = sorted(registry.routes)
+        return [describe_route(registry.routes[name]) for name in names]
 
     def explain(self, message):
         """Return the route of a class or name as text that a person reads."""
@@ -507,10 +510,10 @@ cdef class Bus(Router):
         """Refuse new dispatches, wait for those in flight, and tell how it went.
 
         Nested dispatches, made with the context of one in flight, still run; every wait
-        of the pipeline is ended. After `timeout` seconds (None: no limit) what still runs
-        is left running and reported. May be called again and from any thread; on an
-        event loop use `close_async`. A handler that closes its own bus waits for itself
-        until the timeout. Returns a DrainReport.
+        of the pipeline is ended. After `timeout` seconds (None: no limit) what still
+        runs is left running and reported. May be called again and from any thread; on
+        an event loop use `close_async`. A handler that closes its own bus waits for
+        itself until the timeout. Returns a DrainReport.
         """
         return self.gate.close(timeout)
 

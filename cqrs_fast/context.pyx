@@ -50,8 +50,8 @@ cdef class ContextState:
 cdef class Context:
     """Carry values, a deadline, cancellation and a principal into a dispatch.
 
-    Immutable: every `with_…` returns a child and leaves its parent as it was. Start from
-    `Context.background()`. Safe to share between threads and event loops.
+    Immutable: every `with_…` returns a child and leaves its parent as it was. Start
+    from `Context.background()`. Safe to share between threads and event loops.
     """
 
     def __init__(self):

@@ -1,9 +1,9 @@
 """The async driver: one awaitable that steps the handler's coroutine itself.
 
-Nothing happens before the first step, and no Task is made. A handler that never suspends
-costs no hop through the event loop. Whatever ends the awaitable (a result, an error, a
-cancellation, `close`, garbage collection), every stage that was entered is left once and
-the gate gets its count back.
+Nothing happens before the first step, and no Task is made. A handler that never
+suspends costs no hop through the event loop. Whatever ends the awaitable (a result, an
+error, a cancellation, `close`, garbage collection), every stage that was entered is
+left once and the gate gets its count back.
 """
 
 cimport cython
@@ -32,7 +32,6 @@ from cqrs_fast.pipeline.route cimport (
     turn,
     walk,
 )
-from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 
 from cqrs_fast.callbacks import report
@@ -46,8 +45,8 @@ cdef extern from *:
     static traverseproc cqrs_generated_traverse;
     static destructor cqrs_generated_dealloc;
 
-    /* Cython has no syntax for am_send, and its tp_iternext raises StopIteration the slow
-       way. */
+    /* Cython has no syntax for am_send, and its tp_iternext raises StopIteration the
+       slow way. */
     static void cqrs_set_slots(
         PyTypeObject *type, sendfunc send, iternextfunc next, traverseproc traverse,
         destructor finalize, destructor dealloc
@@ -97,7 +96,9 @@ cdef extern from *:
         type, void *, void *, void *, void *, void *
     ) noexcept
     void generated_dealloc "cqrs_generated_dealloc"(PyObject *) noexcept
-    int generated_traverse "cqrs_generated_traverse"(PyObject *, visitproc, void *) noexcept
+    int generated_traverse "cqrs_generated_traverse"(
+        PyObject *, visitproc, void *
+    ) noexcept
     PyObject *stop_with "cqrs_stop_with"(PyObject *value) noexcept
     # A new reference as an object; NULL raises the exception that is set.
     object given "cqrs_given"(PyObject *result)
@@ -407,8 +408,8 @@ cdef class Dispatch:
         return FAILED
 
 
-# Finished dispatches, for the next ones: their fields are as __new__ would set them, the
-# frame excepted, which `start` makes ready.
+# Finished dispatches, for the next ones: their fields are as __new__ would set them,
+# the frame excepted, which `start` makes ready.
 cdef enum:
     POOL_SIZE = 256
 

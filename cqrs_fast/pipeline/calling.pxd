@@ -5,8 +5,8 @@ from cpython.ref cimport PyObject
 
 cdef extern from *:
     """
-    /* Call `callee(*args)`, where args[-1] is free to write: what PyObject_Vectorcall does
-       without its check of the result, and a bound method without its own frame. */
+    /* Call `callee(*args)`, where args[-1] is free to write: what PyObject_Vectorcall
+       does without its check of the result, and a bound method without a detour. */
     static inline PyObject *cqrs_call(PyObject *callee, PyObject **args, size_t count) {
         size_t flags = PY_VECTORCALL_ARGUMENTS_OFFSET;
         PyTypeObject *type;
@@ -28,7 +28,7 @@ cdef extern from *:
         }
         result = call(callee, args, count | flags, NULL);
         if (result == NULL && !PyErr_Occurred()) {
-            PyErr_Format(PyExc_SystemError, "%.100s returned no result and no exception",
+            PyErr_Format(PyExc_SystemError, "%.100s gave no result and no exception",
                          type->tp_name);
         }
         return result;

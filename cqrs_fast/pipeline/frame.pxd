@@ -34,21 +34,21 @@ cdef struct Frame:
     PyObject *route             # the program; borrowed, as are the next two
     PyObject *message
     PyObject *parent            # the context that the caller passed, or NULL
-    PyObject *context           # this dispatch's own context, owned; NULL until asked for
+    PyObject *context           # this dispatch's own, owned; NULL until asked for
     PyObject *result            # owned; NULL until there is one
     PyObject *error             # owned exception instance; at most one of these two
     PyObject *waiter            # owned; what a WAIT waits for beside its delay, or NULL
-    PyObject *clock             # what a delay is measured on: borrowed, NULL for real time
-    Slot *slot                  # of the stage that is being asked, NULL if it wants none
+    PyObject *clock             # that measures a delay: borrowed, NULL for real time
+    Slot *slot                  # of the stage that is asked, NULL if it wants none
     Slot *slots
     int64_t started_ns          # the reading on the way in …
-    int64_t now_ns              # … and the newest one; both 0 if no stage reads the clock
+    int64_t now_ns              # … and the newest; both 0 if no stage reads the clock
     int64_t delay_ns            # of a WAIT (-1: until woken) or an AGAIN
     int depth                   # how many stages this dispatch goes through
     int position                # how many of them are entered …
     int slots_used              # … and how many of those have a slot
     bint upward
-    bint limited                # the caller's context has a deadline or can be cancelled
+    bint limited                # the caller's context may be done some time
     bint again                  # the wait is an AGAIN's
     Ending ending
     uint32_t retries            # further attempts that were begun

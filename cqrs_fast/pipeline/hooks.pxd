@@ -12,7 +12,7 @@ cdef class Call:
 
     cdef readonly object message
     cdef Route route
-    cdef Frame *frame           # NULL unless a hook is running: the context is made then
+    cdef Frame *frame           # NULL unless a hook runs: the context is made then
     cdef object kept_context    # the context, for reads after that
     cdef object outcome         # the result or the error, as hooks see it
     cdef bint failed            # it is the error

@@ -27,8 +27,8 @@ from cqrs_fast.pipeline.middleware import Middleware
 cdef class Call:
     """What hooks see of one dispatch: each middleware has its own.
 
-    `message`, `context`, `name` and `elapsed_ns` are read-only; `result` and `error` are
-    the outcome as it stands at this middleware; `state` is a dict of its own.
+    `message`, `context`, `name` and `elapsed_ns` are read-only; `result` and `error`
+    are the outcome as it stands at this middleware; `state` is a dict of its own.
     """
 
     def __init__(self):
@@ -117,8 +117,8 @@ cdef class HookStage(Stage):
 
     cdef tuple described(self):
         hooks = ("before", "after", "on_error")
-        settings = {"hooks": [hook for hook in hooks if overridden(self.middleware, hook)]}
-        return type(self.middleware).__name__, settings
+        used = [hook for hook in hooks if overridden(self.middleware, hook)]
+        return type(self.middleware).__name__, {"hooks": used}
 
     cdef int enter(self, Frame *f) except -1:
         # hot: one free-listed object and the user's own hook
@@ -147,7 +147,7 @@ cdef class HookStage(Stage):
         return PROCEED
 
     cdef int run(self, object hook, Call call, Frame *f) except -1:
-        """Run a hook; return whether it changed the outcome, which the frame then has."""
+        """Run a hook; return whether it changed the outcome, now in the frame."""
         # hot
         cdef PyObject *returned
         call.frame = f

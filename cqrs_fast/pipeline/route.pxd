@@ -30,8 +30,8 @@ cdef class Route:
     # The program
     cdef readonly tuple stages
     cdef PyObject **program             # the same, as an array
-    cdef object call                    # what the driver calls: the handler or an around
-    cdef object call_async              # its twin under execute_async; usually the same
+    cdef object call                    # what the driver calls: handler or around
+    cdef object call_async              # its twin under execute_async; mostly the same
     cdef Form form
     cdef readonly object around         # the middleware that is called in its place …
     cdef str around_kind                # … "around" or "factory"
@@ -40,9 +40,9 @@ cdef class Route:
     cdef int depth                      # how many stages
     cdef int observers                  # how many, from the outermost, only look on
     cdef int slot_count
-    cdef int first_timed                # leaving this stage needs the time: the outermost
+    cdef int first_timed                # outermost stage whose leave needs the time
     cdef bint reads_clock
-    cdef bint quick                     # no stage, call(message), sync: nothing to drive
+    cdef bint quick                     # no stage, call(message), sync: not driven
     # How it may run
     cdef readonly bint is_async         # execute refuses it
     cdef readonly bint may_wait         # a stage in it or inside it may wait
@@ -101,8 +101,9 @@ cdef inline int turn(Frame *f) noexcept:
 
 
 # Make the frame of one dispatch ready.
-cdef inline int start(Frame *f, Route route, PyObject *message, PyObject *parent,
-               Slot *slots) except -1:
+cdef inline int start(
+    Frame *f, Route route, PyObject *message, PyObject *parent, Slot *slots
+) except -1:
     # Field by field: for a block of this size GCC makes memset a slow `rep stos`.
     cdef int index
     f.route = <PyObject *>route

@@ -113,7 +113,7 @@ cdef void summarize(Picture *picture) noexcept:
 
 cdef void add(Counters *total, const Counters *counters) noexcept:
     cdef int outcome
-    for outcome in range(OUTCOME_COUNT):
+    for outcome in range(<int>OUTCOME_COUNT):
         total.outcomes[outcome] += counters.outcomes[outcome]
     total.cache_hits += counters.cache_hits
     total.retries += counters.retries
