@@ -15,6 +15,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.async_driver cimport new_dispatch
 from cqrs_fast.pipeline.builder cimport Handler, build_route, prepare
 from cqrs_fast.pipeline.class_table cimport ClassTable, find
+from cqrs_fast.pipeline.errstate cimport steal
 from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.outcome cimport ERROR, INVALID, Outcome
 from cqrs_fast.pipeline.route cimport Route, Router
@@ -34,7 +35,20 @@ UNKNOWN = "_unknown"
 
 
 cdef extern from *:
+    """
+    /* Give `type` a descriptor of its own for an inherited method: CPython specializes
+       calls only where the descriptor belongs to the object's very class. */
+    static int cqrs_adopt(PyTypeObject *type, PyObject *inherited, PyObject *name) {
+        PyMethodDef *method = ((PyMethodDescrObject *)inherited)->d_method;
+        PyObject *own = PyDescr_NewMethod(type, method);
+        int status = own == NULL ? -1 : PyDict_SetItem(type->tp_dict, name, own);
+        Py_XDECREF(own);
+        PyType_Modified(type);
+        return status;
+    }
+    """
     PyObject *type_of "(PyObject *)Py_TYPE"(object message) noexcept
+    int adopt "cqrs_adopt"(type cls, object inherited, str name) except -1
 
 
 @cython.final
@@ -341,7 +355,7 @@ cdef class Bus(Router):
         handler or a middleware is async; BusClosedError once the bus is closed;
         otherwise what the handler or a middleware raises, as it is.
         """
-        return run_sync(self.route_for(message), message, ctx)
+        return steal(run_sync(self.route_for(message), message, ctx))
 
     def execute_async(self, message, Context ctx=None):
         """Return an awaitable that dispatches `message` when it is awaited.
@@ -358,15 +372,18 @@ cdef class Bus(Router):
         each Exception takes the place of its result.
         """
         cdef list results = []
+        cdef Route route
         if return_exceptions:
             for message in messages:
                 try:
-                    results.append(run_sync(self.route_for(message), message, ctx))
+                    route = self.route_for(message)
+                    results.append(steal(run_sync(route, message, ctx)))
                 except Exception as error:
                     results.append(error)
         else:
             for message in messages:
-                results.append(run_sync(self.route_for(message), message, ctx))
+                route = self.route_for(message)
+                results.append(steal(run_sync(route, message, ctx)))
         return results
 
     def execute_many_async(self, messages, Context ctx=None, *,
@@ -407,27 +424,19 @@ cdef class Bus(Router):
         path and quotes no value, for what cannot be decoded; HandlerNotFoundError for
         an unknown `$type`.
         """
-        from cqrs_fast.schema.wire import JSON
-
-        return execute_wire(self, JSON, payload, ctx)
+        return execute_wire(self, wire_of("JSON"), payload, ctx)
 
     def execute_msgpack(self, payload, Context ctx=None):
         """The same as `execute_json`, for MessagePack."""
-        from cqrs_fast.schema.wire import MSGPACK
-
-        return execute_wire(self, MSGPACK, payload, ctx)
+        return execute_wire(self, wire_of("MSGPACK"), payload, ctx)
 
     def execute_json_async(self, payload, Context ctx=None):
         """The awaitable twin of `execute_json`."""
-        from cqrs_fast.schema.wire import JSON
-
-        return execute_wire_async(self, JSON, payload, ctx)
+        return execute_wire_async(self, wire_of("JSON"), payload, ctx)
 
     def execute_msgpack_async(self, payload, Context ctx=None):
         """The awaitable twin of `execute_msgpack`."""
-        from cqrs_fast.schema.wire import MSGPACK
-
-        return execute_wire_async(self, MSGPACK, payload, ctx)
+        return execute_wire_async(self, wire_of("MSGPACK"), payload, ctx)
 
     cdef object decode(self, object wire, object payload):
         cdef Registry registry = self.registry
@@ -566,6 +575,16 @@ cdef class QueryBus(Bus):
         return self.registered_names()
 
 
+cdef int adopt_methods(type bus_class) except -1:
+    for method in ("execute", "execute_async", "execute_many"):
+        adopt(bus_class, getattr(Bus, method), method)
+    return 0
+
+
+adopt_methods(CommandBus)
+adopt_methods(QueryBus)
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class Bound:
@@ -585,10 +604,10 @@ cdef class Bound:
                     f"bound to {self.message_class.__qualname__}, got "
                     f"{type(message).__qualname__}"
                 )
-            return run_sync(self.bus.route_for(message), message, ctx)
+            return steal(run_sync(self.bus.route_for(message), message, ctx))
         if self.registry is not self.bus.registry:
             return self.rebind(message, ctx)
-        return run_sync(self.route, message, ctx)
+        return steal(run_sync(self.route, message, ctx))
 
     cdef object rebind(self, object message, Context ctx):
         """Find the route anew; it stays only where every instance has the same one."""
@@ -601,7 +620,7 @@ cdef class Bound:
             self.registry = None
             self.route = route
             self.registry = registry
-        return run_sync(route, message, ctx)
+        return steal(run_sync(route, message, ctx))
 
 
 cdef bint publish(Bus bus, Registry old, Registry new) noexcept:
@@ -646,16 +665,30 @@ cdef Route base_route(Registry registry, object cls):
     return None
 
 
+cdef dict WIRES = {}
+
+
+cdef object wire_of(str name):
+    """The wire format of that name, loaded when it is first used."""
+    wire = WIRES.get(name)
+    if wire is None:
+        from cqrs_fast.schema import wire as formats
+
+        wire = WIRES[name] = getattr(formats, name)
+    return wire
+
+
 cdef object execute_wire(Bus bus, object wire, object payload, Context ctx):
     message = bus.decode(wire, payload)
-    result = run_sync(bus.route_for(message), message, ctx)
-    return wire.encode(result, message_name(message))
+    cdef Route route = bus.route_for(message)
+    return wire.encode(steal(run_sync(route, message, ctx)), route.name)
 
 
 async def execute_wire_async(Bus bus, wire, payload, Context ctx):
     message = bus.decode(wire, payload)
-    result = await new_dispatch(bus, None, message, ctx)
-    return wire.encode(result, message_name(message))
+    cdef Route route = bus.route_for(message)
+    result = await new_dispatch(None, route, message, ctx)
+    return wire.encode(result, route.name)
 
 
 def annotated_message(function):

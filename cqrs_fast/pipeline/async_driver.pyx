@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable, send
-from cqrs_fast.pipeline.errstate cimport raise_again, take_raised
+from cqrs_fast.pipeline.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.pipeline.frame cimport Slot, set_error
 from cqrs_fast.pipeline.route cimport (
     DONE,
@@ -80,8 +80,6 @@ cdef extern from *:
         cqrs_raise_again(stop);
         return NULL;
     }
-    static inline PyObject *cqrs_given(PyObject *result) { return result; }
-
     /* A pooled object as a new one. */
     static inline PyObject *cqrs_revived(PyObject *dead) {
         PyObject_Init(dead, Py_TYPE(dead));
@@ -100,8 +98,6 @@ cdef extern from *:
         PyObject *, visitproc, void *
     ) noexcept
     PyObject *stop_with "cqrs_stop_with"(PyObject *value) noexcept
-    # A new reference as an object; NULL raises the exception that is set.
-    object given "cqrs_given"(PyObject *result)
     # A step's -1 as a value, where a Cython call would jump to an error label.
     int begun "cqrs_begun"(Dispatch dispatch) noexcept
 
@@ -154,7 +150,7 @@ cdef class Dispatch:
         self.closing = self.state == SUSPENDED
         sent = self.raise_in(GeneratorExit(), &out)
         if sent == YIELDED:
-            given(out)
+            steal(out)
             sent = self.abandon(&out)
         try:
             answer(sent, out)
@@ -351,7 +347,7 @@ cdef class Dispatch:
                 capture_error(f)
             turn(f)
             return False
-        error = None if sent == RETURNED else given(take_raised())
+        error = None if sent == RETURNED else steal(take_raised())
         Py_XDECREF(value)
         waiter, self.waiter = self.waiter, None
         try:
@@ -484,7 +480,7 @@ cdef PyObject *coroutine_error(Route route, PyObject *error) noexcept:
     if not isinstance(<object>error, StopIteration):
         return error
     stopped = RuntimeError(f"the handler of {route.name} raised StopIteration")
-    stopped.__cause__ = given(error)
+    stopped.__cause__ = steal(error)
     Py_INCREF(stopped)
     return <PyObject *>stopped
 
@@ -504,8 +500,8 @@ cdef int raise_misuse(State state) noexcept:
 cdef object answer(Sent sent, PyObject *out):
     """Turn the outcome of a step into what a coroutine's method does."""
     if sent == RETURNED:
-        raise StopIteration(given(out))
-    return given(out)
+        raise StopIteration(steal(out))
+    return steal(out)
 
 
 cdef object as_instance(object error, object value, object traceback):

@@ -14,6 +14,7 @@ from cqrs_fast.pipeline.next cimport Next
 from cqrs_fast.pipeline.route cimport AROUND, CONTEXT_MESSAGE, MESSAGE, Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
+from cqrs_fast.messages import name_of_class
 from cqrs_fast.pipeline.middleware import Middleware, is_blocking
 
 
@@ -120,6 +121,8 @@ cdef Route new_route(Handler handler, str kind, Gate gate, Clock clock):
     cdef Route route = Route.__new__(Route)
     route.name = handler.name
     route.message_class = handler.message_class
+    if handler.message_class is not None:
+        route.names_all = name_of_class(handler.message_class) == handler.name
     route.handler = handler.handler
     route.kind = kind
     route.clock = clock

@@ -6,7 +6,7 @@ from cpython.ref cimport PyObject
 cdef extern from *:
     """
     /* Take the raised exception out of the thread state: a new reference. */
-    static inline PyObject *cqrs_take_raised(void) {
+    static Py_NO_INLINE PyObject *cqrs_take_raised(void) {
     #if PY_VERSION_HEX >= 0x030c0000
         return PyErr_GetRaisedException();
     #else
@@ -36,7 +36,11 @@ cdef extern from *:
     static inline int cqrs_is_transparent(PyObject *error) {
         return !PyType_IsSubtype(Py_TYPE(error), (PyTypeObject *)PyExc_Exception);
     }
+
+    static inline PyObject *cqrs_steal(PyObject *result) { return result; }
     """
+    # A new reference as an object; NULL raises the exception that is set.
+    object steal "cqrs_steal"(PyObject *result)
     PyObject *take_raised "cqrs_take_raised"() noexcept
     void raise_again "cqrs_raise_again"(PyObject *error) noexcept
     bint is_transparent "cqrs_is_transparent"(PyObject *error) noexcept

@@ -23,6 +23,6 @@ cdef class Gate:
     cdef Flights flights_of(self, str name)
     cdef int64_t in_flight(self) except -1
     # Tell the closers once nothing is in flight; for drivers, when draining.
-    cdef int left(self) except -1
+    cdef int left(self) noexcept
     # A fresh BusClosedError for a dispatch of `name`.
     cdef object refusal(self, str name)

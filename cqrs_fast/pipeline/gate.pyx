@@ -56,13 +56,13 @@ cdef class Gate:
             total += flights.count
         return total
 
-    cdef int left(self) except -1:
+    cdef int left(self) noexcept:
         if self.closers and self.in_flight() == 0:
             wake_all(self.closers)
         return 0
 
     cdef object refusal(self, str name):
-        return BusClosedError(name=name, middleware=self.bus)
+        return BusClosedError(None, self.bus, name)
 
     def drain(self):
         """Refuse new root dispatches and end every wait of those in flight."""

@@ -14,10 +14,9 @@ from cqrs_fast.pipeline.frame cimport (
     set_error,
     set_result,
 )
-from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
-from cqrs_fast.messages import message_name
 from cqrs_fast.pipeline.middleware import Middleware
 
 
@@ -37,7 +36,7 @@ cdef class Call:
     @property
     def name(self):
         """The message's own name."""
-        return message_name(self.message)
+        return own_name(self.route, self.message)
 
     @property
     def context(self):

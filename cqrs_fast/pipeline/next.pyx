@@ -4,6 +4,7 @@ cimport cython
 
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.async_driver cimport new_dispatch
+from cqrs_fast.pipeline.errstate cimport steal
 from cqrs_fast.pipeline.sync_driver cimport run_sync
 
 
@@ -19,4 +20,4 @@ cdef class Next:
         """Run what lies inside: return its result, or the awaitable of it."""
         if self.awaitable:
             return new_dispatch(None, self.route, message, context)
-        return run_sync(self.route, message, context)
+        return steal(run_sync(self.route, message, context))

@@ -2,7 +2,7 @@
 
 from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 
-from cqrs_fast.clock cimport Clock, read_clock
+from cqrs_fast.clock cimport Clock, monotonic_ns
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.calling cimport call
 from cqrs_fast.pipeline.frame cimport NOT_ENDED, Frame, Slot, frame_context
@@ -42,6 +42,7 @@ cdef class Route:
     cdef int slot_count
     cdef int first_timed                # outermost stage whose leave needs the time
     cdef bint reads_clock
+    cdef bint names_all                 # every instance of message_class has `name`
     cdef bint quick                     # no stage, call(message), sync: not driven
     # How it may run
     cdef readonly bint is_async         # execute refuses it
@@ -85,6 +86,9 @@ cdef object refusal(Route route, PyObject *parent)
 # Whether the context is done by now, just before the handler; then that is the outcome.
 cdef bint refuse_done(Frame *f) noexcept
 
+# The message's own name.
+cdef str own_name(Route route, object message)
+
 # Close what a sync-looking callable returned; the error that says so.
 cdef object awaitable_error(Route route, object awaitable)
 
@@ -93,17 +97,19 @@ cdef object awaitable_error(Route route, object awaitable)
 
 # After the handler: head outwards, and read the clock if somebody there looks at it.
 cdef inline int turn(Frame *f) noexcept:
-    cdef Route route = <Route>f.route
     f.upward = True
-    if f.position > route.first_timed:
-        read_end(f, route)
+    if f.position > (<Route>f.route).first_timed:
+        if (<Route>f.route).clock is None:
+            f.now_ns = monotonic_ns()
+        else:
+            read_end(f, <Route>f.route)
     return 0
 
 
 # Make the frame of one dispatch ready.
 cdef inline int start(
     Frame *f, Route route, PyObject *message, PyObject *parent, Slot *slots
-) except -1:
+) noexcept:
     # Field by field: for a block of this size GCC makes memset a slow `rep stos`.
     cdef int index
     f.route = <PyObject *>route
@@ -123,7 +129,13 @@ cdef inline int start(
         slots[index].a = slots[index].b = 0
         slots[index].object = NULL
     if route.reads_clock:
-        f.started_ns = f.now_ns = read_clock(route.clock)
+        if route.clock is None:
+            f.now_ns = monotonic_ns()
+        else:
+            read_end(f, route)
+            # Nothing to enter if a user's clock raised.
+            f.upward = f.error != NULL
+        f.started_ns = f.now_ns
     return 0
 
 

@@ -33,6 +33,7 @@ from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError
+from cqrs_fast.messages import message_name
 
 
 cdef enum:
@@ -45,6 +46,10 @@ cdef extern from *:
        a Cython call would jump to an error label instead. */
     #define cqrs_ask_enter(stage, f) ((stage)->__pyx_vtab->enter((stage), (f)))
     #define cqrs_ask_leave(stage, f) ((stage)->__pyx_vtab->leave((stage), (f)))
+    #define cqrs_overrides_enter(stage, plain) \
+        ((stage)->__pyx_vtab->enter != (plain)->__pyx_vtab->enter)
+    #define cqrs_overrides_leave(stage, plain) \
+        ((stage)->__pyx_vtab->leave != (plain)->__pyx_vtab->leave)
 
     static PyObject **cqrs_items(PyObject *tuple) {
         return ((PyTupleObject *)tuple)->ob_item;
@@ -52,6 +57,8 @@ cdef extern from *:
     """
     int ask_enter "cqrs_ask_enter"(Stage stage, Frame *f) noexcept
     int ask_leave "cqrs_ask_leave"(Stage stage, Frame *f) noexcept
+    bint overrides_enter "cqrs_overrides_enter"(Stage stage, Stage plain) noexcept
+    bint overrides_leave "cqrs_overrides_leave"(Stage stage, Stage plain) noexcept
     PyObject **tuple_items "cqrs_items"(tuple stages) noexcept
 
 
@@ -62,10 +69,14 @@ cdef class Route:
 
     cdef int lay_out(self) except -1:
         cdef Stage stage
+        cdef Stage plain = Stage()
         cdef int index
         self.program = tuple_items(self.stages)
         self.depth = self.first_timed = len(self.stages)
         for index, stage in enumerate(self.stages):
+            stage.enters = overrides_enter(stage, plain)
+            # What it keeps in its slot is dropped when it is left.
+            stage.leaves = stage.has_slot or overrides_leave(stage, plain)
             self.slot_count += stage.has_slot
             self.reads_clock |= stage.reads_clock or stage.reads_end
             self.may_wait |= stage.may_wait
@@ -103,6 +114,10 @@ cdef inline int walk_once(Frame *f) noexcept:
         if f.position == f.depth:
             return CALL
         stage = program[f.position]
+        if not (<Stage>stage).enters:
+            f.position += 1
+            f.slots_used += (<Stage>stage).has_slot
+            continue
         f.slot = &f.slots[f.slots_used] if (<Stage>stage).has_slot else NULL
         verdict = ask_enter(<Stage>stage, f)
         if verdict == PROCEED:
@@ -119,6 +134,11 @@ cdef inline int walk_once(Frame *f) noexcept:
             turn(f)
     while f.position > 0:
         stage = program[f.position - 1]
+        if not (<Stage>stage).leaves:
+            f.ending = NOT_ENDED
+            f.position -= 1
+            f.slots_used -= (<Stage>stage).has_slot
+            continue
         f.slot = &f.slots[f.slots_used - 1] if (<Stage>stage).has_slot else NULL
         if f.error == NULL:
             verdict = ask_leave(<Stage>stage, f)
@@ -239,20 +259,31 @@ cdef object refusal(Route route, PyObject *parent):
         if not (route.is_inner and route.flights.count > 0):
             return route.gate.refusal(route.name)
     if context is not None and context.state.limited:
-        return context.failure()
+        return why_done(context)
     return None
 
 
-cdef bint refuse_done(Frame *f) noexcept:
+cdef object why_done(Context context):
+    """Why it is done, or None; what a user's clock raises is a reason too."""
     try:
-        failure = seen_context(f).failure()
+        return context.failure()
     except BaseException as error:
-        failure = error
+        return error
+
+
+cdef bint refuse_done(Frame *f) noexcept:
+    failure = why_done(seen_context(f))
     if failure is None:
         return False
     set_error(f, failure)
     turn(f)
     return True
+
+
+cdef str own_name(Route route, object message):
+    if route.names_all and type(message) is route.message_class:
+        return route.name
+    return message_name(message)
 
 
 cdef object awaitable_error(Route route, object awaitable):

@@ -22,6 +22,9 @@ cdef class Stage:
     # It only looks on: it sees refused dispatches too.
     cdef readonly bint observes
 
+    # Set when it is built into a route: what it overrides. Nothing else is called.
+    cdef bint enters, leaves
+
     # Decide on the way in: a Verdict. Raising counts as STOP with that error.
     cdef int enter(self, Frame *f) except -1
     # Decide on the way out, after a result or an error: a Verdict.

@@ -1,11 +1,11 @@
 """The sync driver: calls the handler in this thread and waits by blocking it."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.pipeline.calling cimport call_one, is_awaitable
-from cqrs_fast.pipeline.errstate cimport raise_again
+from cqrs_fast.pipeline.errstate cimport raise_again, steal
 from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
 from cqrs_fast.pipeline.route cimport (
     DONE,
@@ -29,53 +29,48 @@ from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
 from cqrs_fast.errors import AsyncHandlerError
 
 
-cdef extern from *:
-    """
-    static inline PyObject *cqrs_steal(PyObject *result) { return result; }
-    """
-    # A new reference as an object; NULL raises the exception that is set.
-    object steal "cqrs_steal"(PyObject *result)
-
-
 cdef enum:
     # Slots on the C stack; a program in which more stages remember takes them from the
     # heap.
     INLINE_SLOTS = 16
 
 
-cdef object run_sync(Route route, object message, Context context):
+cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
     # hot: nothing may be allocated or looked up here
-    cdef PyObject *returned
+    cdef PyObject *result
     if not route.quick or route.gate.draining or context is not None:
         return run_program(route, message, context)
     route.flights.count += 1
-    returned = call_one(<PyObject *>route.call, <PyObject *>message)
+    result = call_one(<PyObject *>route.call, <PyObject *>message)
     route.flights.count -= 1
     if route.gate.draining:
         route.gate.left()
-    result = steal(returned)
-    if is_awaitable(returned):
-        raise awaitable_error(route, result)
+    if result != NULL and is_awaitable(result):
+        return refuse_awaitable(route, result)
     return result
 
 
-cdef object run_program(Route route, object message, Context context):
+cdef PyObject *run_program(Route route, object message, Context context) noexcept:
     cdef Slot slots[INLINE_SLOTS]
     cdef Slot *many
+    cdef PyObject *result
     if route.is_async:
-        raise AsyncHandlerError(route.name, "its handler or a middleware is async")
+        return fail(
+            AsyncHandlerError(route.name, "its handler or a middleware is async")
+        )
     if route.slot_count <= INLINE_SLOTS:
         return run_frame(route, message, context, slots)
     many = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
     if many == NULL:
-        raise MemoryError
-    try:
-        return run_frame(route, message, context, many)
-    finally:
-        PyMem_Free(many)
+        return fail(MemoryError())
+    result = run_frame(route, message, context, many)
+    PyMem_Free(many)
+    return result
 
 
-cdef object run_frame(Route route, object message, Context context, Slot *slots):
+cdef PyObject *run_frame(
+    Route route, object message, Context context, Slot *slots
+) noexcept:
     # hot: nothing may be allocated or looked up here
     cdef Frame frame
     cdef PyObject *parent = NULL if context is None else <PyObject *>context
@@ -96,7 +91,24 @@ cdef object run_frame(Route route, object message, Context context, Slot *slots)
     release(&frame)
     if frame.error != NULL:
         raise_again(frame.error)
-    return steal(frame.result)
+        return NULL
+    return frame.result
+
+
+cdef PyObject *fail(object error) noexcept:
+    """Raise `error`, leaving no frame of this module in its traceback."""
+    Py_INCREF(error)
+    raise_again(<PyObject *>error)
+    return NULL
+
+
+cdef PyObject *refuse_awaitable(Route route, PyObject *result) noexcept:
+    awaitable = steal(result)
+    try:
+        error = awaitable_error(route, awaitable)
+    except BaseException as raised:
+        error = raised
+    return fail(error)
 
 
 cdef int drive(Frame *f, object refused) noexcept:

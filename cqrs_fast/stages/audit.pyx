@@ -7,11 +7,10 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, seen_context
-from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.callbacks import report
-from cqrs_fast.messages import message_name
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
 from cqrs_fast.pipeline.description import label_of
 from cqrs_fast.stages.audit_event import AuditEvent
@@ -59,7 +58,7 @@ cdef class AuditMiddleware(Stage):
         error = None if f.error == NULL else <object>f.error
         try:
             event = AuditEvent(
-                message_name(<object>f.message),
+                own_name(<Route>f.route, <object>f.message),
                 seen_context(f).state.principal,
                 f.slot.b / 1e9,
                 (f.now_ns - f.slot.a) / 1e9,

@@ -5,7 +5,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport OUTCOMES, outcome_of
-from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.callbacks import report
@@ -129,7 +129,7 @@ cdef class LoggingMiddleware(Stage):
         return PROCEED
 
     cdef int log(self, Frame *f, object level, int64_t elapsed_ns, bint slow) except -1:
-        name = logged_name(<object>f.message)
+        name = logged_name(own_name(<Route>f.route, <object>f.message))
         outcome = OUTCOMES[<int>outcome_of(f.error)]
         duration_ms = elapsed_ns / 1e6
         error_type = None if f.error == NULL else type(<object>f.error).__name__

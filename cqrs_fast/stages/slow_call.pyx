@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
-from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.callbacks import report
@@ -73,7 +73,7 @@ cdef class SlowCallMiddleware(Stage):
         return PROCEED
 
     cdef int log(self, Frame *f, int64_t elapsed_ns) except -1:
-        name = logged_name(<object>f.message)
+        name = logged_name(own_name(<Route>f.route, <object>f.message))
         duration_ms = elapsed_ns / 1e6
         self.logger.log(
             self.level,
