@@ -22,6 +22,7 @@ from typing import (
 import msgspec
 
 from cqrs_fast.redaction import is_plain, masked_repr, rich_fields
+from cqrs_fast.vectorcall import inherit_vectorcall
 
 __all__ = [
     "Command",
@@ -120,6 +121,10 @@ class _MessageMeta(msgspec.StructMeta):
         cls = super().__new__(mcls, name, bases, namespace, **options)
         _install_repr(cls)
         return cls
+
+
+# A message is made for every dispatch.
+inherit_vectorcall(_MessageMeta)
 
 
 def _tag(cls: type) -> str:

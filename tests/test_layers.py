@@ -30,6 +30,7 @@ LAYERS = {
     "messages": 0,
     "redaction": 0,
     "schema": 0,
+    "vectorcall": 0,
     # Usable alone, know no pipeline
     "context": 1,
     "policies": 1,

@@ -24,6 +24,7 @@ from cqrs_fast.messages import (
     message_name,
     name_of_class,
 )
+from cqrs_fast.vectorcall import inherit_vectorcall
 
 T = TypeVar("T")
 NATIVE_REPR = msgspec.Struct.__repr__
@@ -426,3 +427,14 @@ def test_a_repr_that_the_author_wrote_is_kept_and_inherited() -> None:
         pass
 
     assert repr(Base("a")) == repr(Sub("a")) == "mine"
+
+
+def test_messages_are_made_as_fast_as_plain_structs_are() -> None:
+    """By Py_TPFLAGS_HAVE_VECTORCALL: 3.11 lets no Python metaclass inherit it."""
+    assert type(Command).__flags__ & 1 << 11
+    assert msgspec.StructMeta.__flags__ & 1 << 11
+
+
+def test_vectorcall_is_for_metaclasses() -> None:
+    with pytest.raises(TypeError, match="expected a metaclass, got 3"):
+        inherit_vectorcall(3)  # type: ignore[type-var]  # what is refused
