@@ -17,13 +17,16 @@ MARKS = {"met": "met", "over": "**over**", None: ""}
 SUFFIXES = {"ratio": "", "bytes": " bytes", "ms": " ms"}
 
 
-def render(results: dict[str, Any]) -> str:
+def render(results: dict[str, Any], *, promised_only: bool = False) -> str:
     """Return results as a Markdown table and a line that says where they come from."""
+    rows = results["rows"]
+    if promised_only:
+        rows = [row for row in rows if row["ceiling"] is not None]
     interpreter = results["interpreter"]
     lines = [
         "| case | against | ceiling | measured | spread | case, baseline | verdict |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- |",
-        *(_line(row) for row in results["rows"]),
+        *(_line(row) for row in rows),
         "",
         f"{results['date']}, commit {results['commit']}, "
         f"{interpreter['implementation']} {interpreter['version']}, {results['cpu']}, "
@@ -67,7 +70,7 @@ def replaced(text: str, results: dict[str, Any]) -> str:
     begin, end = text.find(BEGIN), text.find(END)
     if begin < 0 or end < begin:
         raise ValueError(f"there is no {BEGIN} with an {END} after it")
-    return f"{text[:begin]}{BEGIN}\n{render(results)}\n{text[end:]}"
+    return f"{text[:begin]}{BEGIN}\n{render(results, promised_only=True)}\n{text[end:]}"
 
 
 def write(readme: Path) -> None:

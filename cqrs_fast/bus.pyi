@@ -50,15 +50,15 @@ _Handler: TypeAlias = (
 
 @type_check_only
 class _BoundCommand(Protocol[_R]):
-    def __call__(self, message: Command[_R], ctx: Context | None = None) -> _R: ...
+    def __call__(self, cmd: Command[_R], ctx: Context | None = None) -> _R: ...
 
 @type_check_only
 class _BoundQuery(Protocol[_R]):
-    def __call__(self, message: Query[_R], ctx: Context | None = None) -> _R: ...
+    def __call__(self, cmd: Query[_R], ctx: Context | None = None) -> _R: ...
 
 @type_check_only
 class _BoundOther(Protocol):
-    def __call__(self, message: Any, ctx: Context | None = None) -> Any: ...
+    def __call__(self, cmd: Any, ctx: Context | None = None) -> Any: ...
 
 UNKNOWN: str
 
@@ -137,20 +137,20 @@ class Bus(Router):
     ) -> None: ...
     def remove_middleware(self, middleware: _AnyMiddleware) -> None: ...
     # Dispatch; the two buses say what comes back
-    def execute(self, message: Any, ctx: Context | None = None) -> Any: ...
+    def execute(self, msg: Any, ctx: Context | None = None) -> Any: ...
     def execute_async(
-        self, message: Any, ctx: Context | None = None
+        self, msg: Any, ctx: Context | None = None
     ) -> Coroutine[Any, Any, Any]: ...
     def execute_many(
         self,
-        messages: Iterable[Any],
+        msgs: Iterable[Any],
         ctx: Context | None = None,
         *,
         return_exceptions: bool = False,
     ) -> list[Any]: ...
     def execute_many_async(
         self,
-        messages: Iterable[Any],
+        msgs: Iterable[Any],
         ctx: Context | None = None,
         *,
         return_exceptions: bool = False,
@@ -186,21 +186,21 @@ class Bus(Router):
 
 class CommandBus(Bus):
     @overload
-    def execute(self, message: Command[_R], ctx: Context | None = None) -> _R: ...
+    def execute(self, msg: Command[_R], ctx: Context | None = None) -> _R: ...
     @overload
-    def execute(self, message: object, ctx: Context | None = None) -> Any: ...
+    def execute(self, msg: object, ctx: Context | None = None) -> Any: ...
     @overload
     def execute_async(
-        self, message: Command[_R], ctx: Context | None = None
+        self, msg: Command[_R], ctx: Context | None = None
     ) -> Coroutine[Any, Any, _R]: ...
     @overload
     def execute_async(
-        self, message: object, ctx: Context | None = None
+        self, msg: object, ctx: Context | None = None
     ) -> Coroutine[Any, Any, Any]: ...
     @overload
     def execute_many(
         self,
-        messages: Iterable[Command[_R]],
+        msgs: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
@@ -208,7 +208,7 @@ class CommandBus(Bus):
     @overload
     def execute_many(
         self,
-        messages: Iterable[Command[_R]],
+        msgs: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
@@ -216,7 +216,7 @@ class CommandBus(Bus):
     @overload
     def execute_many(
         self,
-        messages: Iterable[object],
+        msgs: Iterable[object],
         ctx: Context | None = None,
         *,
         return_exceptions: bool = False,
@@ -224,7 +224,7 @@ class CommandBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Command[_R]],
+        msgs: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
@@ -233,7 +233,7 @@ class CommandBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Command[_R]],
+        msgs: Iterable[Command[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
@@ -242,7 +242,7 @@ class CommandBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[object],
+        msgs: Iterable[object],
         ctx: Context | None = None,
         *,
         return_exceptions: bool = False,
@@ -256,21 +256,21 @@ class CommandBus(Bus):
 
 class QueryBus(Bus):
     @overload
-    def execute(self, message: Query[_R], ctx: Context | None = None) -> _R: ...
+    def execute(self, msg: Query[_R], ctx: Context | None = None) -> _R: ...
     @overload
-    def execute(self, message: object, ctx: Context | None = None) -> Any: ...
+    def execute(self, msg: object, ctx: Context | None = None) -> Any: ...
     @overload
     def execute_async(
-        self, message: Query[_R], ctx: Context | None = None
+        self, msg: Query[_R], ctx: Context | None = None
     ) -> Coroutine[Any, Any, _R]: ...
     @overload
     def execute_async(
-        self, message: object, ctx: Context | None = None
+        self, msg: object, ctx: Context | None = None
     ) -> Coroutine[Any, Any, Any]: ...
     @overload
     def execute_many(
         self,
-        messages: Iterable[Query[_R]],
+        msgs: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
@@ -278,7 +278,7 @@ class QueryBus(Bus):
     @overload
     def execute_many(
         self,
-        messages: Iterable[Query[_R]],
+        msgs: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
@@ -286,7 +286,7 @@ class QueryBus(Bus):
     @overload
     def execute_many(
         self,
-        messages: Iterable[object],
+        msgs: Iterable[object],
         ctx: Context | None = None,
         *,
         return_exceptions: bool = False,
@@ -294,7 +294,7 @@ class QueryBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Query[_R]],
+        msgs: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: Literal[False] = False,
@@ -303,7 +303,7 @@ class QueryBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[Query[_R]],
+        msgs: Iterable[Query[_R]],
         ctx: Context | None = None,
         *,
         return_exceptions: bool,
@@ -312,7 +312,7 @@ class QueryBus(Bus):
     @overload
     def execute_many_async(
         self,
-        messages: Iterable[object],
+        msgs: Iterable[object],
         ctx: Context | None = None,
         *,
         return_exceptions: bool = False,
@@ -330,7 +330,7 @@ class Registry:
 
 @final
 class Bound:
-    def execute(self, message: Any, ctx: Context | None = None) -> Any: ...
+    def execute(self, msg: Any, ctx: Context | None = None) -> Any: ...
 
 def annotated_message(function: Any) -> type: ...
 def execute_wire_async(

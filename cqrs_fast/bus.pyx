@@ -343,29 +343,30 @@ cdef class Bus(Router):
         hint = None
         kind = message_kind(type(message))
         if isinstance(message, type):
+            name = message_name(message)
             hint = f"A class was passed: dispatch an instance, {message.__name__}(...)."
         elif kind is not None and kind != self.kind:
             hint = f"It is {article(kind)}: {article(kind)} bus takes it."
         return HandlerNotFoundError(name, registered=self.registered_names(), hint=hint)
 
-    def execute(self, message, Context ctx=None):
-        """Dispatch `message` to its handler and return the handler's result.
+    def execute(self, msg, Context ctx=None):
+        """Dispatch `msg` to its handler and return the handler's result.
 
         Raises HandlerNotFoundError; AsyncHandlerError, before any of it runs, where the
         handler or a middleware is async; BusClosedError once the bus is closed;
         otherwise what the handler or a middleware raises, as it is.
         """
-        return steal(run_sync(self.route_for(message), message, ctx))
+        return steal(run_sync(self.route_for(msg), msg, ctx))
 
-    def execute_async(self, message, Context ctx=None):
-        """Return an awaitable that dispatches `message` when it is awaited.
+    def execute_async(self, msg, Context ctx=None):
+        """Return an awaitable that dispatches `msg` when it is awaited.
 
         Takes async and sync handlers alike; makes no Task. Cancelling the caller
         cancels the handler. Raises, when awaited, what `execute` raises.
         """
-        return new_dispatch(self, None, message, ctx)
+        return new_dispatch(self, None, msg, ctx)
 
-    def execute_many(self, messages, Context ctx=None, *, bint return_exceptions=False):
+    def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False):
         """Dispatch an iterable one after another; return the results in its order.
 
         The first error stops the rest and is raised, unless `return_exceptions`: then
@@ -374,19 +375,19 @@ cdef class Bus(Router):
         cdef list results = []
         cdef Route route
         if return_exceptions:
-            for message in messages:
+            for msg in msgs:
                 try:
-                    route = self.route_for(message)
-                    results.append(steal(run_sync(route, message, ctx)))
+                    route = self.route_for(msg)
+                    results.append(steal(run_sync(route, msg, ctx)))
                 except Exception as error:
                     results.append(error)
         else:
-            for message in messages:
-                route = self.route_for(message)
-                results.append(steal(run_sync(route, message, ctx)))
+            for msg in msgs:
+                route = self.route_for(msg)
+                results.append(steal(run_sync(route, msg, ctx)))
         return results
 
-    def execute_many_async(self, messages, Context ctx=None, *,
+    def execute_many_async(self, msgs, Context ctx=None, *,
                            return_exceptions=False, concurrency=None):
         """Dispatch an iterable on the event loop; return the results in its order.
 
@@ -397,9 +398,9 @@ cdef class Bus(Router):
         from cqrs_fast.batch import in_sequence, in_tasks
 
         if concurrency is None:
-            return in_sequence(self, messages, ctx, bool(return_exceptions))
+            return in_sequence(self, msgs, ctx, bool(return_exceptions))
         positive("concurrency", concurrency, 1)
-        return in_tasks(self, messages, ctx, bool(return_exceptions), concurrency)
+        return in_tasks(self, msgs, ctx, bool(return_exceptions), concurrency)
 
     def bind(self, message):
         """Return a callable `(message, ctx=None)` that dispatches one class.
@@ -451,6 +452,7 @@ cdef class Bus(Router):
             self.count(UNKNOWN, ERROR)
             raise HandlerNotFoundError(name, registered=sorted(registry.handlers))
         if handler.message_class is None:
+            self.count(name, ERROR)
             raise TypeError(
                 f"{name} is registered by name alone, so there is no class to decode "
                 "it into: register the class instead"
@@ -595,19 +597,19 @@ cdef class Bound:
     cdef Registry registry      # that the route was found in
     cdef Route route
 
-    def execute(self, message, Context ctx=None):
-        """Dispatch `message`, an instance of the bound class, as `bus.execute` does."""
+    def execute(self, cmd, Context ctx=None):
+        """Dispatch `cmd`, an instance of the bound class, as `bus.execute` does."""
         # hot: one comparison in place of the lookup
-        if type_of(message) != <PyObject *>self.message_class:
-            if not isinstance(message, self.message_class):
+        if type_of(cmd) != <PyObject *>self.message_class:
+            if not isinstance(cmd, self.message_class):
                 raise TypeError(
                     f"bound to {self.message_class.__qualname__}, got "
-                    f"{type(message).__qualname__}"
+                    f"{type(cmd).__qualname__}"
                 )
-            return steal(run_sync(self.bus.route_for(message), message, ctx))
+            return steal(run_sync(self.bus.route_for(cmd), cmd, ctx))
         if self.registry is not self.bus.registry:
-            return self.rebind(message, ctx)
-        return steal(run_sync(self.route, message, ctx))
+            return self.rebind(cmd, ctx)
+        return steal(run_sync(self.route, cmd, ctx))
 
     cdef object rebind(self, object message, Context ctx):
         """Find the route anew; it stays only where every instance has the same one."""

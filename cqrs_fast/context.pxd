@@ -49,6 +49,8 @@ cdef class Context:
 
     cdef Context derive(self, ContextState state)
     cdef Context with_deadline_ns(self, object deadline_ns)
+    # Count deadlines from here on by another clock; one that is set keeps its own.
+    cdef int tell_time_by(self, Clock clock) except -1
     cdef object failure(self)       # why it is done: an exception, or None
     cdef bint nested(self) noexcept     # derives from a dispatch that is in flight
     cdef int64_t remaining_ns(self) except? -1  # NO_DEADLINE without a deadline

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cqrs_fast.clock cimport read_clock
+from cqrs_fast.clock cimport Clock, as_clock, read_clock
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 
@@ -58,9 +58,18 @@ cdef class Context:
         raise TypeError("start from Context.background(); a Context is not constructed")
 
     @staticmethod
-    def background():
-        """Return the empty root: no values, no deadline, never done."""
-        return background
+    def background(*, clock=None):
+        """Return the empty root: no values, no deadline, never done.
+
+        Its children count deadlines by `clock`: time.monotonic_ns by default, a
+        ManualClock in tests.
+        """
+        if clock is None:
+            return background
+        cdef Context root = Context.__new__(Context)
+        root.state = background.state
+        root.tell_time_by(as_clock(clock))
+        return root
 
     # Deriving
 
@@ -197,6 +206,14 @@ cdef class Context:
             failure = self.failure()
             if failure is not None:
                 raise failure
+
+    cdef int tell_time_by(self, Clock clock) except -1:
+        cdef ContextState state
+        if self.state.clock is None and self.state.deadline_ns == NO_DEADLINE:
+            state = self.state.copy()
+            state.clock = clock
+            self.state = state
+        return 0
 
     cdef object failure(self):
         cdef CancelScope scope = self.state.scope

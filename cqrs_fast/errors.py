@@ -114,7 +114,8 @@ class HandlerNotFoundError(CQRSError, LookupError):
         name = str(self.name)[:_QUOTED_CHARACTERS]
         if len(registered) > _MATCHED_NAMES:
             registered = [other for other in registered if other[:1] == name[:1]]
-        return get_close_matches(name, registered[:_MATCHED_NAMES])
+        others = [other for other in registered[:_MATCHED_NAMES] if other != name]
+        return get_close_matches(name, others)
 
     def __str__(self) -> str:
         registered = self.registered

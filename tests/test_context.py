@@ -21,6 +21,7 @@ from cqrs_fast import (
     Middleware,
     QueryBus,
 )
+from cqrs_fast.testing import ManualClock
 
 ROOT = Context.background()
 drivers = pytest.mark.parametrize("driver", DRIVERS, ids=lambda one: one.name)
@@ -379,3 +380,20 @@ def test_tasks_of_one_loop_have_their_own_children() -> None:
         )
 
     assert all(asyncio.run(main()))
+
+
+def test_deadlines_go_by_the_clock_of_the_bus_or_of_the_root() -> None:
+    clock = ManualClock()
+    bus = CommandBus(clock=clock)
+
+    def handler(ctx: Context, command: Add) -> tuple[float | None, bool]:
+        inner = ctx.with_timeout(5)
+        clock.advance(10)
+        return inner.remaining(), inner.done
+
+    bus.register_handler(Add, handler)
+    assert bus.execute(Add(1)) == (0.0, True)
+    late = Context.background(clock=clock).with_timeout(5)
+    clock.advance(10)
+    with pytest.raises(DeadlineExceededError):
+        bus.execute(Add(1), late)

@@ -374,3 +374,33 @@ def test_describe_and_explain_tell_the_route() -> None:
     assert positions == sorted(positions)
     with pytest.raises(HandlerNotFoundError):
         bus.explain(Add)
+
+
+def test_errors_carry_the_messages_own_name() -> None:
+    class Narrow(Add):
+        pass
+
+    async def handler(command: Add) -> int:
+        return command.number
+
+    bus = CommandBus()
+    bus.register_handler(Add, handler)
+    with pytest.raises(AsyncHandlerError) as refused:
+        bus.execute(Narrow(1))
+    assert refused.value.name == "Narrow"
+    bus.close()
+    with pytest.raises(BusClosedError) as closed:
+        asyncio.run(bus.execute_async(Narrow(1)))
+    assert closed.value.name == "Narrow"
+
+
+def test_an_offloaded_handler_runs_in_a_thread_behind_a_sync_around() -> None:
+    import threading
+
+    def around(ctx: Context, message: Any, next: Any) -> Any:
+        return next(ctx, message)
+
+    bus = CommandBus(middleware=[around])
+    bus.register_handler(Add, lambda _: threading.get_ident(), offload=True)
+    assert asyncio.run(bus.execute_async(Add(1))) != threading.get_ident()
+    assert bus.execute(Add(1)) == threading.get_ident()

@@ -16,6 +16,14 @@ import cqrs_fast
 
 # What users import from `cqrs_fast`. A name is never dropped silently.
 PUBLIC = [
+    "BulkheadFullError",
+    "CircuitOpenError",
+    "ConfigError",
+    "IdempotencyConflictError",
+    "IdempotencyInProgressError",
+    "OverloadedError",
+    "PoolExhaustedError",
+    "RateLimitExceededError",
     "AsyncHandlerError",
     "AuditEvent",
     "AuditMiddleware",

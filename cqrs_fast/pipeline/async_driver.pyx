@@ -25,6 +25,7 @@ from cqrs_fast.pipeline.route cimport (
     capture_error,
     end_wait,
     invoke,
+    own_name,
     refusal,
     refuse_done,
     release,
@@ -241,7 +242,7 @@ cdef class Dispatch:
             parent = <PyObject *>self.context
         if route.blocks_loop:
             raise AsyncHandlerError(
-                route.name,
+                own_name(route, self.message),
                 "a stage inside a sync around middleware may wait, which would block "
                 "the event loop",
                 "make that middleware async, or declare it @middleware(blocking=True)",
@@ -251,8 +252,9 @@ cdef class Dispatch:
             if slots == NULL:
                 raise MemoryError
         start(&self.frame, route, <PyObject *>self.message, parent, slots)
+        self.frame.on_loop = True
         if parent != NULL or route.gate.draining:
-            self.refused = refusal(route, parent)
+            self.refused = refusal(route, self.message, parent)
         if self.refused is not None:
             # Only who looks on sees a dispatch that may not start.
             self.frame.depth = route.observers

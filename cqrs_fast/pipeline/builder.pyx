@@ -99,8 +99,7 @@ cdef Route build_route(
         from cqrs_fast.pipeline.offload import offloaded
 
         route.call_async = offloaded(handler.call, handler.with_context)
-        # Behind a sync around it can only run inline, which would block the loop.
-        route.may_wait = True
+        route.offloads = True
     for element in reversed(elements + handler.elements):
         if isinstance(element, Around):
             seal(route, stages)
@@ -144,7 +143,8 @@ cdef Route around_route(Around around, Route inner, Route route):
     inner.is_inner = True
     behind.route = route.inner = inner
     behind.awaitable = around.is_async or inner.is_async
-    route.next = behind.next
+    route.next = route.next_async = behind.next
+    route.offloads = inner.offloads
     route.form = AROUND
     route.call = around.function
     route.is_async = behind.awaitable
@@ -152,12 +152,24 @@ cdef Route around_route(Around around, Route inner, Route route):
         make_by_factory(around, route, behind)
     route.call_async = route.call
     route.may_wait = inner.may_wait
+    cdef bint awaits = behind.awaitable
+    if inner.offloads and not awaits and not around.factory:
+        route.next_async = awaitable_next(inner)
+        awaits = True
     # A wait inside next() can only block the thread where next() gives no awaitable.
-    would_block = inner.may_wait and not behind.awaitable and not around.blocking
+    would_block = (inner.may_wait or inner.offloads) and not awaits
+    would_block = would_block and not around.blocking
     route.blocks_loop = would_block or inner.blocks_loop
     route.around = around.function
     route.around_kind = "factory" if around.factory else "around"
     return route
+
+
+cdef object awaitable_next(Route inner):
+    cdef Next behind = Next.__new__(Next)
+    behind.route = inner
+    behind.awaitable = True
+    return behind.next
 
 
 cdef int make_by_factory(Around around, Route route, Next behind) except -1:

@@ -3,6 +3,7 @@
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
+from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport Context, background, dispatch_context
 
 
@@ -38,6 +39,7 @@ cdef struct Frame:
     PyObject *result            # owned; NULL until there is one
     PyObject *error             # owned exception instance; at most one of these two
     PyObject *waiter            # owned; what a WAIT waits for beside its delay, or NULL
+    PyObject *bus_clock         # the route's, borrowed, NULL for the system clock
     PyObject *clock             # that measures a delay: borrowed, NULL for real time
     Slot *slot                  # of the stage that is asked, NULL if it wants none
     Slot *slots
@@ -48,6 +50,7 @@ cdef struct Frame:
     int position                # how many of them are entered …
     int slots_used              # … and how many of those have a slot
     bint upward
+    bint on_loop                # the async driver runs it
     bint limited                # the caller's context may be done some time
     bint again                  # the wait is an AGAIN's
     Ending ending
@@ -85,6 +88,8 @@ cdef inline Context frame_context(Frame *f):
         context = dispatch_context(
             background if f.parent == NULL else <Context>f.parent
         )
+        if f.bus_clock != NULL:
+            context.tell_time_by(<Clock>f.bus_clock)
         Py_INCREF(context)
         f.context = <PyObject *>context
     return <Context>f.context

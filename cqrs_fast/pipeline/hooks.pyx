@@ -166,7 +166,8 @@ cdef class HookStage(Stage):
 
 
 cdef object overridden(object middleware, str hook):
-    """Return the bound hook, or None where the class leaves Middleware's own."""
-    if getattr(type(middleware), hook) is getattr(Middleware, hook):
+    """Return the hook as it is called, or None where it is Middleware's own."""
+    found = getattr(middleware, hook)
+    if getattr(found, "__func__", found) is getattr(Middleware, hook):
         return None
-    return getattr(middleware, hook)
+    return found

@@ -36,7 +36,9 @@ cdef class Route:
     cdef readonly object around         # the middleware that is called in its place …
     cdef str around_kind                # … "around" or "factory"
     cdef readonly Route inner           # behind an around: the rest of the program
-    cdef object next                    # the inner route as the around is given it
+    cdef object next                    # the inner route as the around is given it …
+    cdef object next_async              # … under execute_async; mostly the same
+    cdef bint offloads                  # its handler runs in a thread there
     cdef int depth                      # how many stages
     cdef int observers                  # how many, from the outermost, only look on
     cdef int slot_count
@@ -81,7 +83,7 @@ cdef int begin_pass(Frame *f) noexcept
 cdef int end_wait(Frame *f, object error) noexcept
 
 # Why this dispatch may not start, as a fresh exception, or None.
-cdef object refusal(Route route, PyObject *parent)
+cdef object refusal(Route route, object message, PyObject *parent)
 
 # Whether the context is done by now, just before the handler; then that is the outcome.
 cdef bint refuse_done(Frame *f) noexcept
@@ -90,7 +92,7 @@ cdef bint refuse_done(Frame *f) noexcept
 cdef str own_name(Route route, object message)
 
 # Close what a sync-looking callable returned; the error that says so.
-cdef object awaitable_error(Route route, object awaitable)
+cdef object awaitable_error(Route route, object message, object awaitable)
 
 
 # The steps that both drivers take in every dispatch, compiled into each.
@@ -116,12 +118,13 @@ cdef inline int start(
     f.message = message
     f.parent = parent
     f.context = f.result = f.error = f.waiter = f.clock = NULL
+    f.bus_clock = NULL if route.clock is None else <PyObject *>route.clock
     f.slot = NULL
     f.slots = slots
     f.started_ns = f.now_ns = f.delay_ns = 0
     f.depth = route.depth
     f.position = f.slots_used = 0
-    f.upward = f.again = False
+    f.upward = f.again = f.on_loop = False
     f.limited = parent != NULL and (<Context>parent).state.limited
     f.ending = NOT_ENDED
     f.retries = f.notes = 0
@@ -151,7 +154,7 @@ cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
         frame_context(f)
         args[1] = f.context
         args[2] = f.message
-        args[3] = <PyObject *>route.next
+        args[3] = <PyObject *>(route.next_async if f.on_loop else route.next)
         count = 2 if route.form == CONTEXT_MESSAGE else 3
     return call(callee, &args[1], count)
 

@@ -251,13 +251,13 @@ cdef int drop_slot(Frame *f) noexcept:
     return 0
 
 
-cdef object refusal(Route route, PyObject *parent):
+cdef object refusal(Route route, object message, PyObject *parent):
     # hot: on the way of every dispatch but the quick ones
     cdef Context context = None if parent == NULL else <Context>parent
     if route.gate.draining and not (context is not None and context.nested()):
         # Behind an around the dispatch itself was admitted, whatever context it passes.
         if not (route.is_inner and route.flights.count > 0):
-            return route.gate.refusal(route.name)
+            return route.gate.refusal(own_name(route, message))
     if context is not None and context.state.limited:
         return why_done(context)
     return None
@@ -283,10 +283,14 @@ cdef bint refuse_done(Frame *f) noexcept:
 cdef str own_name(Route route, object message):
     if route.names_all and type(message) is route.message_class:
         return route.name
-    return message_name(message)
+    try:
+        return message_name(message)
+    except Exception:
+        # Users' code: what is being told must not be lost for its name.
+        return route.name
 
 
-cdef object awaitable_error(Route route, object awaitable):
+cdef object awaitable_error(Route route, object message, object awaitable):
     # A coroutine is closed, so that it never warns; a future or task is cancelled.
     end = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
     if end is not None:
@@ -296,7 +300,7 @@ cdef object awaitable_error(Route route, object awaitable):
             report("closing an awaitable", route.name, error)
     returned = f"its handler returned an awaitable, a {type(awaitable).__name__}"
     return AsyncHandlerError(
-        route.name,
+        own_name(route, message),
         returned,
         "await bus.execute_async(message), or register the handler with is_async=True",
     )

@@ -16,6 +16,7 @@ from cqrs_fast.pipeline.route cimport (
     capture_error,
     end_wait,
     invoke,
+    own_name,
     refusal,
     refuse_done,
     release,
@@ -46,7 +47,7 @@ cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
     if route.gate.draining:
         route.gate.left()
     if result != NULL and is_awaitable(result):
-        return refuse_awaitable(route, result)
+        return refuse_awaitable(route, message, result)
     return result
 
 
@@ -56,7 +57,9 @@ cdef PyObject *run_program(Route route, object message, Context context) noexcep
     cdef PyObject *result
     if route.is_async:
         return fail(
-            AsyncHandlerError(route.name, "its handler or a middleware is async")
+            AsyncHandlerError(
+                own_name(route, message), "its handler or a middleware is async"
+            )
         )
     if route.slot_count <= INLINE_SLOTS:
         return run_frame(route, message, context, slots)
@@ -77,7 +80,7 @@ cdef PyObject *run_frame(
     start(&frame, route, <PyObject *>message, parent, slots)
     refused = None
     if parent != NULL or route.gate.draining:
-        refused = refusal(route, parent)
+        refused = refusal(route, message, parent)
     if refused is not None:
         # Only who looks on sees a dispatch that may not start.
         frame.depth = route.observers
@@ -102,10 +105,12 @@ cdef PyObject *fail(object error) noexcept:
     return NULL
 
 
-cdef PyObject *refuse_awaitable(Route route, PyObject *result) noexcept:
+cdef PyObject *refuse_awaitable(
+    Route route, object message, PyObject *result
+) noexcept:
     awaitable = steal(result)
     try:
-        error = awaitable_error(route, awaitable)
+        error = awaitable_error(route, message, awaitable)
     except BaseException as raised:
         error = raised
     return fail(error)
@@ -133,7 +138,8 @@ cdef int call_handler(Frame *f) noexcept:
         capture_error(f)
     elif is_awaitable(f.result):
         try:
-            set_error(f, awaitable_error(route, <object>f.result))
+            error = awaitable_error(route, <object>f.message, <object>f.result)
+            set_error(f, error)
         except BaseException as error:
             set_error(f, error)
     turn(f)

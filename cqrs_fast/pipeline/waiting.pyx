@@ -5,7 +5,7 @@ from cpython.ref cimport PyObject, Py_XDECREF
 from cqrs_fast.clock cimport Clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
 from cqrs_fast.pipeline.frame cimport Frame, seen_context
-from cqrs_fast.pipeline.route cimport Route, begin_pass, end_wait
+from cqrs_fast.pipeline.route cimport Route, begin_pass, end_wait, own_name
 from cqrs_fast.pipeline.waiter cimport Waiter
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
@@ -112,7 +112,8 @@ cdef bint ended_from_outside(Frame *f, Route route, Context context) except -1:
     if route.gate.draining:
         # Between two attempts the last real error says more than the drain.
         keep = f.again and f.error != NULL
-        end_wait(f, None if keep else route.gate.refusal(route.name))
+        name = own_name(route, <object>f.message)
+        end_wait(f, None if keep else route.gate.refusal(name))
         return True
     return False
 
