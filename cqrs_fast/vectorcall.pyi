@@ -1,5 +1,5 @@
 from typing import TypeVar
 
-T = TypeVar("T", bound=type)
+_T = TypeVar("_T", bound=type)
 
-def inherit_vectorcall(metaclass: T) -> T: ...
+def inherit_vectorcall(metaclass: _T) -> _T: ...
