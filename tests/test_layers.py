@@ -50,6 +50,7 @@ LAYERS = {
     # The command line; and the names
     "__main__": 6,
     "cli": 6,
+    "examples": 6,
     "": 7,
 }
 
