@@ -71,6 +71,7 @@ FLAGS = [*COMMON, *COMPILE]
 
 ROOT = Path(__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.glob("cqrs_fast/**/*.pyx"))
+HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("cqrs_fast/**/*.h"))
 
 
 def mode_stamp() -> str:
@@ -94,7 +95,8 @@ def extension(path: Path, stamp: str) -> Extension:
         define_macros=list(macros.items()),
         extra_compile_args=FLAGS,
         extra_link_args=["-Wl,-z,relro,-z,now", *LINK],
-        depends=[stamp],
+        include_dirs=["."],
+        depends=[stamp, *HEADERS],
     )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "HandlerNotFoundError",
     "IdempotencyConflictError",
     "IdempotencyInProgressError",
+    "MiddlewareOrderWarning",
     "OverloadedError",
     "PoolExhaustedError",
     "RateLimitExceededError",
@@ -510,3 +511,10 @@ class BusClosedError(RejectedError):
 
     def _why(self) -> str:
         return "the bus is closed"
+
+
+class MiddlewareOrderWarning(UserWarning):
+    """Warn of middleware in an order that defeats what one of them is for.
+
+    The text names both, says what goes wrong and which order to use instead.
+    """

@@ -22,6 +22,7 @@ PACKAGE = Path(cqrs_fast.__file__).parent
 # Module, or package with everything in it, and its layer; the longest entry counts.
 LAYERS = {
     # Data, nothing else
+    "arguments": 0,
     "build": 0,
     "callbacks": 0,
     "clock": 0,

@@ -45,6 +45,7 @@ PUBLIC = [
     "LoggingMiddleware",
     "MessageStats",
     "Middleware",
+    "MiddlewareOrderWarning",
     "Query",
     "QueryBus",
     "RejectedError",

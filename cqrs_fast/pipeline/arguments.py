@@ -1,36 +1,14 @@
-"""Check what stages are constructed with: errors name the argument and its value."""
+"""Check the loggers and callables that stages are constructed with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cqrs_fast.arguments import whole_number
+
 if TYPE_CHECKING:
     from logging import Logger
-
-# As long as any wait of the pipeline may be; in nanoseconds it fits an int64.
-MOST_SECONDS = 1e9
-
-
-def seconds_to_ns(argument: str, seconds: object) -> int:
-    """Return a positive, finite number of seconds in nanoseconds, at least one."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"{argument} must be a number of seconds, got {seconds!r}")
-    if not 0 < seconds <= MOST_SECONDS:
-        raise ValueError(
-            f"{argument} must be more than 0 and at most 1e9 seconds, got {seconds!r}"
-        )
-    return max(round(seconds * 1_000_000_000), 1)
-
-
-def whole_number(argument: str, number: object, least: int, most: int) -> int:
-    """Return an int from `least` to `most`."""
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{argument} must be an int, got {number!r}")
-    if not least <= number <= most:
-        raise ValueError(f"{argument} must be from {least} to {most}, got {number!r}")
-    return number
-
 
 def log_level(argument: str, level: object) -> int:
     """Return a level of the logging module, as a number."""

@@ -108,7 +108,9 @@ cdef Route build_route(
                 <Around>element, route, new_route(handler, kind, gate, clock)
             )
         else:
-            spec = RouteSpec(handler.name, handler.message_class, kind, route.is_async)
+            spec = RouteSpec(
+                handler.name, handler.message_class, kind, route.is_async, clock
+            )
             stage = (<Stage>element).for_route(spec)
             if stage is not None:
                 stages.append(stage)

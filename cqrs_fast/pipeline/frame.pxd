@@ -3,8 +3,8 @@
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from cqrs_fast.clock cimport Clock
-from cqrs_fast.context cimport Context, background, dispatch_context
+from cqrs_fast.clock cimport Clock, read_clock
+from cqrs_fast.context cimport NO_DEADLINE, Context, background, dispatch_context
 
 
 cdef enum Verdict:
@@ -46,6 +46,7 @@ cdef struct Frame:
     int64_t started_ns          # the reading on the way in …
     int64_t now_ns              # … and the newest; both 0 if no stage reads the clock
     int64_t delay_ns            # of a WAIT (-1: until woken) or an AGAIN
+    int64_t deadline_ns         # the nearest that a stage set, on the route's clock
     int depth                   # how many stages this dispatch goes through
     int position                # how many of them are entered …
     int slots_used              # … and how many of those have a slot
@@ -93,6 +94,27 @@ cdef inline Context frame_context(Frame *f):
         Py_INCREF(context)
         f.context = <PyObject *>context
     return <Context>f.context
+
+# Make a child the frame's context; the one that was seen stays as it is.
+cdef inline int put_in_place(Frame *f, Context child) except -1:
+    cdef PyObject *seen = f.context
+    Py_INCREF(child)
+    f.context = <PyObject *>child
+    Py_XDECREF(seen)
+    return 0
+
+# The time for a stage that was constructed with `clock`, None if it has none of its own
+# and so reads the pipeline's (it sets reads_clock then).
+cdef inline int64_t stage_now(Frame *f, Clock clock) except? -1:
+    if clock is None or <PyObject *>clock == f.bus_clock:
+        return f.now_ns
+    return clock.now()
+
+# Let the delay of a WAIT or AGAIN be measured by the same clock as stage_now.
+cdef inline int delay_by(Frame *f, Clock clock, int64_t delay_ns) except -1:
+    f.delay_ns = delay_ns
+    f.clock = f.bus_clock if clock is None else <PyObject *>clock
+    return 0
 
 # What a stage sees as the context without making one.
 cdef inline Context seen_context(Frame *f):

@@ -3,7 +3,7 @@
 from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 
 from cqrs_fast.clock cimport Clock, monotonic_ns
-from cqrs_fast.context cimport Context
+from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.calling cimport call
 from cqrs_fast.pipeline.frame cimport NOT_ENDED, Frame, Slot, frame_context
 from cqrs_fast.pipeline.gate cimport Flights, Gate
@@ -122,6 +122,7 @@ cdef inline int start(
     f.slot = NULL
     f.slots = slots
     f.started_ns = f.now_ns = f.delay_ns = 0
+    f.deadline_ns = NO_DEADLINE
     f.depth = route.depth
     f.position = f.slots_used = 0
     f.upward = f.again = f.on_loop = False

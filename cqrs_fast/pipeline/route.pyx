@@ -140,7 +140,9 @@ cdef inline int walk_once(Frame *f) noexcept:
             f.slots_used -= (<Stage>stage).has_slot
             continue
         f.slot = &f.slots[f.slots_used - 1] if (<Stage>stage).has_slot else NULL
-        if f.error == NULL:
+        if f.error == NULL and (<Stage>stage).errors_only:
+            verdict = PROCEED
+        elif f.error == NULL:
             verdict = ask_leave(<Stage>stage, f)
             if verdict < 0:
                 capture_error(f)

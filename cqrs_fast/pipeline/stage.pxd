@@ -11,6 +11,7 @@ cdef class RouteSpec:
     cdef readonly object message_class  # None where it is registered by name
     cdef readonly str kind              # of the bus: "command" or "query"
     cdef readonly bint is_async         # the handler or an around middleware inside is
+    cdef readonly Clock clock           # of the bus; None is the system clock
 
 
 cdef class Stage:
@@ -21,6 +22,8 @@ cdef class Stage:
     cdef readonly bint has_slot         # f.slot is its own, zeroed
     # It only looks on: it sees refused dispatches too.
     cdef readonly bint observes
+    cdef readonly bint errors_only      # leave has nothing to do after a result
+    cdef readonly bint takes_time       # enter calls users' code
 
     # Set when it is built into a route: what it overrides. Nothing else is called.
     cdef bint enters, leaves
@@ -33,3 +36,5 @@ cdef class Stage:
     cdef Stage for_route(self, RouteSpec spec)
     # What explain() and describe() show: (kind, settings).
     cdef tuple described(self)
+    # What bus.stats() shows of its state: a struct of plain numbers, or None.
+    cdef object observed(self)

@@ -1,11 +1,19 @@
+from collections.abc import Callable
 from typing import Any, final
 
 from typing_extensions import disjoint_base
 
+from cqrs_fast.clock import Clock
+
 @final
 class RouteSpec:
     def __init__(
-        self, name: str, message_class: type | None, kind: str, is_async: bool
+        self,
+        name: str,
+        message_class: type | None,
+        kind: str,
+        is_async: bool,
+        clock: Callable[[], int] | None = None,
     ) -> None: ...
     @property
     def name(self) -> str: ...
@@ -15,6 +23,8 @@ class RouteSpec:
     def kind(self) -> str: ...
     @property
     def is_async(self) -> bool: ...
+    @property
+    def clock(self) -> Clock | None: ...
 
 @disjoint_base
 class Stage:
@@ -28,4 +38,8 @@ class Stage:
     def has_slot(self) -> bool: ...
     @property
     def observes(self) -> bool: ...
+    @property
+    def errors_only(self) -> bool: ...
+    @property
+    def takes_time(self) -> bool: ...
     def settings(self) -> dict[str, Any]: ...

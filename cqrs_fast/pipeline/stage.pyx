@@ -2,6 +2,7 @@
 
 cimport cython
 
+from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 
 
@@ -10,11 +11,13 @@ from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 cdef class RouteSpec:
     """What a stage may know of the route it is built into."""
 
-    def __init__(self, str name not None, message_class, str kind, bint is_async):
+    def __init__(self, str name not None, message_class, str kind, bint is_async,
+                 Clock clock=None):
         self.name = name
         self.message_class = message_class
         self.kind = kind
         self.is_async = is_async
+        self.clock = clock
 
 
 @cython.auto_pickle(False)
@@ -36,6 +39,9 @@ cdef class Stage:
 
     cdef tuple described(self):
         return type(self).__name__, self.settings()
+
+    cdef object observed(self):
+        return None
 
     def settings(self):
         """Return the settings that `bus.describe()` shows for this stage, as a dict."""

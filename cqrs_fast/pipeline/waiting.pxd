@@ -6,6 +6,10 @@ from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.waiter cimport Waiter
 
 
+# What is left of the time of this dispatch by now: NO_DEADLINE, or nanoseconds that are
+# negative once it is over. Reads a clock only where there is a deadline.
+cdef int64_t remaining_ns(Frame *f) except? -1
+
 # Begin the wait that a stage asked for; None: it was ended at once, the frame says why.
 # Sets timeout_ns to what the driver lets pass in real time, -1 without a limit.
 cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns)

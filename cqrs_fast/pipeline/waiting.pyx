@@ -11,6 +11,17 @@ from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 
 
+cdef int64_t remaining_ns(Frame *f) except? -1:
+    cdef int64_t left_ns = NO_DEADLINE
+    cdef Clock clock
+    if f.limited:
+        left_ns = seen_context(f).remaining_ns()
+    if f.deadline_ns != NO_DEADLINE:
+        clock = (<Route>f.route).clock
+        left_ns = min(left_ns, f.deadline_ns - read_clock(clock))
+    return left_ns
+
+
 cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
     cdef Route route = <Route>f.route
     cdef Waiter waiter = Waiter() if f.waiter == NULL else <Waiter>f.waiter
@@ -28,37 +39,55 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
     return waiter
 
 
+cdef struct Alarm:
+    int64_t ns                  # from now; NO_DEADLINE for none
+    PyObject *clock             # that measures it; NULL for real time
+
+
 cdef int set_alarms(Frame *f, Context context, Waiter waiter,
                     int64_t *timeout_ns) except -1:
-    """Let the clocks of the delay and of the deadline wake `waiter`, the nearer first.
+    """Let the clocks of the delay and of the deadlines wake `waiter`, the nearest first.
 
     An automatic clock moves at once by what it is asked for: the later end of a wait
     that is over already must not move it.
     """
-    cdef int64_t delay_ns = NO_DEADLINE if f.delay_ns < 0 else f.delay_ns
-    # It may have passed since it was looked at; a negative time would mean no end.
-    cdef int64_t remaining_ns = max(context.remaining_ns(), 0)
-    cdef bint delay_first = delay_ns <= remaining_ns
-    if delay_first:
-        delay_ns = real_ns(
-            <Clock>f.clock if f.clock != NULL else None, delay_ns, waiter
-        )
-    remaining_ns = real_ns(context.state.clock, remaining_ns, waiter)
-    if not delay_first:
-        delay_ns = real_ns(
-            <Clock>f.clock if f.clock != NULL else None, delay_ns, waiter
-        )
-    timeout_ns[0] = min(delay_ns, remaining_ns)
-    if timeout_ns[0] == NO_DEADLINE:
-        timeout_ns[0] = -1
+    cdef Alarm alarms[3]
+    cdef Alarm nearer
+    cdef Route route = <Route>f.route
+    cdef int64_t real = NO_DEADLINE
+    cdef int index, other
+    # A deadline may have passed since it was looked at; a negative time would mean none.
+    alarms[0].ns = NO_DEADLINE if f.delay_ns < 0 else f.delay_ns
+    alarms[0].clock = f.clock
+    alarms[1].ns = max(context.remaining_ns(), 0)
+    alarms[1].clock = clock_or_null(context.state.clock)
+    alarms[2].ns = NO_DEADLINE
+    alarms[2].clock = f.bus_clock
+    if f.deadline_ns != NO_DEADLINE:
+        alarms[2].ns = max(f.deadline_ns - read_clock(route.clock), 0)
+    for index in range(2):
+        for other in range(index + 1, 3):
+            if alarms[other].ns < alarms[index].ns:
+                nearer = alarms[other]
+                alarms[other] = alarms[index]
+                alarms[index] = nearer
+    for index in range(3):
+        real = min(real, real_ns(alarms[index], waiter))
+    timeout_ns[0] = -1 if real == NO_DEADLINE else real
     return 0
 
 
-cdef int64_t real_ns(Clock clock, int64_t ns, Waiter waiter) except? -1:
-    """Return what of `ns` passes in real time; NO_DEADLINE where a clock wakes."""
-    if ns == NO_DEADLINE or clock is None or waiter.woken:
-        return ns
-    return ns if clock.waits_really(ns, waiter) else NO_DEADLINE
+cdef PyObject *clock_or_null(Clock clock) noexcept:
+    return NULL if clock is None else <PyObject *>clock
+
+
+cdef int64_t real_ns(Alarm alarm, Waiter waiter) except? -1:
+    """Return what of it passes in real time; NO_DEADLINE where a clock wakes."""
+    if alarm.ns == NO_DEADLINE or alarm.clock == NULL or waiter.woken:
+        return alarm.ns
+    if (<Clock>alarm.clock).waits_really(alarm.ns, waiter):
+        return alarm.ns
+    return NO_DEADLINE
 
 
 cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1:
@@ -106,7 +135,7 @@ cdef bint ended_from_outside(Frame *f, Route route, Context context) except -1:
         if scope is not None:
             end_wait(f, ContextCancelledError(reason=scope.reason))
             return True
-    if context.remaining_ns() <= 0:
+    if remaining_ns(f) <= 0:
         end_wait(f, DeadlineExceededError(stage="queue"))
         return True
     if route.gate.draining:
@@ -140,4 +169,6 @@ cdef int unwatch(Frame *f, Route route, Context context, Waiter waiter) except -
         (<Clock>f.clock).forget(waiter)
     if context.state.clock is not None:
         context.state.clock.forget(waiter)
+    if f.bus_clock != NULL:
+        (<Clock>f.bus_clock).forget(waiter)
     return 0

@@ -1,11 +1,11 @@
 """Authentication: who a dispatch acts for, or that it may not."""
 
 cimport cython
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.ref cimport PyObject
 
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.calling cimport is_awaitable
-from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, put_in_place
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
@@ -38,6 +38,9 @@ cdef class AuthenticationMiddleware(Stage):
 
     cdef object authenticate
 
+    def __cinit__(self):
+        self.takes_time = True
+
     def __init__(self, authenticate):
         self.authenticate = plain_callable("authenticate", authenticate, INSTEAD)
 
@@ -51,13 +54,5 @@ cdef class AuthenticationMiddleware(Stage):
         if is_awaitable(<PyObject *>principal):
             raise awaitable_error("authenticate", principal, INSTEAD)
         if principal is not context.state.principal:
-            put_in_place(f, context, context.with_principal(principal))
+            put_in_place(f, context.with_principal(principal))
         return PROCEED
-
-
-cdef int put_in_place(Frame *f, Context context, Context child) noexcept:
-    """Make a child the frame's context; the one that was seen stays as it is."""
-    Py_INCREF(child)
-    f.context = <PyObject *>child
-    Py_DECREF(context)
-    return 0

@@ -8,13 +8,9 @@ from cqrs_fast.pipeline.outcome cimport OUTCOMES, outcome_of
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
+from cqrs_fast.arguments import seconds_to_ns, whole_number
 from cqrs_fast.callbacks import report
-from cqrs_fast.pipeline.arguments import (
-    log_level,
-    logger_of,
-    seconds_to_ns,
-    whole_number,
-)
+from cqrs_fast.pipeline.arguments import log_level, logger_of
 from cqrs_fast.pipeline.naming import logged_name
 
 cdef enum:

@@ -7,8 +7,9 @@ from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
 
+from cqrs_fast.arguments import seconds_to_ns
 from cqrs_fast.callbacks import report
-from cqrs_fast.pipeline.arguments import log_level, logger_of, seconds_to_ns
+from cqrs_fast.pipeline.arguments import log_level, logger_of
 from cqrs_fast.pipeline.naming import logged_name
 
 cdef enum:

@@ -17,7 +17,7 @@ from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.schema.constraints import compile_check
 from cqrs_fast.errors import ValidationError
 from cqrs_fast.messages import message_name
-from cqrs_fast.pipeline.arguments import whole_number
+from cqrs_fast.arguments import whole_number
 
 cdef str ATTRIBUTE = "__cqrs_fast_check__"
 

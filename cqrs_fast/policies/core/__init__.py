@@ -1,0 +1,1 @@
+"""The policies' state and decisions in plain C, for Cython and for test harnesses."""
