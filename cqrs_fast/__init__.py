@@ -32,7 +32,7 @@ from cqrs_fast.pipeline.description import RouteInfo, StageInfo
 from cqrs_fast.pipeline.gate import DrainReport
 from cqrs_fast.pipeline.middleware import Middleware, middleware
 from cqrs_fast.policies.latency_histogram import LatencyHistogram
-from cqrs_fast.stages.stats import BusStats, MessageStats
+from cqrs_fast.stages.stats import BusStats, MessageStats, MiddlewareStats
 
 # What many programs do without is loaded when it is first asked for: each compiled
 # module costs a part of a millisecond at import.
@@ -43,6 +43,7 @@ _LAZY = {
     "DebugMiddleware": "cqrs_fast.stages.debug",
     "LoggingMiddleware": "cqrs_fast.stages.logging",
     "SlowCallMiddleware": "cqrs_fast.stages.slow_call",
+    "TimeoutMiddleware": "cqrs_fast.stages.timeout",
     "ValidationMiddleware": "cqrs_fast.stages.validation",
     "execute_typed": "cqrs_fast.typed",
     "execute_typed_async": "cqrs_fast.typed",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from cqrs_fast.stages.debug import DebugMiddleware
     from cqrs_fast.stages.logging import LoggingMiddleware
     from cqrs_fast.stages.slow_call import SlowCallMiddleware
+    from cqrs_fast.stages.timeout import TimeoutMiddleware
     from cqrs_fast.stages.validation import ValidationMiddleware
     from cqrs_fast.typed import execute_typed, execute_typed_async
 
@@ -86,6 +88,7 @@ __all__ = [
     "MessageStats",
     "Middleware",
     "MiddlewareOrderWarning",
+    "MiddlewareStats",
     "OverloadedError",
     "PoolExhaustedError",
     "Query",
@@ -97,6 +100,7 @@ __all__ = [
     "Secret",
     "SlowCallMiddleware",
     "StageInfo",
+    "TimeoutMiddleware",
     "ValidationError",
     "ValidationMiddleware",
     "build_info",

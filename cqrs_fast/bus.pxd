@@ -31,6 +31,7 @@ cdef class Bus(Router):
     cdef readonly str kind      # "command" or "query"
     cdef Gate gate
     cdef Clock clock
+    cdef set order_warnings     # the texts that were warned of
     cdef dict metrics           # registered name -> Metrics; None: not enabled
     cdef readonly Py_ssize_t max_payload_bytes
     cdef object __weakref__

@@ -30,6 +30,7 @@ from cqrs_fast.errors import (
 )
 from cqrs_fast.messages import message_kind, message_name, name_of_class
 from cqrs_fast.pipeline.gate import close_gate
+from cqrs_fast.stages.stats import MiddlewareStats
 
 UNKNOWN = "_unknown"
 
@@ -97,6 +98,7 @@ cdef class Bus(Router):
         # Whole from the start: a subclass may forget to call __init__.
         self.registry = Registry(0)
         self.gate = Gate(type(self).__name__)
+        self.order_warnings = set()
 
     def __init__(self, *, middleware=(), enable_metrics=False, initial_capacity=0,
                  max_payload_bytes=16 * 1024 * 1024, clock=None):
@@ -244,6 +246,10 @@ cdef class Bus(Router):
         cdef Route route = build_route(
             handler, elements, self.kind, self.gate, self.clock
         )
+        if has_retry(route):
+            from cqrs_fast.pipeline.order import check_order
+
+            check_order(describe_route(route).stages, self.order_warnings)
         registry.handlers[handler.name] = handler
         registry.routes[handler.name] = route
         if handler.message_class is None:
@@ -500,11 +506,14 @@ cdef class Bus(Router):
     def stats(self):
         """Return a BusStats: one consistent picture of what every message came to.
 
-        All counts are zero unless the bus was made with `enable_metrics=True`.
+        All counts of messages are zero unless the bus was made with
+        `enable_metrics=True`.
         """
-        if self.metrics is not None:
-            return take_snapshot(self.metrics)
-        return take_snapshot({name: Metrics() for name in self.registry.handlers})
+        cdef Registry registry = self.registry
+        metrics = self.metrics
+        if metrics is None:
+            metrics = {name: Metrics() for name in registry.handlers}
+        return take_snapshot(metrics, middleware_stats(registry))
 
     cdef str registered_name(self, object message):
         cdef PyObject *route
@@ -631,6 +640,34 @@ cdef bint publish(Bus bus, Registry old, Registry new) noexcept:
         return False
     bus.registry = new
     return True
+
+
+cdef list middleware_stats(Registry registry):
+    """What the middleware of a bus and of its handlers tells, each object once."""
+    cdef Handler handler
+    cdef Stage stage
+    found = {id(one): one for one in registry.middleware}
+    for handler in registry.handlers.values():
+        found.update({id(one): one for one in handler.middleware})
+    told = []
+    for one in found.values():
+        if isinstance(one, Stage):
+            stage = one
+            stats = stage.observed()
+            if stats is not None:
+                told.append(MiddlewareStats(type(stage).__name__, stats))
+    return told
+
+
+cdef bint has_retry(Route outermost):
+    """Whether there is something in it that the order of the others matters to."""
+    cdef Route route = outermost
+    while route is not None:
+        for stage in route.stages:
+            if type(stage).__name__ == "RetryMiddleware":
+                return True
+        route = route.inner
+    return False
 
 
 cdef object describe_route(Route outermost):

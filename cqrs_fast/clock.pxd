@@ -41,6 +41,11 @@ cdef class Clock:
     # Whether a wait of `delay_ns` is left to real time; a manual clock says no and
     # calls waiter.wake() once its own time has come.
     cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1
+    # Whether this clock itself calls waiter.wake() once `delay_ns` has passed; nobody
+    # waits for it, so an automatic clock does not move.
+    cdef bint set_alarm(self, int64_t delay_ns, object waiter) except -1
+    # Whether it is told to move, so that no timer of an event loop goes by it.
+    cdef bint is_manual(self) noexcept
     cdef int forget(self, object waiter) except -1
 
 

@@ -15,6 +15,12 @@ cdef class Clock:
     cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1:
         return True
 
+    cdef bint set_alarm(self, int64_t delay_ns, object waiter) except -1:
+        return False
+
+    cdef bint is_manual(self) noexcept:
+        return False
+
     cdef int forget(self, object waiter) except -1:
         return 0
 
@@ -62,11 +68,18 @@ cdef class ManualClock(Clock):
 
     cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1:
         if self.auto_advance:
-            self.reading += delay_ns
+            self.move(delay_ns)
             waiter.wake()
         else:
             self.alarms.append((self.reading + delay_ns, waiter))
         return False
+
+    cdef bint set_alarm(self, int64_t delay_ns, object waiter) except -1:
+        self.alarms.append((self.reading + delay_ns, waiter))
+        return True
+
+    cdef bint is_manual(self) noexcept:
+        return True
 
     cdef int forget(self, object waiter) except -1:
         self.alarms = [alarm for alarm in self.alarms if alarm[1] is not waiter]
@@ -77,11 +90,15 @@ cdef class ManualClock(Clock):
 
         Waits whose time has come are woken before this returns.
         """
-        self.reading += seconds_to_ns(seconds)
+        self.move(seconds_to_ns(seconds))
+
+    cdef int move(self, int64_t delay_ns) except -1:
+        self.reading += delay_ns
         due = [alarm for alarm in self.alarms if alarm[0] <= self.reading]
         self.alarms = [alarm for alarm in self.alarms if alarm[0] > self.reading]
         for _, waiter in due:
             waiter.wake()
+        return 0
 
     @property
     def waiting(self):

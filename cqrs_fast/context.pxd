@@ -1,6 +1,6 @@
 """The immutable context of a dispatch: values, deadline, cancellation, principal."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.clock cimport Clock
 
@@ -27,6 +27,20 @@ cdef class Value:
     cdef Value older
 
 
+cdef class Limit:
+    """The deadline of a timeout that interrupts an async handler, for what is inside.
+
+    A dispatch in the handler learns from it that a cancellation is the timeout's.
+    """
+
+    cdef bint expired
+    cdef object task                # that was cancelled by it …
+    cdef int cancelling             # … and its cancelling() before
+    cdef Limit outer
+
+    cdef bint explains(self) except -1      # a cancellation that arrives now
+
+
 cdef class ContextState:
     """What a context and the children that a dispatch makes of it share."""
 
@@ -36,6 +50,7 @@ cdef class ContextState:
     cdef Clock clock                # of the deadline; None is the system clock
     cdef int64_t deadline_ns        # a reading of `clock`, or NO_DEADLINE
     cdef bint limited               # it has a deadline or a scope: it can be done
+    cdef Limit limit                # of the nearest timeout, or None
 
     cdef ContextState copy(self)
 
@@ -46,9 +61,16 @@ cdef class Context:
     cdef bint is_dispatch           # made by a driver for one dispatch …
     cdef bint live                  # … which is in flight
     cdef bint owns_scope            # made by with_cancel: cancel() is its own
+    cdef uint32_t retries           # of the routes behind the arounds of this dispatch …
+    cdef uint32_t notes             # … and their Note flags
 
     cdef Context derive(self, ContextState state)
     cdef Context with_deadline_ns(self, object deadline_ns)
+    # A child with the deadline of a timeout, or with that of `like` again.
+    cdef Context bounded(self, int64_t deadline_ns, Clock clock, bint interrupts)
+    cdef Context bounded_like(self, ContextState like)
+    # The dispatch's own context that this is or derives from; None outside of one.
+    cdef Context own(self)
     # Count deadlines from here on by another clock; one that is set keeps its own.
     cdef int tell_time_by(self, Clock clock) except -1
     cdef object failure(self)       # why it is done: an exception, or None

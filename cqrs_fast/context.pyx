@@ -29,6 +29,21 @@ cdef class CancelScope:
 
 @cython.final
 @cython.auto_pickle(False)
+cdef class Limit:
+    """The deadline of a timeout that interrupts an async handler, for what is inside."""
+
+    cdef bint explains(self) except -1:
+        cdef Limit limit = self
+        while limit is not None:
+            # A caller who cancelled too wins: then it is a cancellation.
+            if limit.expired and limit.task.cancelling() <= limit.cancelling + 1:
+                return True
+            limit = limit.outer
+        return False
+
+
+@cython.final
+@cython.auto_pickle(False)
 cdef class ContextState:
     """What a context and the children that a dispatch makes of it share."""
 
@@ -41,6 +56,7 @@ cdef class ContextState:
         state.clock = self.clock
         state.deadline_ns = self.deadline_ns
         state.limited = self.limited
+        state.limit = self.limit
         return state
 
 
@@ -215,6 +231,29 @@ cdef class Context:
             self.state = state
         return 0
 
+    cdef Context bounded(self, int64_t deadline_ns, Clock clock, bint interrupts):
+        cdef ContextState state = self.state.copy()
+        cdef Limit limit
+        state.deadline_ns = deadline_ns
+        state.clock = clock
+        state.limited = True
+        if interrupts:
+            limit = Limit.__new__(Limit)
+            limit.outer = state.limit
+            state.limit = limit
+        return self.derive(state)
+
+    cdef Context bounded_like(self, ContextState like):
+        cdef ContextState state = self.state.copy()
+        state.deadline_ns = like.deadline_ns
+        state.clock = like.clock
+        state.limit = like.limit
+        state.limited = like.deadline_ns != NO_DEADLINE or state.scope is not None
+        return self.derive(state)
+
+    cdef Context own(self):
+        return self if self.is_dispatch else self.origin
+
     cdef object failure(self):
         cdef CancelScope scope = self.state.scope
         if scope is not None:
@@ -226,7 +265,7 @@ cdef class Context:
         return None
 
     cdef bint nested(self) noexcept:
-        cdef Context context = self if self.is_dispatch else self.origin
+        cdef Context context = self.own()
         while context is not None:
             if context.live:
                 return True

@@ -5,6 +5,7 @@ from cpython.ref cimport PyObject
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport Frame, Slot
 from cqrs_fast.pipeline.route cimport Route, Router
+from cqrs_fast.pipeline.timers cimport Timeout
 from cqrs_fast.pipeline.waiter cimport Waiter
 
 cdef enum:
@@ -35,8 +36,11 @@ cdef class Dispatch:
     # What it awaits
     cdef object inner               # the iterator of a handler's awaitable or of a wait
     cdef Waiter waiter              # while a stage waits
+    cdef Timeout timeout            # that may interrupt it, kept for the next time
+    cdef object cancellation        # that an outer timeout's expiry came as, or None
     # Where it stands
     cdef State state
+    cdef bint timed                 # the timeout has begun
     cdef bint counted               # among the flights of its route
     cdef bint closing               # no wait may begin any more
     cdef object refused             # why it may not start, or None
@@ -58,6 +62,10 @@ cdef class Dispatch:
     cdef bint park(self, PyObject **out) noexcept
     cdef bint step_inner(self, PyObject *sent, PyObject **out) noexcept
     cdef bint settle(self, Sent sent, PyObject *value, PyObject **out) noexcept
+    cdef int begin_timeout(self) noexcept
+    cdef int end_timeout(self) noexcept
+    cdef int explain_cancellation(self) noexcept
+    cdef int hand_on_cancellation(self) noexcept
     cdef Sent throw_inner(self, object error, PyObject **value) noexcept
 
 

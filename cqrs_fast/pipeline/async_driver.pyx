@@ -12,7 +12,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.context cimport Context
+from cqrs_fast.clock cimport Clock
+from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
 from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable, send
 from cqrs_fast.pipeline.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.pipeline.frame cimport Slot, set_error
@@ -25,18 +26,21 @@ from cqrs_fast.pipeline.route cimport (
     capture_error,
     end_wait,
     invoke,
+    may_be_over,
     own_name,
     refusal,
     refuse_done,
     release,
     start,
+    timeout_error,
     turn,
     walk,
 )
+from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 
 from cqrs_fast.callbacks import report
-from cqrs_fast.errors import AsyncHandlerError
+from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
 
 
 cdef extern from *:
@@ -225,6 +229,8 @@ cdef class Dispatch:
         """Go on without the handler, which awaits again in spite of a close."""
         self.inner = None
         self.state = RUNNING
+        if self.timed:
+            self.end_timeout()
         set_error(
             &self.frame,
             RuntimeError(f"the handler of {self.route.name} ignored GeneratorExit"),
@@ -274,7 +280,7 @@ cdef class Dispatch:
             elif self.refused is not None:
                 set_error(f, self.refused)
                 turn(f)
-            elif not (f.limited and refuse_done(f)):
+            elif not (may_be_over(f) and refuse_done(f)):
                 if self.call_handler(out):
                     return YIELDED
             action = walk(f)
@@ -303,6 +309,8 @@ cdef class Dispatch:
                     self.state = SUSPENDED
                     out[0] = value
                     Py_DECREF(<object>iterator)
+                    if f.deadline_ns != NO_DEADLINE:
+                        self.begin_timeout()
                     return True
                 Py_DECREF(<object>iterator)
                 if status == RETURNED:
@@ -347,6 +355,10 @@ cdef class Dispatch:
                 f.result = value
             else:
                 capture_error(f)
+            if self.timed:
+                self.end_timeout()
+            if f.error != NULL and f.limited and f.parent != NULL:
+                self.explain_cancellation()
             turn(f)
             return False
         error = None if sent == RETURNED else steal(take_raised())
@@ -356,7 +368,57 @@ cdef class Dispatch:
             finish_wait(f, waiter, error)
         except BaseException as failure:
             end_wait(f, failure)
+        if f.error != NULL and f.limited and f.parent != NULL:
+            self.explain_cancellation()
         return False
+
+    cdef int begin_timeout(self) noexcept:
+        """Let the deadline interrupt the handler, now that it is suspended."""
+        cdef Frame *f = &self.frame
+        cdef Limit limit = None
+        try:
+            if f.context != NULL and f.shown_ns == f.deadline_ns:
+                limit = (<Context>f.context).state.limit
+            if self.timeout is None:
+                self.timeout = Timeout()
+            self.timed = self.timeout.begin(
+                f.deadline_ns,
+                None if f.deadline_clock == NULL else <Clock>f.deadline_clock,
+                limit,
+            )
+        except BaseException as error:
+            # A user's clock or event loop: the handler runs on, without a limit.
+            report("timer", self.route.name, error)
+        return 0
+
+    cdef int end_timeout(self) noexcept:
+        """The handler has ended: a cancellation by the timeout is a deadline's error."""
+        cdef Frame *f = &self.frame
+        self.timed = False
+        try:
+            alone = self.timeout.end()
+            if alone and f.error != NULL and is_cancellation(f.error):
+                exceeded = timeout_error(f, "handler")
+                exceeded.__cause__ = <object>f.error
+                set_error(f, exceeded)
+        except BaseException as error:
+            report("timer", self.route.name, error)
+        return 0
+
+    cdef int explain_cancellation(self) noexcept:
+        """Show the stages in here the deadline that an outer timeout's expiry is."""
+        cdef Frame *f = &self.frame
+        cdef Limit limit = (<Context>f.parent).state.limit
+        try:
+            if limit is None or not is_cancellation(f.error) or not limit.explains():
+                return 0
+            self.cancellation = <object>f.error
+            exceeded = DeadlineExceededError(None, "handler")
+            exceeded.__cause__ = self.cancellation
+            set_error(f, exceeded)
+        except BaseException as error:
+            report("timer", self.route.name, error)
+        return 0
 
     cdef Sent throw_inner(self, object error, PyObject **value) noexcept:
         """Raise `error` in what it awaits, the way a coroutine delegates a throw."""
@@ -387,6 +449,8 @@ cdef class Dispatch:
         # hot: nothing may be allocated or looked up here
         cdef Frame *f = &self.frame
         cdef Route route = self.route
+        if self.cancellation is not None:
+            self.hand_on_cancellation()
         release(f)
         self.message = self.context = None
         self.state = FINISHED
@@ -404,6 +468,15 @@ cdef class Dispatch:
         raise_again(coroutine_error(route, f.error))
         f.error = NULL
         return FAILED
+
+
+    cdef int hand_on_cancellation(self) noexcept:
+        """Let what is outside see the cancellation again, as its own timeout wants it."""
+        cdef Frame *f = &self.frame
+        cancellation, self.cancellation = self.cancellation, None
+        if f.error != NULL and (<object>f.error).__cause__ is cancellation:
+            set_error(f, cancellation)
+        return 0
 
 
 # Finished dispatches, for the next ones: their fields are as __new__ would set them,

@@ -46,7 +46,10 @@ cdef struct Frame:
     int64_t started_ns          # the reading on the way in …
     int64_t now_ns              # … and the newest; both 0 if no stage reads the clock
     int64_t delay_ns            # of a WAIT (-1: until woken) or an AGAIN
-    int64_t deadline_ns         # the nearest that a stage set, on the route's clock
+    int64_t deadline_ns         # the nearest that a timeout set, or NO_DEADLINE …
+    int64_t timeout_ns          # … the time it allows, 0 if it is the caller's own …
+    PyObject *deadline_clock    # … and what measures it: borrowed, NULL for real time
+    int64_t shown_ns            # the deadline that the context has of a timeout
     int depth                   # how many stages this dispatch goes through
     int position                # how many of them are entered …
     int slots_used              # … and how many of those have a slot
@@ -82,7 +85,8 @@ cdef inline int set_error(Frame *f, object error) except -1:
     f.error = <PyObject *>error
     return 0
 
-# This dispatch's own context, made at the first call.
+# This dispatch's own context, made at the first call; a child of it where a timeout was
+# entered or left since.
 cdef inline Context frame_context(Frame *f):
     cdef Context context
     if f.context == NULL:
@@ -93,7 +97,22 @@ cdef inline Context frame_context(Frame *f):
             context.tell_time_by(<Clock>f.bus_clock)
         Py_INCREF(context)
         f.context = <PyObject *>context
+    if f.shown_ns != f.deadline_ns:
+        show_deadline(f)
     return <Context>f.context
+
+cdef inline int show_deadline(Frame *f) except -1:
+    cdef Context context = <Context>f.context
+    if f.deadline_ns == NO_DEADLINE:
+        put_in_place(f, context.bounded_like(context.own().state))
+    else:
+        put_in_place(f, context.bounded(
+            f.deadline_ns,
+            None if f.deadline_clock == NULL else <Clock>f.deadline_clock,
+            f.on_loop,
+        ))
+    f.shown_ns = f.deadline_ns
+    return 0
 
 # Make a child the frame's context; the one that was seen stays as it is.
 cdef inline int put_in_place(Frame *f, Context child) except -1:
@@ -109,6 +128,12 @@ cdef inline int64_t stage_now(Frame *f, Clock clock) except? -1:
     if clock is None or <PyObject *>clock == f.bus_clock:
         return f.now_ns
     return clock.now()
+
+# What is left until the deadline that a timeout set; only where there is one.
+cdef inline int64_t timeout_left_ns(Frame *f) except? -1:
+    if f.deadline_clock == NULL:
+        return f.deadline_ns - read_clock(None)
+    return f.deadline_ns - (<Clock>f.deadline_clock).now()
 
 # Let the delay of a WAIT or AGAIN be measured by the same clock as stage_now.
 cdef inline int delay_by(Frame *f, Clock clock, int64_t delay_ns) except -1:

@@ -44,6 +44,7 @@ cdef class Route:
     cdef int slot_count
     cdef int first_timed                # outermost stage whose leave needs the time
     cdef bint reads_clock
+    cdef bint takes_time                # a stage calls users' code on the way in
     cdef bint names_all                 # every instance of message_class has `name`
     cdef bint quick                     # no stage, call(message), sync: not driven
     # How it may run
@@ -85,8 +86,12 @@ cdef int end_wait(Frame *f, object error) noexcept
 # Why this dispatch may not start, as a fresh exception, or None.
 cdef object refusal(Route route, object message, PyObject *parent)
 
-# Whether the context is done by now, just before the handler; then that is the outcome.
+# Whether the time is over, or the context done, just before the handler; then that is
+# the outcome.
 cdef bint refuse_done(Frame *f) noexcept
+
+# A fresh DeadlineExceededError of the timeout that is nearest.
+cdef object timeout_error(Frame *f, str stage)
 
 # The message's own name.
 cdef str own_name(Route route, object message)
@@ -122,7 +127,9 @@ cdef inline int start(
     f.slot = NULL
     f.slots = slots
     f.started_ns = f.now_ns = f.delay_ns = 0
-    f.deadline_ns = NO_DEADLINE
+    f.deadline_ns = f.shown_ns = NO_DEADLINE
+    f.timeout_ns = 0
+    f.deadline_clock = NULL
     f.depth = route.depth
     f.position = f.slots_used = 0
     f.upward = f.again = f.on_loop = False
@@ -143,6 +150,13 @@ cdef inline int start(
     return 0
 
 
+# Whether it is worth a closer look if the handler may still start.
+cdef inline bint may_be_over(Frame *f) noexcept:
+    if f.limited or f.now_ns >= f.deadline_ns:
+        return True
+    return (<Route>f.route).takes_time and f.deadline_ns != NO_DEADLINE
+
+
 # Call the handler as the route's form says: a new reference, or NULL with an exception.
 cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
     cdef inline PyObject *args[4]
@@ -160,6 +174,15 @@ cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
     return call(callee, &args[1], count)
 
 
+# Tell the dispatch whose around is outside what this part of it came to.
+cdef inline int hand_out(Frame *f) noexcept:
+    cdef Context outer = (<Context>f.parent).own()
+    if outer is not None:
+        outer.retries += f.retries
+        outer.notes |= f.notes
+    return 0
+
+
 # Let go of what the frame owns, the outcome excepted.
 cdef inline int release(Frame *f) noexcept:
     cdef PyObject *context = f.context
@@ -168,10 +191,12 @@ cdef inline int release(Frame *f) noexcept:
     f.context = f.waiter = NULL
     if context != NULL:
         # A stage may have put a child of the dispatch's own context in its place.
-        own = <Context>context
-        if not own.is_dispatch:
-            own = own.origin
+        own = (<Context>context).own()
         own.live = False
+        f.retries += own.retries
+        f.notes |= own.notes
         Py_DECREF(<object>context)
     Py_XDECREF(waiter)
+    if (f.retries or f.notes) and (<Route>f.route).is_inner and f.parent != NULL:
+        hand_out(f)
     return 0

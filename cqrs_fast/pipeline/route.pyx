@@ -10,7 +10,7 @@ cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
 from cqrs_fast.clock cimport read_clock
-from cqrs_fast.context cimport Context
+from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.errstate cimport (
     PyErr_GetHandledException,
     PyErr_SetHandledException,
@@ -28,11 +28,12 @@ from cqrs_fast.pipeline.frame cimport (
     clear_outcome,
     seen_context,
     set_error,
+    timeout_left_ns,
 )
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.callbacks import report
-from cqrs_fast.errors import AsyncHandlerError
+from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
 from cqrs_fast.messages import message_name
 
 
@@ -80,6 +81,7 @@ cdef class Route:
             self.slot_count += stage.has_slot
             self.reads_clock |= stage.reads_clock or stage.reads_end
             self.may_wait |= stage.may_wait
+            self.takes_time |= stage.takes_time
             if stage.observes and self.observers == index:
                 self.observers += 1
             if stage.reads_end and self.first_timed == self.depth:
@@ -274,12 +276,26 @@ cdef object why_done(Context context):
 
 
 cdef bint refuse_done(Frame *f) noexcept:
-    failure = why_done(seen_context(f))
+    failure = why_done(seen_context(f)) if f.limited else None
+    if failure is None and f.deadline_ns != NO_DEADLINE:
+        failure = why_over(f)
     if failure is None:
         return False
     set_error(f, failure)
     turn(f)
     return True
+
+
+cdef object timeout_error(Frame *f, str stage):
+    return DeadlineExceededError(f.timeout_ns / 1e9 if f.timeout_ns else None, stage)
+
+
+cdef object why_over(Frame *f):
+    """Why the handler may not start under its timeout, or None."""
+    try:
+        return timeout_error(f, "queue") if timeout_left_ns(f) <= 0 else None
+    except BaseException as error:
+        return error
 
 
 cdef str own_name(Route route, object message):

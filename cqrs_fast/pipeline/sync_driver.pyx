@@ -16,6 +16,7 @@ from cqrs_fast.pipeline.route cimport (
     capture_error,
     end_wait,
     invoke,
+    may_be_over,
     own_name,
     refusal,
     refuse_done,
@@ -125,7 +126,7 @@ cdef int drive(Frame *f, object refused) noexcept:
         elif refused is not None:
             set_error(f, refused)
             turn(f)
-        elif not (f.limited and refuse_done(f)):
+        elif not (may_be_over(f) and refuse_done(f)):
             call_handler(f)
         action = walk(f)
     return 0

@@ -4,8 +4,14 @@ from cpython.ref cimport PyObject, Py_XDECREF
 
 from cqrs_fast.clock cimport Clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
-from cqrs_fast.pipeline.frame cimport Frame, seen_context
-from cqrs_fast.pipeline.route cimport Route, begin_pass, end_wait, own_name
+from cqrs_fast.pipeline.frame cimport Frame, seen_context, timeout_left_ns
+from cqrs_fast.pipeline.route cimport (
+    Route,
+    begin_pass,
+    end_wait,
+    own_name,
+    timeout_error,
+)
 from cqrs_fast.pipeline.waiter cimport Waiter
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
@@ -13,12 +19,10 @@ from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 
 cdef int64_t remaining_ns(Frame *f) except? -1:
     cdef int64_t left_ns = NO_DEADLINE
-    cdef Clock clock
     if f.limited:
         left_ns = seen_context(f).remaining_ns()
     if f.deadline_ns != NO_DEADLINE:
-        clock = (<Route>f.route).clock
-        left_ns = min(left_ns, f.deadline_ns - read_clock(clock))
+        left_ns = min(left_ns, timeout_left_ns(f))
     return left_ns
 
 
@@ -53,7 +57,6 @@ cdef int set_alarms(Frame *f, Context context, Waiter waiter,
     """
     cdef Alarm alarms[3]
     cdef Alarm nearer
-    cdef Route route = <Route>f.route
     cdef int64_t real = NO_DEADLINE
     cdef int index, other
     # A deadline may have passed since it was looked at; a negative time would mean none.
@@ -62,9 +65,9 @@ cdef int set_alarms(Frame *f, Context context, Waiter waiter,
     alarms[1].ns = max(context.remaining_ns(), 0)
     alarms[1].clock = clock_or_null(context.state.clock)
     alarms[2].ns = NO_DEADLINE
-    alarms[2].clock = f.bus_clock
+    alarms[2].clock = f.deadline_clock
     if f.deadline_ns != NO_DEADLINE:
-        alarms[2].ns = max(f.deadline_ns - read_clock(route.clock), 0)
+        alarms[2].ns = max(timeout_left_ns(f), 0)
     for index in range(2):
         for other in range(index + 1, 3):
             if alarms[other].ns < alarms[index].ns:
@@ -135,8 +138,11 @@ cdef bint ended_from_outside(Frame *f, Route route, Context context) except -1:
         if scope is not None:
             end_wait(f, ContextCancelledError(reason=scope.reason))
             return True
-    if remaining_ns(f) <= 0:
+    if context.remaining_ns() <= 0:
         end_wait(f, DeadlineExceededError(stage="queue"))
+        return True
+    if f.deadline_ns != NO_DEADLINE and timeout_left_ns(f) <= 0:
+        end_wait(f, timeout_error(f, "queue"))
         return True
     if route.gate.draining:
         # Between two attempts the last real error says more than the drain.
@@ -169,6 +175,6 @@ cdef int unwatch(Frame *f, Route route, Context context, Waiter waiter) except -
         (<Clock>f.clock).forget(waiter)
     if context.state.clock is not None:
         context.state.clock.forget(waiter)
-    if f.bus_clock != NULL:
-        (<Clock>f.bus_clock).forget(waiter)
+    if f.deadline_clock != NULL:
+        (<Clock>f.deadline_clock).forget(waiter)
     return 0

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.outcome cimport OUTCOME_COUNT, Outcome
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.policies.latency_histogram cimport Histogram
@@ -18,9 +19,11 @@ cdef struct Counters:
 cdef class Metrics(Stage):
     cdef Counters counters
 
+    cdef int count_inner(self, Context context) noexcept
+
     # Count a dispatch that never reached its pipeline; it has no latency.
     cdef int count(self, Outcome outcome) except -1
 
 
 # One consistent picture of all: nothing else runs while it is taken.
-cdef object take_snapshot(dict metrics)
+cdef object take_snapshot(dict metrics, list middleware)

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdlib cimport calloc, free
 
+from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport (
     ERROR,
@@ -47,9 +48,18 @@ cdef class Metrics(Stage):
         counters.outcomes[<int>outcome_of(f.error)] += 1
         counters.retries += f.retries
         counters.cache_hits += f.notes & CACHE_HIT
+        if f.context != NULL:
+            self.count_inner(<Context>f.context)
         if not histogram_record(&counters.histogram, f.now_ns - f.started_ns):
             raise MemoryError
         return PROCEED
+
+    cdef int count_inner(self, Context context) noexcept:
+        """Add what happened behind an around."""
+        cdef Context own = context.own()
+        self.counters.retries += own.retries
+        self.counters.cache_hits += own.notes & CACHE_HIT
+        return 0
 
     cdef int count(self, Outcome outcome) except -1:
         self.counters.outcomes[<int>outcome] += 1
@@ -68,7 +78,7 @@ cdef double[4] FRACTIONS
 FRACTIONS[:] = [0.5, 0.9, 0.99, 0.999]
 
 
-cdef object take_snapshot(dict metrics):
+cdef object take_snapshot(dict metrics, list middleware):
     cdef list names = sorted(metrics)
     cdef list stages = [metrics[name] for name in names]
     cdef Py_ssize_t index, size = len(names)
@@ -80,7 +90,7 @@ cdef object take_snapshot(dict metrics):
         messages = {
             names[index]: message_stats(&pictures[index]) for index in range(size)
         }
-        return BusStats(message_stats(&pictures[size]), messages)
+        return BusStats(message_stats(&pictures[size]), messages, middleware)
     finally:
         histogram_free(&pictures[size].counters.histogram)
         free(pictures)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -36,13 +38,38 @@ class MessageStats(msgspec.Struct, frozen=True, kw_only=True):
     p999: float
 
 
+class MiddlewareStats(msgspec.Struct, frozen=True):
+    """The state of one middleware object of a bus or of one of its handlers.
+
+    Attributes:
+        kind: its class, such as "CachingMiddleware".
+        stats: a frozen struct, the same as from the object itself.
+    """
+
+    kind: str
+    stats: Any
+
+
 class BusStats(msgspec.Struct, frozen=True):
     """One consistent picture of a bus.
 
     Attributes:
         total: all messages together.
         messages: by registered name; `_unknown` stands for all names without a handler.
+        middleware: caches, breakers, limiters and what else keeps a state: those of the
+            bus, outermost first, then those of its handlers; each object once.
     """
 
     total: MessageStats
     messages: dict[str, MessageStats]
+    middleware: list[MiddlewareStats] = []
+
+
+class TimeoutStats(msgspec.Struct, frozen=True):
+    """What a TimeoutMiddleware has seen.
+
+    Attributes:
+        late_completions: handlers that ended after their deadline all the same.
+    """
+
+    late_completions: int

@@ -1,0 +1,17 @@
+from collections.abc import Callable
+from typing import Any, Literal, final
+
+from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.stages.stats import TimeoutStats
+
+@final
+class TimeoutMiddleware(Stage):
+    def __init__(
+        self,
+        seconds: float | None,
+        *,
+        on_late: Literal["return", "raise"] = "return",
+        clock: Callable[[], int] | None = None,
+    ) -> None: ...
+    def settings(self) -> dict[str, Any]: ...
+    def stats(self) -> TimeoutStats: ...

@@ -1,0 +1,150 @@
+"""Timeout: how long what lies inside may take."""
+
+cimport cython
+from cpython.ref cimport Py_XINCREF, PyObject
+from libc.stdint cimport int64_t
+
+from cqrs_fast.clock cimport Clock, as_clock
+from cqrs_fast.context cimport NO_DEADLINE
+from cqrs_fast.pipeline.errstate cimport is_transparent
+from cqrs_fast.pipeline.frame cimport (
+    LATE,
+    PROCEED,
+    Frame,
+    seen_context,
+    stage_now,
+    timeout_left_ns,
+)
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+
+from cqrs_fast.arguments import choice, seconds_or_zero
+from cqrs_fast.errors import DeadlineExceededError
+from cqrs_fast.stages.stats import TimeoutStats
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class TimeoutMiddleware(Stage):
+    """Give what lies inside `seconds`, counted from the entry into this middleware.
+
+    Outside of a retry it covers all attempts and the waits between them, inside of one
+    each attempt anew. Where deadlines nest, the nearest counts; none is ever extended.
+
+    Async handlers are interrupted at the deadline: they see `CancelledError`, the
+    stages and hooks inside and the caller see `DeadlineExceededError`. A caller who
+    cancels at the same time wins. The timer is set when the handler first suspends; a
+    handler that suppresses its cancellation and returns keeps its result, late.
+
+    Sync handlers are never interrupted. A thread cannot be, safely: an exception raised
+    into it could land in a `finally`, or in another caller's work. What the pipeline
+    waits for ends at the deadline with `DeadlineExceededError(stage="queue")`, nothing
+    starts after it, and a handler asks `ctx.remaining()` or `ctx.check()` itself.
+
+    Parameters:
+        seconds: the time allowed; None or 0 is no limit, and leaves the stage out.
+        on_late: what becomes of a handler that ends after its deadline all the same.
+            "return": its result is delivered and counted as late: raising after a
+            command has taken effect invites duplicates. "raise": its result is dropped
+            and DeadlineExceededError raised.
+        clock: where it reads the time; that of the bus by default. A timer on an event
+            loop follows real time, or a ManualClock.
+
+    Raises TypeError or ValueError for an argument that makes no sense. One object may
+    serve many buses, threads and event loops at once.
+    """
+
+    cdef object seconds             # as given …
+    cdef int64_t timeout_ns         # … and in nanoseconds, 0 for no limit
+    cdef bint raises                # on_late="raise"
+    cdef Clock clock
+    cdef int64_t late
+
+    def __cinit__(self):
+        self.reads_clock = self.reads_end = self.has_slot = True
+
+    def __init__(self, seconds, *, on_late="return", clock=None):
+        if seconds is not None:
+            self.timeout_ns = seconds_or_zero("seconds", seconds)
+        self.seconds = seconds
+        self.raises = choice("on_late", on_late, ("return", "raise")) == "raise"
+        self.clock = as_clock(clock)
+        # Its clock is not the pipeline's: the time is looked at before the handler.
+        self.takes_time = self.clock is not None
+
+    def settings(self):
+        """Return the effective settings, under the names of the parameters."""
+        return {
+            "seconds": self.seconds,
+            "on_late": "raise" if self.raises else "return",
+        }
+
+    def stats(self):
+        """Return a TimeoutStats: how many handlers ended after their deadline."""
+        return TimeoutStats(self.late)
+
+    cdef object observed(self):
+        return self.stats()
+
+    cdef Stage for_route(self, RouteSpec spec):
+        return self if self.timeout_ns else None
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot
+        f.slot.a = f.deadline_ns
+        f.slot.b = f.timeout_ns
+        if f.limited or f.deadline_ns != NO_DEADLINE:
+            if self.inherit(f):
+                return PROCEED
+        f.deadline_ns = stage_now(f, self.clock) + self.timeout_ns
+        f.deadline_clock = (
+            f.bus_clock if self.clock is None else <PyObject *>self.clock
+        )
+        f.timeout_ns = self.timeout_ns
+        return PROCEED
+
+    cdef bint inherit(self, Frame *f) except -1:
+        """Keep a deadline that is nearer than this one; True where there is one."""
+        cdef int64_t left_ns = NO_DEADLINE
+        cdef int64_t caller_ns = NO_DEADLINE
+        Py_XINCREF(f.deadline_clock)
+        f.slot.object = f.deadline_clock
+        if f.deadline_ns != NO_DEADLINE:
+            left_ns = timeout_left_ns(f)
+        if f.limited:
+            caller_ns = seen_context(f).remaining_ns()
+        if min(left_ns, caller_ns) > self.timeout_ns:
+            return False
+        if caller_ns < left_ns:
+            # The caller's own deadline: from here on it interrupts a handler too.
+            clock = seen_context(f).state.clock
+            f.deadline_ns = seen_context(f).state.deadline_ns
+            f.deadline_clock = NULL if clock is None else <PyObject *>clock
+            f.timeout_ns = 0
+        return True
+
+    cdef int leave(self, Frame *f) except -1:
+        # hot
+        cdef bint late = False
+        # A deadline from further outside is that one's to judge by.
+        if f.deadline_ns != f.slot.a:
+            if f.deadline_clock == f.bus_clock:
+                late = f.now_ns >= f.deadline_ns
+            else:
+                late = timeout_left_ns(f) <= 0
+        f.deadline_ns = f.slot.a
+        f.timeout_ns = f.slot.b
+        f.deadline_clock = f.slot.object
+        return self.judge(f) if late else PROCEED
+
+    cdef int judge(self, Frame *f) except -1:
+        """Count what ended late; what was ended by the deadline did not."""
+        if f.error != NULL:
+            if is_transparent(f.error):
+                return PROCEED
+            if isinstance(<object>f.error, DeadlineExceededError):
+                return PROCEED
+        self.late += 1
+        f.notes |= LATE
+        if self.raises and f.error == NULL:
+            raise DeadlineExceededError(self.timeout_ns / 1e9, "handler")
+        return PROCEED
