@@ -28,7 +28,7 @@ cdef class Value:
 
 
 cdef class Limit:
-    """The deadline of a timeout that interrupts an async handler, for what is inside.
+    """The deadline of a timeout that interrupts a handler, for what is inside.
 
     A dispatch in the handler learns from it that a cancellation is the timeout's.
     """
@@ -61,7 +61,7 @@ cdef class Context:
     cdef bint is_dispatch           # made by a driver for one dispatch …
     cdef bint live                  # … which is in flight
     cdef bint owns_scope            # made by with_cancel: cancel() is its own
-    cdef uint32_t retries           # of the routes behind the arounds of this dispatch …
+    cdef uint32_t retries           # of the routes behind the arounds of it …
     cdef uint32_t notes             # … and their Note flags
 
     cdef Context derive(self, ContextState state)

@@ -30,7 +30,7 @@ cdef class CancelScope:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Limit:
-    """The deadline of a timeout that interrupts an async handler, for what is inside."""
+    """The deadline of a timeout that interrupts a handler, for what is inside."""
 
     cdef bint explains(self) except -1:
         cdef Limit limit = self

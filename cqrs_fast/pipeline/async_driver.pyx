@@ -392,7 +392,7 @@ cdef class Dispatch:
         return 0
 
     cdef int end_timeout(self) noexcept:
-        """The handler has ended: a cancellation by the timeout is a deadline's error."""
+        """The handler has ended: a cancellation by the timeout is its error."""
         cdef Frame *f = &self.frame
         self.timed = False
         try:
@@ -469,9 +469,8 @@ cdef class Dispatch:
         f.error = NULL
         return FAILED
 
-
     cdef int hand_on_cancellation(self) noexcept:
-        """Let what is outside see the cancellation again, as its own timeout wants it."""
+        """Let what is outside see the cancellation again, for its own timeout."""
         cdef Frame *f = &self.frame
         cancellation, self.cancellation = self.cancellation, None
         if f.error != NULL and (<object>f.error).__cause__ is cancellation:

@@ -8,8 +8,8 @@ from typing import Any
 from cqrs_fast.errors import CircuitOpenError, MiddlewareOrderWarning
 from cqrs_fast.pipeline.description import StageInfo
 
-# Outermost first, by class; a `TimeoutMiddleware` stands for the total and for that of an
-# attempt. "custom" is where middleware of one's own goes.
+# Outermost first, by class; the two timeouts are the total one and that of an attempt.
+# "custom" is where middleware of one's own goes.
 DEFAULT_ORDER = (
     "Metrics",  # sees rejections, cache hits and the true latency
     "TracingMiddleware",

@@ -8,8 +8,8 @@ from cqrs_fast.context cimport Limit
 
 
 cdef struct Entry:
-    # In a list by deadline. A handler that ends takes its own out: whatever the number of
-    # those that are pending, the loop has one timer, for the nearest.
+    # In a list by deadline. A handler that ends takes its own out: whatever the number
+    # of those that are pending, the loop has one timer, for the nearest.
     Entry *earlier
     Entry *later
     int64_t due_ns              # by the clock of its list
@@ -17,7 +17,7 @@ cdef struct Entry:
 
 
 cdef class Timeout:
-    """What may interrupt one suspended handler; a dispatch keeps it for its next ones."""
+    """What may interrupt a suspended handler; a dispatch keeps it for the next."""
 
     cdef Entry entry
     cdef Timers timers          # that it is listed in, or None

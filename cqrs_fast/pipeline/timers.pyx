@@ -57,7 +57,7 @@ cdef bint is_cancellation(PyObject *error) noexcept:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Timeout:
-    """What may interrupt one suspended handler; a dispatch keeps it for its next ones."""
+    """What may interrupt a suspended handler; a dispatch keeps it for the next."""
 
     cdef bint begin(self, int64_t due_ns, Clock clock, Limit limit) except -1:
         if current_task is None:
@@ -194,8 +194,8 @@ cdef class Timers:
         cdef int64_t now_ns = read_clock(self.clock)
         cdef Entry *entry = self.ends.later
         self.handle = None
-        # A loop may call a little early, and one in virtual time much: what its timer was
-        # for is due all the same.
+        # A loop may call a little early, and one in virtual time much: what its timer
+        # was for is due all the same.
         now_ns = max(now_ns, self.armed_ns)
         while entry != &self.ends and entry.due_ns <= now_ns:
             timeout = <Timeout>entry.timeout

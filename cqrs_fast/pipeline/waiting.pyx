@@ -50,7 +50,7 @@ cdef struct Alarm:
 
 cdef int set_alarms(Frame *f, Context context, Waiter waiter,
                     int64_t *timeout_ns) except -1:
-    """Let the clocks of the delay and of the deadlines wake `waiter`, the nearest first.
+    """Let the clocks of the delay and of the deadlines wake `waiter`, nearest first.
 
     An automatic clock moves at once by what it is asked for: the later end of a wait
     that is over already must not move it.
@@ -59,7 +59,7 @@ cdef int set_alarms(Frame *f, Context context, Waiter waiter,
     cdef Alarm nearer
     cdef int64_t real = NO_DEADLINE
     cdef int index, other
-    # A deadline may have passed since it was looked at; a negative time would mean none.
+    # A deadline may have passed since it was looked at; below 0 would mean none.
     alarms[0].ns = NO_DEADLINE if f.delay_ns < 0 else f.delay_ns
     alarms[0].clock = f.clock
     alarms[1].ns = max(context.remaining_ns(), 0)
