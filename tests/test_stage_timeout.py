@@ -312,7 +312,7 @@ def test_suspended_handler_is_interrupted_at_the_deadline() -> None:
     assert clock.waiting == 0
 
 
-def test_around_inside_sees_a_cancellation_and_the_stages_behind_it_a_deadline() -> None:
+def test_around_inside_sees_a_cancellation_and_stages_behind_it_a_deadline() -> None:
     clock, handler, inside = ManualClock(), Sleeper(), Seen()
     seen: list[BaseException] = []
 

@@ -11,6 +11,7 @@ nothing.
 
 cimport cython
 from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
+from libc.stdint cimport int64_t
 
 cdef enum:
     MAX_DEPTH = 64        # containers inside each other, the message itself included
@@ -31,8 +32,53 @@ cdef struct Report:
     int limit             # stop there; 0: only the verdict is wanted
 
 
+cdef extern from *:
+    """
+    /* What most fields are held to, so simple that no call is needed to find it kept. */
+    typedef struct {
+        PyTypeObject *type;         /* exactly; NULL: there is no such simple rule */
+        int64_t low, high;          /* of an int, or of the length of a str */
+    } cqrs_simple;
+
+    /* Whether the value surely keeps the rule; 0: look closer. */
+    static inline int cqrs_keeps(const cqrs_simple *rule, PyObject *value) {
+        if (Py_TYPE(value) != rule->type) {
+            return 0;
+        }
+        if (rule->type == &PyUnicode_Type) {
+            Py_ssize_t length = PyUnicode_GET_LENGTH(value);
+            return rule->low <= length && length <= rule->high;
+        }
+        if (rule->type == &PyLong_Type) {
+            int64_t number;
+    #if PY_VERSION_HEX >= 0x030c0000
+            if (!PyUnstable_Long_IsCompact((PyLongObject *)value)) {
+                return 0;
+            }
+            number = PyUnstable_Long_CompactValue((PyLongObject *)value);
+    #else
+            Py_ssize_t size = Py_SIZE(value);
+            if (size < -1 || size > 1) {
+                return 0;
+            }
+            number = (int64_t)size * ((PyLongObject *)value)->ob_digit[0];
+    #endif
+            return rule->low <= number && number <= rule->high;
+        }
+        return 1;
+    }
+    """
+    ctypedef struct Simple "cqrs_simple":
+        PyTypeObject* type
+        int64_t low, high
+    bint keeps "cqrs_keeps"(const Simple* rule, PyObject* value) noexcept
+
+
 cdef class Node:
     cdef readonly str label                     # "int", "list", "int | None"
+
+    # The rule that a valid value mostly keeps; its type is NULL where there is none.
+    cdef Simple simple(self) noexcept
 
     cdef bint accepts(self, object value) except -1    # the type alone, not its parts
     cdef int check(self, object value, const Step* at, Report* report) except -1

@@ -8,7 +8,7 @@ cimport cython
 from cpython.datetime cimport datetime_tzinfo, import_datetime, time_tzinfo
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH
 from libc.math cimport fmod
@@ -67,9 +67,19 @@ cdef inline bint is_int(object value) noexcept:  # type tests only
 
 # ---- single values
 
+cdef Simple no_rule() noexcept:
+    cdef Simple rule
+    rule.type = NULL
+    rule.low, rule.high = INT64_MIN, INT64_MAX
+    return rule
+
+
 cdef class Node:
     def __init__(self, str label):
         self.label = label
+
+    cdef Simple simple(self) noexcept:
+        return no_rule()
 
     cdef bint accepts(self, object value) except -1:
         raise NotImplementedError
@@ -99,6 +109,11 @@ cdef class InstanceNode(Node):
         isinstance(None, cls)  # a class that refuses the question cannot be a check
         self.cls = cls
         self.label = cls.__name__
+
+    cdef Simple simple(self) noexcept:
+        cdef Simple rule = no_rule()
+        rule.type = <PyTypeObject*>self.cls
+        return rule
 
     cdef bint accepts(self, object value) except -1:
         return is_instance(value, self.cls)
@@ -165,6 +180,13 @@ cdef class IntNode(NumberNode):
             )
             self.step = 0 if multiple_of is None else multiple_of
 
+    cdef Simple simple(self) noexcept:
+        cdef Simple rule = no_rule()
+        if not self.exact and self.step == 0:
+            rule.type = <PyTypeObject*>int
+            rule.low, rule.high = self.low, self.high
+        return rule
+
     cdef bint accepts(self, object value) except -1:
         return is_int(value)
 
@@ -209,6 +231,12 @@ cdef class FloatNode(NumberNode):
         self.low = float(gt if gt is not None else -math.inf if ge is None else ge)
         self.high = float(lt if lt is not None else math.inf if le is None else le)
         self.step = 0.0 if multiple_of is None else float(multiple_of)
+
+    cdef Simple simple(self) noexcept:
+        cdef Simple rule = no_rule()
+        if self.bare:
+            rule.type = <PyTypeObject*>float
+        return rule
 
     cdef bint accepts(self, object value) except -1:
         return PyFloat_Check(value) or is_int(value)
@@ -266,6 +294,14 @@ cdef class StrNode(Node):
         self.lengths = lengths_of(min_length, max_length)
         self.pattern = pattern
         self.search = None if pattern is None else re.compile(pattern).search
+
+    cdef Simple simple(self) noexcept:
+        cdef Simple rule = no_rule()
+        if self.search is None:
+            rule.type = <PyTypeObject*>str
+            rule.low = self.lengths.low
+            rule.high = INT64_MAX if self.lengths.high < 0 else self.lengths.high
+        return rule
 
     cdef bint accepts(self, object value) except -1:
         return PyUnicode_Check(value)

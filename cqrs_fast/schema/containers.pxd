@@ -3,7 +3,7 @@
 cimport cython
 from cpython.object cimport PyObject
 
-from cqrs_fast.schema.checks cimport Node, Report, Step
+from cqrs_fast.schema.checks cimport Node, Report, Simple, Step, keeps
 
 cdef enum Access:         # how a field is read from its record
     SLOT                  # a pointer at `offset`: Structs and classes with __slots__
@@ -17,6 +17,7 @@ cdef struct Place:        # a Field in C: walking it touches no reference count
     bint required
     bint may_be_unset
     Py_ssize_t offset
+    Simple rule           # of `node`
     Py_ssize_t position
     PyObject* name
     PyObject* wire_name   # NULL: `position`
@@ -46,6 +47,21 @@ cdef class RecordNode(Node):
     cdef readonly tuple fields                  # of Field; owns what `places` borrows
     cdef Place* places                          # the fields as the hot loop reads them
     cdef Py_ssize_t count
+
+    # Whether every field of a record of this very class surely is valid; False: check.
+    cdef inline bint is_simple(self, PyObject* record) noexcept:
+        # hot: a few comparisons for each field
+        cdef Place* place = self.places
+        cdef Place* end = place + self.count
+        cdef PyObject* found
+        while place != end:
+            if place.access != SLOT:
+                return False
+            found = (<PyObject**>(<char*>record + place.offset))[0]
+            if found == NULL or (place.node != NULL and not keeps(&place.rule, found)):
+                return False
+            place += 1
+        return True
 
     cdef int check_fields(self, object value, const Step* at, Report* report) except -1
     cdef int check_place(

@@ -346,6 +346,7 @@ cdef class RecordNode(Node):
                 place.wire_name = <PyObject*>field.wire_name
             if field.node is not None:
                 place.node = <PyObject*>field.node
+                place.rule = field.node.simple()
             self.count += 1
 
     cdef bint accepts(self, object value) except -1:

@@ -99,7 +99,9 @@ cdef class ValidationMiddleware(Stage):
         cdef MessageCheck check = self.check
         if type_of(f.message) != <PyObject *>self.cls:
             check = check_of(type_of(f.message))
-        if check is None:
+            if check is None:
+                return PROCEED
+        elif check is None or check.surely_valid(f.message):
             return PROCEED
         errors = check.run(<object>f.message, self.max_errors)
         if errors is not None:
