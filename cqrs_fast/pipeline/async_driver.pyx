@@ -454,6 +454,7 @@ cdef class Dispatch:
         release(f)
         self.message = self.context = None
         self.state = FINISHED
+        f.slots_used = 0
         if self.counted:
             route.flights.count -= 1
             if route.gate.draining:

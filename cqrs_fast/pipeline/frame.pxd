@@ -52,7 +52,7 @@ cdef struct Frame:
     int64_t shown_ns            # the deadline that the context has of a timeout
     int depth                   # how many stages this dispatch goes through
     int position                # how many of them are entered …
-    int slots_used              # … and how many of those have a slot
+    int slots_used              # how many slots there are
     bint upward
     bint on_loop                # the async driver runs it
     bint limited                # the caller's context may be done some time

@@ -21,6 +21,17 @@ cdef enum Action:
     DONE = 2                # the outcome is final
 
 
+ctypedef int (*Question)(PyObject *stage, Frame *f) noexcept
+
+
+cdef struct Step:
+    # A stage as the walk sees it, side by side with the next one.
+    PyObject *stage             # borrowed
+    Question enter, leave       # NULL: it has nothing to say there
+    int slot                    # which of the frame's is its own, -1 for none
+    bint errors_only
+
+
 cdef class Route:
     # What it is
     cdef readonly str name              # the registered name
@@ -29,7 +40,7 @@ cdef class Route:
     cdef readonly str kind              # of its bus: "command" or "query"
     # The program
     cdef readonly tuple stages
-    cdef PyObject **program             # the same, as an array
+    cdef Step *program                  # the same, as an array
     cdef object call                    # what the driver calls: handler or around
     cdef object call_async              # its twin under execute_async; mostly the same
     cdef Form form
@@ -131,7 +142,8 @@ cdef inline int start(
     f.timeout_ns = 0
     f.deadline_clock = NULL
     f.depth = route.depth
-    f.position = f.slots_used = 0
+    f.position = 0
+    f.slots_used = route.slot_count
     f.upward = f.again = f.on_loop = False
     f.limited = parent != NULL and (<Context>parent).state.limited
     f.ending = NOT_ENDED

@@ -7,6 +7,7 @@ The walk
 """
 
 cimport cython
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
 from cqrs_fast.clock cimport read_clock
@@ -43,24 +44,19 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* A stage's answer with its -1 as a value: the walk turns errors into outcomes, and
-       a Cython call would jump to an error label instead. */
-    #define cqrs_ask_enter(stage, f) ((stage)->__pyx_vtab->enter((stage), (f)))
-    #define cqrs_ask_leave(stage, f) ((stage)->__pyx_vtab->leave((stage), (f)))
+    /* A stage's methods as plain functions, whose -1 is a value: the walk turns errors
+       into outcomes, and a Cython call would jump to an error label instead. */
+    #define cqrs_enter_of(stage) ((void *)(stage)->__pyx_vtab->enter)
+    #define cqrs_leave_of(stage) ((void *)(stage)->__pyx_vtab->leave)
     #define cqrs_overrides_enter(stage, plain) \
         ((stage)->__pyx_vtab->enter != (plain)->__pyx_vtab->enter)
     #define cqrs_overrides_leave(stage, plain) \
         ((stage)->__pyx_vtab->leave != (plain)->__pyx_vtab->leave)
-
-    static PyObject **cqrs_items(PyObject *tuple) {
-        return ((PyTupleObject *)tuple)->ob_item;
-    }
     """
-    int ask_enter "cqrs_ask_enter"(Stage stage, Frame *f) noexcept
-    int ask_leave "cqrs_ask_leave"(Stage stage, Frame *f) noexcept
+    void *enter_of "cqrs_enter_of"(Stage stage) noexcept
+    void *leave_of "cqrs_leave_of"(Stage stage) noexcept
     bint overrides_enter "cqrs_overrides_enter"(Stage stage, Stage plain) noexcept
     bint overrides_leave "cqrs_overrides_leave"(Stage stage, Stage plain) noexcept
-    PyObject **tuple_items "cqrs_items"(tuple stages) noexcept
 
 
 @cython.final
@@ -68,17 +64,31 @@ cdef extern from *:
 cdef class Route:
     """One handler with its stages as a flat program, immutable once built."""
 
+    def __dealloc__(self):
+        PyMem_Free(self.program)
+
     cdef int lay_out(self) except -1:
         cdef Stage stage
         cdef Stage plain = Stage()
+        cdef Step *step
         cdef int index
-        self.program = tuple_items(self.stages)
         self.depth = self.first_timed = len(self.stages)
+        self.program = <Step *>PyMem_Calloc(self.depth + 1, sizeof(Step))
+        if self.program == NULL:
+            raise MemoryError
         for index, stage in enumerate(self.stages):
-            stage.enters = overrides_enter(stage, plain)
+            step = &self.program[index]
+            step.stage = <PyObject *>stage
+            step.slot = -1
+            step.errors_only = stage.errors_only
+            if overrides_enter(stage, plain):
+                step.enter = <Question>enter_of(stage)
             # What it keeps in its slot is dropped when it is left.
-            stage.leaves = stage.has_slot or overrides_leave(stage, plain)
-            self.slot_count += stage.has_slot
+            if stage.has_slot or overrides_leave(stage, plain):
+                step.leave = <Question>leave_of(stage)
+            if stage.has_slot:
+                step.slot = self.slot_count
+                self.slot_count += 1
             self.reads_clock |= stage.reads_clock or stage.reads_end
             self.may_wait |= stage.may_wait
             self.takes_time |= stage.takes_time
@@ -109,47 +119,41 @@ cdef Action walk(Frame *f) noexcept:
 cdef inline int walk_once(Frame *f) noexcept:
     """Walk in and out again, at most as far as another pass."""
     # hot: no allocation, no reference counting, no Python call but the stages' own
-    cdef PyObject **program = (<Route>f.route).program
-    cdef PyObject *stage
+    # f.position is brought up to date where somebody else looks at it
+    cdef Step *program = (<Route>f.route).program
+    cdef Step *step = &program[f.position]
+    cdef Step *end = &program[f.depth]
     cdef int verdict
-    while not f.upward:
-        if f.position == f.depth:
-            return CALL
-        stage = program[f.position]
-        if not (<Stage>stage).enters:
-            f.position += 1
-            f.slots_used += (<Stage>stage).has_slot
-            continue
-        f.slot = &f.slots[f.slots_used] if (<Stage>stage).has_slot else NULL
-        verdict = ask_enter(<Stage>stage, f)
-        if verdict == PROCEED:
-            f.position += 1
-            f.slots_used += (<Stage>stage).has_slot
-        elif verdict == WAIT:
-            return PARK
+    if not f.upward:
+        while step != end:
+            if step.enter != NULL:
+                f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
+                verdict = step.enter(step.stage, f)
+                if verdict != PROCEED:
+                    f.position = <int>(step - program)
+                    if verdict == WAIT:
+                        return PARK
+                    stop(f, step, verdict)
+                    break
+            step += 1
         else:
-            if verdict < 0:
-                capture_error(f)
-            elif verdict == AGAIN or f.result == f.error:
-                set_error(f, contract_error(stage))
-            drop_slot(f)
-            turn(f)
+            f.position = f.depth
+            return CALL
     while f.position > 0:
-        stage = program[f.position - 1]
-        if not (<Stage>stage).leaves:
+        step = &program[f.position - 1]
+        if step.leave == NULL:
             f.ending = NOT_ENDED
             f.position -= 1
-            f.slots_used -= (<Stage>stage).has_slot
             continue
-        f.slot = &f.slots[f.slots_used - 1] if (<Stage>stage).has_slot else NULL
-        if f.error == NULL and (<Stage>stage).errors_only:
+        f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
+        if f.error != NULL:
+            verdict = leave_with_error(step, f)
+        elif step.errors_only:
             verdict = PROCEED
-        elif f.error == NULL:
-            verdict = ask_leave(<Stage>stage, f)
+        else:
+            verdict = step.leave(step.stage, f)
             if verdict < 0:
                 capture_error(f)
-        else:
-            verdict = leave_with_error(stage, f)
         if verdict > STOP and f.ending == NOT_ENDED:
             if verdict == WAIT:
                 return PARK
@@ -160,9 +164,19 @@ cdef inline int walk_once(Frame *f) noexcept:
             return AHEAD
         f.ending = NOT_ENDED
         f.position -= 1
-        f.slots_used -= (<Stage>stage).has_slot
         drop_slot(f)
     return DONE
+
+
+cdef int stop(Frame *f, Step *step, int verdict) noexcept:
+    """Head outwards where a stage said STOP, or raised."""
+    if verdict < 0:
+        capture_error(f)
+    elif verdict == AGAIN or f.result == f.error:
+        set_error(f, contract_error(step.stage))
+    drop_slot(f)
+    turn(f)
+    return 0
 
 
 cdef object contract_error(PyObject *stage):
@@ -171,7 +185,7 @@ cdef object contract_error(PyObject *stage):
     )
 
 
-cdef int leave_with_error(PyObject *stage, Frame *f) noexcept:
+cdef int leave_with_error(Step *step, Frame *f) noexcept:
     """Let a stage look at an error; what it raises is chained to that error.
 
     A BaseException that is no Exception is never replaced by less: a stage may neither
@@ -183,7 +197,7 @@ cdef int leave_with_error(PyObject *stage, Frame *f) noexcept:
     cdef bint transparent = is_transparent(held)
     Py_INCREF(<object>held)
     PyErr_SetHandledException(held)
-    cdef int verdict = ask_leave(<Stage>stage, f)
+    cdef int verdict = step.leave(step.stage, f)
     if verdict < 0:
         raised = take_raised()
         if transparent and not is_transparent(raised):
@@ -238,7 +252,6 @@ cdef int end_wait(Frame *f, object error) noexcept:
     if error is not None:
         set_error(f, error)
     if not f.upward:
-        f.slots_used += (<Stage>(<Route>f.route).program[f.position]).has_slot
         f.position += 1
     f.again = False
     f.ending = ENDED
@@ -246,7 +259,7 @@ cdef int end_wait(Frame *f, object error) noexcept:
     return 0
 
 
-cdef int drop_slot(Frame *f) noexcept:
+cdef inline int drop_slot(Frame *f) noexcept:
     if f.slot != NULL:
         remembered = f.slot.object
         f.slot.a = f.slot.b = 0

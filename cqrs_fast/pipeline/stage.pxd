@@ -25,9 +25,7 @@ cdef class Stage:
     cdef readonly bint errors_only      # leave has nothing to do after a result
     cdef readonly bint takes_time       # enter calls users' code
 
-    # Set when it is built into a route: what it overrides. Nothing else is called.
-    cdef bint enters, leaves
-
+    # Only what a subclass overrides is called.
     # Decide on the way in: a Verdict. Raising counts as STOP with that error.
     cdef int enter(self, Frame *f) except -1
     # Decide on the way out, after a result or an error: a Verdict.
