@@ -106,11 +106,11 @@ def test_idempotency_inside_a_retry_is_warned_of() -> None:
 
 def test_one_bus_warns_once_whatever_it_registers() -> None:
     bus = QueryBus(middleware=[BulkheadMiddleware(5), retry()])
-    with pytest.warns(MiddlewareOrderWarning) as told:
+    with pytest.warns(MiddlewareOrderWarning):
         bus.register_handler(Ask, lambda query: 1)
-        bus.register_handler("Other", lambda query: 1)
-        bus.add_middleware(around)
-    assert len(told) == 1
+    # Warnings are errors in these tests.
+    bus.register_handler("Other", lambda query: 1)
+    bus.add_middleware(around)
 
 
 def test_retry_that_is_left_out_makes_no_bad_order() -> None:

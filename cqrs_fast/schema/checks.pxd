@@ -77,7 +77,7 @@ cdef extern from *:
 cdef class Node:
     cdef readonly str label                     # "int", "list", "int | None"
 
-    # The rule that a valid value mostly keeps; its type is NULL where there is none.
+    # The rule that a valid value mostly keeps; its type is NULL for none.
     cdef Simple simple(self) noexcept
 
     cdef bint accepts(self, object value) except -1    # the type alone, not its parts
