@@ -40,21 +40,27 @@ _LAZY = {
     "AuditEvent": "cqrs_fast.stages.audit_event",
     "AuditMiddleware": "cqrs_fast.stages.audit",
     "AuthenticationMiddleware": "cqrs_fast.stages.authentication",
+    "BulkheadMiddleware": "cqrs_fast.stages.bulkhead",
     "DebugMiddleware": "cqrs_fast.stages.debug",
     "LoggingMiddleware": "cqrs_fast.stages.logging",
+    "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
     "SlowCallMiddleware": "cqrs_fast.stages.slow_call",
     "TimeoutMiddleware": "cqrs_fast.stages.timeout",
+    "TokenBucket": "cqrs_fast.policies.token_bucket",
     "ValidationMiddleware": "cqrs_fast.stages.validation",
     "execute_typed": "cqrs_fast.typed",
     "execute_typed_async": "cqrs_fast.typed",
 }
 
 if TYPE_CHECKING:
+    from cqrs_fast.policies.token_bucket import TokenBucket
     from cqrs_fast.stages.audit import AuditMiddleware
     from cqrs_fast.stages.audit_event import AuditEvent
     from cqrs_fast.stages.authentication import AuthenticationMiddleware
+    from cqrs_fast.stages.bulkhead import BulkheadMiddleware
     from cqrs_fast.stages.debug import DebugMiddleware
     from cqrs_fast.stages.logging import LoggingMiddleware
+    from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
     from cqrs_fast.stages.slow_call import SlowCallMiddleware
     from cqrs_fast.stages.timeout import TimeoutMiddleware
     from cqrs_fast.stages.validation import ValidationMiddleware
@@ -66,6 +72,7 @@ __all__ = [
     "AuditMiddleware",
     "AuthenticationMiddleware",
     "BulkheadFullError",
+    "BulkheadMiddleware",
     "BusClosedError",
     "BusStats",
     "CQRSError",
@@ -94,6 +101,7 @@ __all__ = [
     "Query",
     "QueryBus",
     "RateLimitExceededError",
+    "RateLimitingMiddleware",
     "RejectedError",
     "ResultTypeError",
     "RouteInfo",
@@ -101,6 +109,7 @@ __all__ = [
     "SlowCallMiddleware",
     "StageInfo",
     "TimeoutMiddleware",
+    "TokenBucket",
     "ValidationError",
     "ValidationMiddleware",
     "build_info",

@@ -17,6 +17,7 @@ import cqrs_fast
 # What users import from `cqrs_fast`. A name is never dropped silently.
 PUBLIC = [
     "BulkheadFullError",
+    "BulkheadMiddleware",
     "CircuitOpenError",
     "ConfigError",
     "IdempotencyConflictError",
@@ -24,6 +25,7 @@ PUBLIC = [
     "OverloadedError",
     "PoolExhaustedError",
     "RateLimitExceededError",
+    "RateLimitingMiddleware",
     "AsyncHandlerError",
     "AuditEvent",
     "AuditMiddleware",
@@ -56,6 +58,7 @@ PUBLIC = [
     "SlowCallMiddleware",
     "StageInfo",
     "TimeoutMiddleware",
+    "TokenBucket",
     "ValidationError",
     "ValidationMiddleware",
     "build_info",

@@ -73,3 +73,47 @@ class TimeoutStats(msgspec.Struct, frozen=True):
     """
 
     late_completions: int
+
+
+class RateLimitStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rate limiter has done and has left.
+
+    Attributes:
+        limit: tokens that come back in each window.
+        window: in seconds.
+        burst: the most tokens there are at once, for each key.
+        remaining: whole tokens left now for what has no key.
+        admitted, rejected: dispatches so far.
+        waiting: dispatches that wait now.
+        keys: how many keys have a bucket of their own.
+        overflowed: how often a key found no room for one and shared a bucket.
+    """
+
+    limit: int
+    window: float
+    burst: int
+    remaining: int
+    admitted: int
+    rejected: int
+    waiting: int
+    keys: int
+    overflowed: int
+
+
+class BulkheadStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bulkhead has done and holds.
+
+    Attributes:
+        limit: dispatches that may run at once.
+        in_flight: that run now; above the limit for a while after it was lowered.
+        max_queue: dispatches that may wait at once.
+        waiting: that wait now.
+        admitted, rejected: dispatches so far.
+    """
+
+    limit: int
+    in_flight: int
+    max_queue: int
+    waiting: int
+    admitted: int
+    rejected: int

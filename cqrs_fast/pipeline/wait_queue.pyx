@@ -1,0 +1,76 @@
+"""WaitQueue: the dispatches that wait for one thing, first come, first served.
+
+A linked list of places. It borrows them: each is owned by its dispatch, whose stage
+removes it whatever ends the wait. So a task that nobody can step any more (its loop is
+closed) is collected as usual, and gives up its place by that.
+"""
+
+cimport cython
+from cpython.ref cimport Py_INCREF, PyObject
+
+
+@cython.final
+@cython.no_gc_clear
+@cython.auto_pickle(False)
+cdef class Place:
+    """One dispatch in a queue."""
+
+    def __dealloc__(self):
+        if self.queue is not None:
+            self.queue.remove(self)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class WaitQueue:
+    """The dispatches that wait for one thing, first come, first served."""
+
+    cdef int join(self, Place place) noexcept:
+        place.queue = self
+        place.before = self.last
+        place.behind = NULL
+        if self.last == NULL:
+            self.first = <PyObject *>place
+        else:
+            (<Place>self.last).behind = <PyObject *>place
+        self.last = <PyObject *>place
+        self.length += 1
+        return 0
+
+    cdef int remove(self, Place place) noexcept:
+        if place.before == NULL:
+            self.first = place.behind
+        else:
+            (<Place>place.before).behind = place.behind
+        if place.behind == NULL:
+            self.last = place.before
+        else:
+            (<Place>place.behind).before = place.before
+        place.before = place.behind = NULL
+        self.length -= 1
+        place.queue = None
+        return 0
+
+
+cdef Place take_place(Frame *f):
+    cdef Place place = Place.__new__(Place)
+    place.waiter = Waiter.__new__(Waiter)
+    Py_INCREF(place)
+    f.slot.object = <PyObject *>place
+    return place
+
+
+cdef int stand(Frame *f, Place place) except -1:
+    Py_INCREF(place.waiter)
+    f.waiter = <PyObject *>place.waiter
+    return 0
+
+
+cdef bint rouse(Place place) except -1:
+    cdef Waiter waiter = place.waiter
+    try:
+        return waiter.notify()
+    except BaseException:
+        # A signal handler may raise into the loop's own code: nobody else will wake it.
+        waiter.notify()
+        raise

@@ -1,0 +1,60 @@
+"""KeyedBuckets: one token bucket for each key, as many as it may hold."""
+
+from libc.stdint cimport int64_t
+
+
+cdef extern from "cqrs_fast/policies/core/token_bucket.h" nogil:
+    ctypedef struct cqrs_bucket:
+        int64_t last_ns
+
+    void bucket_init "cqrs_bucket_init"(
+        cqrs_bucket *bucket, int64_t limit, int64_t cost, int64_t burst
+    ) noexcept
+    int64_t bucket_take "cqrs_bucket_take"(
+        cqrs_bucket *bucket, int64_t now_ns, int64_t n
+    ) noexcept
+    int64_t bucket_wait "cqrs_bucket_wait"(
+        cqrs_bucket *bucket, int64_t now_ns, int64_t n
+    ) noexcept
+    int64_t bucket_remaining "cqrs_bucket_remaining"(
+        cqrs_bucket *bucket, int64_t now_ns
+    ) noexcept
+    int64_t bucket_full_at "cqrs_bucket_full_at"(cqrs_bucket *bucket) noexcept
+    void bucket_reset "cqrs_bucket_reset"(cqrs_bucket *bucket) noexcept
+    void bucket_reshape "cqrs_bucket_reshape"(
+        cqrs_bucket *bucket, int64_t now_ns, int64_t limit, int64_t cost, int64_t burst
+    ) noexcept
+    void bucket_copy "cqrs_bucket_copy"(
+        cqrs_bucket *bucket, cqrs_bucket *other, int64_t now_ns
+    ) noexcept
+
+
+cdef class Bucket:
+    cdef cqrs_bucket state
+    cdef object key
+    # What its user keeps with it (who waits for a token, say); while there is something
+    # the bucket is not evicted.
+    cdef object attached
+    cdef int64_t full_ns        # full no earlier than that; the heap is ordered by it
+
+
+cdef class KeyedBuckets:
+    cdef readonly int64_t max_keys
+    cdef readonly int64_t overflowed    # how often a key found no room
+    cdef Bucket overflow                # what all keys without room share
+    cdef dict buckets                   # key: Bucket
+    cdef list heap                      # the same, the one first that fills up first
+
+    # The bucket to take from for this key, before any other code runs.
+    cdef Bucket find(self, object key, int64_t now_ns)
+    # The bucket that this key would take from, without making one.
+    cdef Bucket peek(self, object key)
+    cdef list all(self)
+    # After the credit of any was raised: all of them may be full by now.
+    cdef int forget_order(self) except -1
+
+    cdef Bucket add(self, object key, int64_t now_ns)
+    cdef Bucket full_one(self, int64_t now_ns)
+    cdef int evict(self, Bucket full) except -1
+    cdef int push(self, Bucket bucket) except -1
+    cdef int sift_down(self) except -1

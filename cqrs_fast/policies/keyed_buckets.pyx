@@ -1,0 +1,148 @@
+"""KeyedBuckets: one token bucket for each key, as many as it may hold.
+
+Only a full bucket may make room for another key: to forget one that is partly spent
+would hand its key a fresh burst. Where no bucket is full, keys without one share the
+overflow bucket, and a new bucket begins with the credit of that one, for its key may be
+what spent it.
+
+The full one is found through a heap of the times at which the buckets fill up. A take
+only makes such a time later, and is put right when its bucket comes to the top: one
+lookup costs no more than the takes that went before it.
+"""
+
+cimport cython
+from libc.stdint cimport INT64_MIN, int64_t
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Bucket:
+    """The bucket of one key."""
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class KeyedBuckets:
+    """One token bucket for each key, at most `max_keys` of them.
+
+    `like` is the bucket that every other one begins as.
+    """
+
+    def __init__(self, Bucket like not None, int64_t max_keys):
+        self.max_keys = max_keys
+        self.buckets = {}
+        self.heap = []
+        self.overflow = Bucket.__new__(Bucket)
+        bucket_copy(&self.overflow.state, &like.state, INT64_MIN)
+
+    def __len__(self):
+        return len(self.buckets)
+
+    cdef Bucket find(self, object key, int64_t now_ns):
+        cdef Bucket bucket = self.buckets.get(key)
+        return self.add(key, now_ns) if bucket is None else bucket
+
+    cdef Bucket peek(self, object key):
+        # A new bucket would begin as the overflow one is.
+        return self.buckets.get(key, self.overflow)
+
+    cdef list all(self):
+        return [self.overflow, *self.buckets.values()]
+
+    cdef Bucket add(self, object key, int64_t now_ns):
+        cdef Bucket bucket, full
+        while len(self.buckets) >= self.max_keys:
+            full = self.full_one(now_ns)
+            if full is None:
+                self.overflowed += 1
+                return self.overflow
+            self.evict(full)
+        bucket = Bucket.__new__(Bucket)
+        bucket.key = key
+        bucket.full_ns = now_ns
+        bucket_copy(&bucket.state, &self.overflow.state, now_ns)
+        found = self.buckets.setdefault(key, bucket)
+        if found is bucket:
+            self.push(bucket)
+        return found
+
+    cdef Bucket full_one(self, int64_t now_ns):
+        """Return a bucket that is full now, at the top of the heap, or None."""
+        cdef Bucket first
+        cdef int64_t full_ns
+        while self.heap:
+            first = <Bucket>self.heap[0]
+            full_ns = bucket_full_at(&first.state)
+            if first.attached is not None:
+                full_ns = max(full_ns, now_ns + 1)
+            if full_ns <= now_ns:
+                return first
+            if full_ns <= first.full_ns:
+                return None
+            first.full_ns = full_ns
+            self.sift_down()
+        return None
+
+    cdef int evict(self, Bucket full) except -1:
+        """Remove the first of the heap, unless somebody takes from it meanwhile."""
+        cdef Bucket last = self.heap.pop()
+        if self.heap:
+            self.heap[0] = last
+            self.sift_down()
+        cdef int64_t full_ns = bucket_full_at(&full.state)
+        # A key's own __hash__ and __eq__ may run any code here.
+        try:
+            found = self.buckets.pop(full.key, None)
+        except BaseException:
+            self.push(full)
+            raise
+        if found is full and full.attached is None:
+            if bucket_full_at(&full.state) == full_ns:
+                # Time must not go back for its key either.
+                bucket_remaining(&self.overflow.state, full.state.last_ns)
+                return 0
+        if found is not None:
+            self.buckets.setdefault((<Bucket>found).key, found)
+        if found is full:
+            self.push(full)
+        return 0
+
+    cdef int push(self, Bucket bucket) except -1:
+        cdef list heap = self.heap
+        cdef Py_ssize_t at = len(heap)
+        cdef Py_ssize_t above
+        heap.append(bucket)
+        while at > 0:
+            above = (at - 1) >> 1
+            if (<Bucket>heap[above]).full_ns <= bucket.full_ns:
+                break
+            heap[at] = heap[above]
+            at = above
+        heap[at] = bucket
+        return 0
+
+    cdef int sift_down(self) except -1:
+        """Move the first of the heap to where it belongs."""
+        cdef list heap = self.heap
+        cdef Bucket moved = <Bucket>heap[0]
+        cdef Py_ssize_t size = len(heap)
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t below = 1
+        while below < size:
+            if below + 1 < size and (
+                (<Bucket>heap[below + 1]).full_ns < (<Bucket>heap[below]).full_ns
+            ):
+                below += 1
+            if moved.full_ns <= (<Bucket>heap[below]).full_ns:
+                break
+            heap[at] = heap[below]
+            at = below
+            below = 2 * at + 1
+        heap[at] = moved
+        return 0
+
+    cdef int forget_order(self) except -1:
+        cdef Bucket bucket
+        for bucket in self.heap:
+            bucket.full_ns = INT64_MIN
+        return 0

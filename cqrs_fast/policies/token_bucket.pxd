@@ -1,0 +1,29 @@
+"""TokenBucket: an exact rate limit, for all together or for each key."""
+
+from libc.stdint cimport int64_t
+
+from cqrs_fast.clock cimport Clock
+from cqrs_fast.policies.keyed_buckets cimport Bucket, KeyedBuckets
+
+
+cdef class TokenBucket:
+    cdef readonly int64_t requests_per_window
+    cdef readonly object window             # as given, in seconds
+    cdef readonly int64_t burst             # in effect
+    cdef object own_burst                   # as given: None follows the limit
+    cdef Clock clock
+    cdef Bucket one                         # where no key is given
+    cdef KeyedBuckets keyed
+
+    # The bucket to take from, before any other code runs; None has one of its own.
+    cdef inline Bucket find(self, object key, int64_t now_ns):
+        return self.one if key is None else self.keyed.find(key, now_ns)
+
+    # The bucket that it would take from, without making one.
+    cdef inline Bucket peek(self, object key):
+        return self.one if key is None else self.keyed.peek(key)
+
+    cdef int64_t tokens(self, object n) except -1
+    cdef int note(
+        self, object requests_per_window, object window, object burst, object most
+    ) except -1

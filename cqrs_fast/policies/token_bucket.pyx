@@ -1,0 +1,184 @@
+"""TokenBucket: an exact rate limit, for all together or for each key.
+
+The token bucket of traffic shaping (Jonathan Turner), counted in integers as the generic
+cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
+"""
+
+cimport cython
+
+from cqrs_fast.clock cimport as_clock, read_clock
+from cqrs_fast.policies.keyed_buckets cimport (
+    bucket_init,
+    bucket_reset,
+    bucket_reshape,
+    bucket_remaining,
+    bucket_take,
+    bucket_wait,
+)
+
+from math import gcd
+
+from cqrs_fast.arguments import seconds_to_ns, whole_number
+
+MOST_TOKENS = 10**12        # in a window or a burst
+MOST_KEYS = 10**9
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class TokenBucket:
+    """Admit `requests_per_window` calls in each `window`, and bursts, exactly.
+
+    In any interval of t seconds at most `burst + requests_per_window * t / window` tokens
+    are handed out; with the default burst that is up to twice the limit in one unlucky
+    window. It starts full. Nothing is rounded, so a rate holds for months.
+
+    Parameters:
+        requests_per_window: tokens that come back in each window, from 1 to 10**12.
+        window: in seconds, kept in whole nanoseconds.
+        burst: the most tokens there are at once; None for `requests_per_window`.
+        max_keys: how many keys have a bucket of their own. Only a full bucket makes room
+            for a new key; while none is full, the keys without one share one bucket.
+        clock: a callable that returns nanoseconds; the system's monotonic clock by
+            default. Time that goes back counts as no time.
+
+    Raises TypeError or ValueError for an argument that makes no sense, and ValueError for
+    a rate that does not fit 64 bits: the window in nanoseconds, divided by its greatest
+    common divisor with the limit, times the burst must be less than 2**62.
+
+    A `key` is any hashable object; None stands for the one bucket that belongs to no key.
+    A key's own `__hash__` and `__eq__` may call any method here. Safe to use from any
+    thread; it holds for one process.
+    """
+
+    def __init__(self, requests_per_window=1000, window=60.0, *, burst=None,
+                 max_keys=10000, clock=None):
+        limit, cost, most = rate(requests_per_window, window, burst)
+        whole_number("max_keys", max_keys, 1, MOST_KEYS)
+        self.clock = as_clock(clock)
+        self.one = Bucket.__new__(Bucket)
+        bucket_init(&self.one.state, limit, cost, most)
+        self.keyed = KeyedBuckets(self.one, max_keys)
+        self.note(requests_per_window, window, burst, most)
+
+    def try_acquire(self, n=1, key=None):
+        """Take `n` tokens if they are there; return whether they were.
+
+        Raises ValueError for an `n` below 1 or above the burst, TypeError for one that is
+        no int or for an unhashable key.
+        """
+        # hot
+        cdef int64_t tokens = self.tokens(n)
+        cdef int64_t now_ns = read_clock(self.clock)
+        return bucket_take(&self.find(key, now_ns).state, now_ns, tokens) == 0
+
+    def remaining_tokens(self, key=None):
+        """Return how many whole tokens there are now."""
+        cdef int64_t now_ns = read_clock(self.clock)
+        return bucket_remaining(&self.peek(key).state, now_ns)
+
+    def retry_after(self, n=1, key=None):
+        """Return in how many seconds `n` tokens are there if nobody takes any; 0.0: now.
+
+        Exact to the nanosecond. Raises as `try_acquire` does.
+        """
+        cdef int64_t tokens = self.tokens(n)
+        cdef int64_t now_ns = read_clock(self.clock)
+        return bucket_wait(&self.peek(key).state, now_ns, tokens) / 1e9
+
+    def reset(self):
+        """Fill every bucket."""
+        cdef Bucket bucket
+        bucket_reset(&self.one.state)
+        for bucket in self.keyed.all():
+            bucket_reset(&bucket.state)
+        self.keyed.forget_order()
+
+    def update(self, **settings):
+        """Change `requests_per_window`, `window`, `burst` or `max_keys` in place.
+
+        Each bucket keeps its share of the burst: one that was half full still is. A burst
+        of None goes on to follow the limit. All or nothing; raises as the constructor
+        does, and TypeError for an unknown name.
+        """
+        cdef Bucket bucket
+        cdef int64_t now_ns
+        known = self.settings()
+        unknown = sorted(settings.keys() - known.keys())
+        if unknown:
+            raise TypeError(f"update() has no setting {unknown[0]!r}")
+        new = {**known, **settings}
+        limit, cost, most = rate(
+            new["requests_per_window"], new["window"], new["burst"]
+        )
+        max_keys = whole_number("max_keys", new["max_keys"], 1, MOST_KEYS)
+        now_ns = read_clock(self.clock)
+        if (limit, cost, most) != rate(
+            self.requests_per_window, self.window, self.own_burst
+        ):
+            for bucket in [self.one, *self.keyed.all()]:
+                bucket_reshape(&bucket.state, now_ns, limit, cost, most)
+            self.keyed.forget_order()
+        self.keyed.max_keys = max_keys
+        self.note(new["requests_per_window"], new["window"], new["burst"], most)
+
+    def settings(self):
+        """Return the settings under the names of the parameters, without the clock."""
+        return {
+            "requests_per_window": self.requests_per_window,
+            "window": self.window,
+            "burst": self.own_burst,
+            "max_keys": self.keyed.max_keys,
+        }
+
+    @property
+    def keys(self):
+        """How many keys have a bucket of their own."""
+        return len(self.keyed)
+
+    @property
+    def overflowed(self):
+        """How often a key found no room and took from the bucket that such share."""
+        return self.keyed.overflowed
+
+    def __repr__(self):
+        return (
+            f"TokenBucket({self.requests_per_window}, {self.window!r}, "
+            f"burst={self.burst})"
+        )
+
+    cdef int64_t tokens(self, object n) except -1:
+        cdef int64_t tokens
+        # hot: the check of arguments.py is a call of Python
+        if type(n) is int and 1 <= n <= self.burst:
+            tokens = n
+            return tokens
+        whole_number("n", n, 1, MOST_TOKENS)
+        raise ValueError(f"n must be at most the burst of {self.burst}, got {n!r}")
+
+    cdef int note(
+        self, object requests_per_window, object window, object burst, object most
+    ) except -1:
+        self.requests_per_window = requests_per_window
+        self.window = window
+        self.own_burst = burst
+        self.burst = most
+        return 0
+
+
+cdef tuple rate(object requests_per_window, object window, object burst):
+    """Check a rate; return limit and window in ns without common divisor, and burst."""
+    whole_number("requests_per_window", requests_per_window, 1, MOST_TOKENS)
+    window_ns = seconds_to_ns("window", window)
+    most = requests_per_window
+    if burst is not None:
+        most = whole_number("burst", burst, 1, MOST_TOKENS)
+    divisor = gcd(requests_per_window, window_ns)
+    cost = window_ns // divisor
+    if most * cost >= 2**62:
+        raise ValueError(
+            f"requests_per_window={requests_per_window!r} in window={window!r} with "
+            f"burst={most!r} does not fit 64 bits: choose a smaller burst, or numbers "
+            "that have a greater common divisor"
+        )
+    return requests_per_window // divisor, cost, most

@@ -1,0 +1,297 @@
+"""Bulkhead: at most so many dispatches at once, others wait in line or are refused."""
+
+cimport cython
+from cpython.ref cimport PyObject
+from libc.stdint cimport INT64_MAX, int64_t
+
+from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.pipeline.frame cimport PROCEED, STOP, WAIT, Frame, delay_by, set_error
+from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.wait_queue cimport (
+    Place,
+    WaitQueue,
+    rouse,
+    stand,
+    take_place,
+)
+from cqrs_fast.policies.bulkhead cimport (
+    ADMITTED,
+    QUEUED,
+    bulkhead_admit_next,
+    bulkhead_enter,
+    bulkhead_give_up,
+    bulkhead_init,
+    bulkhead_leave,
+    bulkhead_resize,
+    cqrs_bulkhead,
+)
+
+from cqrs_fast.arguments import seconds_or_zero, whole_number
+from cqrs_fast.errors import BulkheadFullError
+from cqrs_fast.stages.stats import BulkheadStats
+
+MOST_PERMITS = 10**9
+MOST_QUEUED = 10**6
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class BulkheadMiddleware(Stage):
+    """Let at most `max_concurrent` dispatches be inside at once.
+
+    A permit is held from the moment a dispatch is let in until it has ended, however it
+    ends. One that finds none free is refused with BulkheadFullError, or waits in line
+    where there is room: who ends hands the permit over to the first in line, so nobody
+    overtakes. All buses and routes that share this object share its permits.
+
+    Parameters:
+        max_concurrent: permits, from 1 to 10**9.
+        max_queue: how many may wait, from 0 to 10**6. Where a pipeline must not wait, it
+            cannot be raised later: `update` refuses to turn waiting on.
+        max_wait: in seconds, after which one that waits is refused; 0 lets it wait as
+            long as its deadline allows, or its caller, or the drain of the bus. Without
+            room in line nobody waits, whatever it is.
+        clock: a callable that returns nanoseconds and measures `max_wait`; by default
+            that of the bus.
+
+    Raises TypeError or ValueError for an argument that makes no sense. A handler that
+    dispatches through the bulkhead that it is in takes a second permit: with waiting, such
+    calls can wait for one another until `max_wait`. Safe to use from any thread and event
+    loop; it holds for one process.
+    """
+
+    cdef cqrs_bulkhead state
+    cdef WaitQueue queue
+    cdef QueueingBulkhead queueing      # None: nobody ever waits
+    cdef Clock clock
+    cdef object max_wait                # as given …
+    cdef int64_t max_wait_ns            # … and in nanoseconds
+    cdef int64_t max_queue
+    cdef int64_t admitted, rejected
+
+    def __init__(self, max_concurrent, *, max_queue=0, max_wait=0.0, clock=None):
+        bulkhead_init(&self.state, permits(max_concurrent))
+        self.max_queue = whole_number("max_queue", max_queue, 0, MOST_QUEUED)
+        self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
+        self.max_wait = max_wait
+        self.clock = as_clock(clock)
+        self.queue = WaitQueue()
+        if max_queue > 0:
+            self.queueing = QueueingBulkhead(self)
+
+    def update(self, **settings):
+        """Change `max_concurrent`, `max_queue` or `max_wait`, all or none of them.
+
+        A lower `max_concurrent` lets those inside finish; a higher one lets in who waits.
+        Who waits already keeps its place and its `max_wait`. Raises as the constructor
+        does, TypeError for an unknown name, and ValueError for a `max_queue` above 0 where
+        it was 0 at construction.
+        """
+        limit = permits(settings.pop("max_concurrent", self.state.limit))
+        max_queue = settings.pop("max_queue", self.max_queue)
+        whole_number("max_queue", max_queue, 0, MOST_QUEUED)
+        max_wait = settings.pop("max_wait", self.max_wait)
+        max_wait_ns = seconds_or_zero("max_wait", max_wait)
+        if settings:
+            raise TypeError(f"update() has no setting {sorted(settings)[0]!r}")
+        if max_queue > 0 and self.queueing is None:
+            raise ValueError(
+                f"max_queue must stay 0, got {max_queue!r}: pipelines were built that "
+                "cannot wait, so make a BulkheadMiddleware with a max_queue"
+            )
+        self.max_queue = max_queue
+        self.max_wait = max_wait
+        self.max_wait_ns = max_wait_ns
+        bulkhead_resize(&self.state, limit)
+        while bulkhead_admit_next(&self.state):
+            self.hand_over()
+
+    def snapshot(self):
+        """Return a BulkheadStats of now."""
+        return BulkheadStats(
+            limit=self.state.limit,
+            in_flight=self.state.in_flight,
+            max_queue=self.max_queue,
+            waiting=self.state.waiting,
+            admitted=self.admitted,
+            rejected=self.rejected,
+        )
+
+    def settings(self):
+        """Return the effective settings, under the names of the parameters."""
+        return {
+            "max_concurrent": self.state.limit,
+            "max_queue": self.max_queue,
+            "max_wait": self.max_wait,
+        }
+
+    cdef object observed(self):
+        return self.snapshot()
+
+    cdef Stage for_route(self, RouteSpec spec):
+        if self.clock is None:
+            self.clock = spec.clock
+        return self if self.queueing is None else self.queueing
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot
+        if bulkhead_enter(&self.state, 0) == <int>ADMITTED:
+            self.admitted += 1
+            return PROCEED
+        return self.refuse(f)
+
+    cdef int leave(self, Frame *f) except -1:
+        # hot
+        if bulkhead_leave(&self.state):
+            self.hand_over()
+        return PROCEED
+
+    cdef int refuse(self, Frame *f) except -1:
+        self.rejected += 1
+        set_error(
+            f,
+            BulkheadFullError(
+                None,
+                "BulkheadMiddleware",
+                own_name(<Route>f.route, <object>f.message),
+                self.state.in_flight,
+                self.state.limit,
+            ),
+        )
+        return STOP
+
+    cdef int hand_over(self) except -1:
+        """Give the permit that is meant for the first in line to one that can run."""
+        cdef Place first
+        while True:
+            first = <Place>self.queue.first
+            self.queue.remove(first)
+            first.granted = True
+            # Its dispatch may end meanwhile and give the permit back by itself.
+            if rouse(first) or not first.granted:
+                return 0
+            first.granted = False
+            if not bulkhead_leave(&self.state):
+                return 0
+
+
+cdef int64_t permits(object max_concurrent) except -1:
+    return whole_number("max_concurrent", max_concurrent, 1, MOST_PERMITS)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class QueueingBulkhead(Stage):
+    """A BulkheadMiddleware in whose pipelines a dispatch may wait.
+
+    The slot keeps the place of one that had to wait; a place that was granted holds a
+    permit as much as a dispatch that never had one.
+    """
+
+    cdef BulkheadMiddleware pool
+
+    def __cinit__(self):
+        self.has_slot = self.may_wait = True
+
+    def __init__(self, BulkheadMiddleware pool not None):
+        self.pool = pool
+
+    def settings(self):
+        """Return the effective settings, under the names of the parameters."""
+        return self.pool.settings()
+
+    cdef tuple described(self):
+        return self.pool.described()
+
+    cdef object observed(self):
+        return self.pool.observed()
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot, while nobody waits
+        cdef BulkheadMiddleware pool = self.pool
+        if f.slot.object != NULL:
+            return self.look_again(f, <Place>f.slot.object)
+        if bulkhead_enter(&pool.state, 0) == <int>ADMITTED:
+            pool.admitted += 1
+            return PROCEED
+        if pool.state.waiting >= pool.max_queue:
+            return pool.refuse(f)
+        return self.queue_up(f)
+
+    cdef int leave(self, Frame *f) except -1:
+        cdef Place place
+        if f.slot.object != NULL:
+            place = <Place>f.slot.object
+            if not place.granted:
+                # A wait that was ended from outside.
+                self.give_up(place)
+                return PROCEED
+            place.granted = False
+        if bulkhead_leave(&self.pool.state):
+            self.pool.hand_over()
+        return PROCEED
+
+    cdef int queue_up(self, Frame *f) except -1:
+        cdef BulkheadMiddleware pool = self.pool
+        cdef int64_t until_ns = INT64_MAX
+        cdef Place place
+        cdef int answer
+        if pool.max_wait_ns > 0:
+            until_ns = read_clock(pool.clock) + pool.max_wait_ns
+        place = take_place(f)
+        place.until_ns = until_ns
+        # From here on nothing else runs until it stands in line.
+        answer = bulkhead_enter(&pool.state, pool.max_queue)
+        if answer == <int>QUEUED:
+            pool.queue.join(place)
+            return self.wait_on(f, place)
+        if answer == <int>ADMITTED:
+            place.granted = True
+            pool.admitted += 1
+            return PROCEED
+        return pool.refuse(f)
+
+    cdef int wait_on(self, Frame *f, Place place) except -1:
+        cdef int64_t delay_ns = -1
+        cdef bint timed_out
+        try:
+            if place.until_ns != INT64_MAX:
+                delay_ns = place.until_ns - read_clock(self.pool.clock)
+        except BaseException:
+            # Of a user's clock; nobody will ask this stage to leave.
+            self.give_back(place)
+            raise
+        if place.granted:
+            self.pool.admitted += 1
+            return PROCEED
+        timed_out = place.until_ns != INT64_MAX and delay_ns <= 0
+        if timed_out or place.queue is None:
+            self.give_up(place)
+            return self.pool.refuse(f)
+        delay_by(f, self.pool.clock, delay_ns)
+        stand(f, place)
+        return WAIT
+
+    cdef int look_again(self, Frame *f, Place place) except -1:
+        if place.granted:
+            self.pool.admitted += 1
+            return PROCEED
+        return self.wait_on(f, place)
+
+    cdef int give_up(self, Place place) noexcept:
+        """Leave the line, once."""
+        cdef WaitQueue queue = place.queue
+        if queue is not None:
+            queue.remove(place)
+            bulkhead_give_up(&self.pool.state)
+        return 0
+
+    cdef int give_back(self, Place place) except -1:
+        """Leave the line, or the permit that was granted meanwhile."""
+        self.give_up(place)
+        if place.granted:
+            place.granted = False
+            if bulkhead_leave(&self.pool.state):
+                self.pool.hand_over()
+        return 0
