@@ -5,6 +5,7 @@
  *
  * `operations` are done by each thread. Ends with 1 and a line that says what was broken.
  */
+#define _POSIX_C_SOURCE 200809L
 #define CQRS_PTHREADS
 #include <pthread.h>
 #include <stdatomic.h>
@@ -55,7 +56,8 @@ static void alone(int64_t operations, uint64_t seed) {
             random_rate(&random, &limit, &cost, &burst);
             cqrs_bucket_init(&bucket, limit, cost, burst);
             credit = (wide)burst * cost;
-            newest = start = now;
+            now = below(&random, INT64_C(1) << 40);
+            newest = start = now - 2000;
             taken = least = 0;
         }
         now += any(&random, cost / limit + 2) - (below(&random, 8) == 0 ? 1000 : 0);
