@@ -1,8 +1,7 @@
 """WaitQueue: the dispatches that wait for one thing, first come, first served.
 
-A linked list of places. It borrows them: each is owned by its dispatch, whose stage
-removes it whatever ends the wait. So a task that nobody can step any more (its loop is
-closed) is collected as usual, and gives up its place by that.
+A linked list, so that to leave from its middle costs no search. It borrows the places:
+each is owned by its dispatch, whose stage removes it whatever ends the wait.
 """
 
 cimport cython
