@@ -1,4 +1,4 @@
-"""Many dispatches at once, in threads or as tasks of an event loop, alike for a test."""
+"""Many dispatches at once, in threads or as tasks of an event loop, used alike."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any
 
-from cqrs_fast import CommandBus, Context, ContextCancelledError
 from support import eventually
+
+from cqrs_fast import CommandBus, Context, ContextCancelledError
 
 
 class Job:
@@ -100,10 +101,14 @@ class Crowd:
         """Start dispatches that wait, one behind the other."""
         jobs = []
         for number in range(count):
-            before = limits.snapshot().waiting
+            reached = limits.snapshot().waiting + 1
             jobs.append(self.start(bus, message(number)))
-            eventually(lambda before=before: limits.snapshot().waiting == before + 1)
+            waits_until(limits, reached)
         return jobs
+
+
+def waits_until(limits: Any, waiting: int) -> None:
+    eventually(lambda: limits.snapshot().waiting == waiting)
 
 
 CANCELLED = (ContextCancelledError, asyncio.CancelledError, CancelledError)
@@ -131,5 +136,3 @@ def crowd(is_async: bool) -> Iterator[Crowd]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
         loop.close()
-
-

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support import fastest_switching
 
 from cqrs_fast import TokenBucket
 from cqrs_fast.testing import ManualClock
-from support import fastest_switching
 
 S = 1_000_000_000
 DAY = 86400
@@ -141,7 +141,7 @@ TestBucketMachine.settings = settings(
 def test_30_days_admit_exactly_what_exact_arithmetic_says(
     limit: int, window: float, step_ns: int
 ) -> None:
-    """Asked until it refuses, at odd times, it has given every whole token there was."""
+    """Asked until it refuses, at odd times, it has given every whole token."""
     clock = Steps()
     burst = 10**4
     bucket = TokenBucket(limit, window, burst=burst, clock=clock)
@@ -509,7 +509,7 @@ def test_a_key_that_cannot_be_compared_fails_the_call_and_nothing_else() -> None
 
 
 def test_an_unhashable_key_is_a_type_error() -> None:
-    bucket = TokenBucket()
+    bucket: Any = TokenBucket()
     for call in (
         bucket.try_acquire,
         bucket.retry_after,
@@ -563,7 +563,7 @@ def test_an_update_never_hands_out_tokens(changes: Any) -> None:
 
 
 def test_an_update_is_all_or_nothing() -> None:
-    bucket = TokenBucket(10, 1.0, clock=ManualClock())
+    bucket: Any = TokenBucket(10, 1.0, clock=ManualClock())
     bucket.try_acquire(5)
     before = bucket.settings()
     for wrong in (

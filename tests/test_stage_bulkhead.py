@@ -9,8 +9,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from crowd import CANCELLED, Crowd, Job, crowd, waits_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import (
+    DRIVERS,
+    TRANSPARENT,
+    Add,
+    Ask,
+    Driver,
+    drive,
+    eventually,
+    fastest_switching,
+)
 
 from cqrs_fast import (
     AsyncHandlerError,
@@ -23,17 +34,6 @@ from cqrs_fast import (
     QueryBus,
 )
 from cqrs_fast.testing import ManualClock, assert_no_allocation
-from crowd import CANCELLED, Crowd, Job, crowd
-from support import (
-    DRIVERS,
-    TRANSPARENT,
-    Add,
-    Ask,
-    Driver,
-    drive,
-    eventually,
-    fastest_switching,
-)
 
 
 @pytest.fixture(params=[False, True], ids=["threads", "tasks"])
@@ -50,7 +50,9 @@ def clock() -> ManualClock:
 class Hall:
     """A bus whose handlers end when they are told to."""
 
-    def __init__(self, people: Crowd, clock: ManualClock, *arguments: Any, **named: Any):
+    def __init__(
+        self, people: Crowd, clock: ManualClock, *arguments: Any, **named: Any
+    ):
         self.people = people
         self.bulkhead = BulkheadMiddleware(*arguments, **named)
         self.bus = CommandBus(middleware=[self.bulkhead], clock=clock)
@@ -83,11 +85,9 @@ class Hall:
     def wait(self, *numbers: int, ctx: Context | None = None) -> list[Job]:
         jobs = []
         for number in numbers:
-            before = self.bulkhead.snapshot().waiting
+            reached = self.bulkhead.snapshot().waiting + 1
             jobs.append(self.people.start(self.bus, Add(number), ctx))
-            eventually(
-                lambda before=before: self.bulkhead.snapshot().waiting == before + 1
-            )
+            waits_until(self.bulkhead, reached)
         return jobs
 
     def refused(self, number: int = 0) -> BulkheadFullError:
@@ -541,7 +541,9 @@ class Party:
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(["come", "come", "come", "leave", "cancel", "limit", "pass"]),
+            st.sampled_from(
+                ["come", "come", "come", "leave", "cancel", "limit", "pass"]
+            ),
             st.integers(0, 9),
         ),
         max_size=40,

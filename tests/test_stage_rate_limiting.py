@@ -1,4 +1,4 @@
-"""RateLimitingMiddleware: what is admitted, refused, kept waiting, and in which order."""
+"""RateLimitingMiddleware: what is admitted, refused, kept waiting, in which order."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from crowd import CANCELLED, Crowd, crowd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import DRIVERS, TRANSPARENT, Add, Ask, Driver, drive, eventually
 
 from cqrs_fast import (
     AsyncHandlerError,
@@ -24,8 +26,6 @@ from cqrs_fast import (
     RateLimitingMiddleware,
 )
 from cqrs_fast.testing import ManualClock, assert_no_allocation
-from crowd import CANCELLED, Crowd, crowd
-from support import DRIVERS, TRANSPARENT, Add, Ask, Driver, drive, eventually
 
 
 @pytest.fixture(params=[False, True], ids=["threads", "tasks"])
@@ -517,7 +517,7 @@ def test_only_a_pipeline_with_a_wait_may_wait() -> None:
     with pytest.raises(AsyncHandlerError, match="may wait"):
         drive(bus.execute_async(Add(4)))
     limit = RateLimitingMiddleware(5, 1.0)
-    with pytest.raises(ValueError, match="max_wait must stay 0, got 0.5"):
+    with pytest.raises(ValueError, match="max_wait must stay 0, got"):
         limit.update(requests_per_window=7, max_wait=0.5)
     assert limit.settings()["requests_per_window"] == 5
 

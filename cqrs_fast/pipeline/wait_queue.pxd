@@ -3,6 +3,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
+from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.waiter cimport Waiter
 
@@ -25,8 +26,8 @@ cdef class WaitQueue:
     cdef readonly int64_t length
     cdef object serves                  # what is waited for
 
-    # To the end. Neither of these two runs any other code, so they may be part of a step
-    # that must not be interrupted.
+    # To the end. Neither of these two runs any other code, so they may be part of a
+    # step that must not be interrupted.
     cdef int join(self, Place place) noexcept
     cdef int remove(self, Place place) noexcept
 
@@ -34,8 +35,8 @@ cdef class WaitQueue:
 # A place for the dispatch, kept in its slot until it is left.
 cdef Place take_place(Frame *f)
 
-# Let the dispatch wait at its place; say WAIT then.
-cdef int stand(Frame *f, Place place) except -1
+# Let the dispatch wait at its place until it is woken, or for `delay_ns`; says WAIT.
+cdef int stand(Frame *f, Place place, Clock clock, int64_t delay_ns) except -1
 
 # Wake who waits there. False: its event loop is closed, it will never look again.
 cdef bint rouse(Place place) except -1

@@ -7,6 +7,8 @@ each is owned by its dispatch, whose stage removes it whatever ends the wait.
 cimport cython
 from cpython.ref cimport Py_INCREF, PyObject
 
+from cqrs_fast.pipeline.frame cimport WAIT, delay_by
+
 
 @cython.final
 @cython.no_gc_clear
@@ -59,10 +61,11 @@ cdef Place take_place(Frame *f):
     return place
 
 
-cdef int stand(Frame *f, Place place) except -1:
+cdef int stand(Frame *f, Place place, Clock clock, int64_t delay_ns) except -1:
+    delay_by(f, clock, delay_ns)
     Py_INCREF(place.waiter)
     f.waiter = <PyObject *>place.waiter
-    return 0
+    return WAIT
 
 
 cdef bint rouse(Place place) except -1:

@@ -1,7 +1,7 @@
 """TokenBucket: an exact rate limit, for all together or for each key.
 
-The token bucket of traffic shaping (Jonathan Turner), counted in integers as the generic
-cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
+The token bucket of traffic shaping (Jonathan Turner), counted in integers as the
+generic cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
 """
 
 cimport cython
@@ -29,26 +29,27 @@ MOST_KEYS = 10**9
 cdef class TokenBucket:
     """Admit `requests_per_window` calls in each `window`, and bursts, exactly.
 
-    In any interval of t seconds at most `burst + requests_per_window * t / window` tokens
-    are handed out; with the default burst that is up to twice the limit in one unlucky
-    window. It starts full. Nothing is rounded, so a rate holds for months.
+    In any interval of t seconds at most `burst + requests_per_window * t / window`
+    tokens are handed out; with the default burst that is up to twice the limit in one
+    unlucky window. It starts full. Nothing is rounded, so a rate holds for months.
 
     Parameters:
         requests_per_window: tokens that come back in each window, from 1 to 10**12.
         window: in seconds, kept in whole nanoseconds.
         burst: the most tokens there are at once; None for `requests_per_window`.
-        max_keys: how many keys have a bucket of their own. Only a full bucket makes room
-            for a new key; while none is full, the keys without one share one bucket.
+        max_keys: how many keys have a bucket of their own. Only a full bucket makes
+            room for a new key; while none is full, the keys without one share one
+            bucket.
         clock: a callable that returns nanoseconds; the system's monotonic clock by
             default. Time that goes back counts as no time.
 
-    Raises TypeError or ValueError for an argument that makes no sense, and ValueError for
-    a rate that does not fit 64 bits: the window in nanoseconds, divided by its greatest
-    common divisor with the limit, times the burst must be less than 2**62.
+    Raises TypeError or ValueError for an argument that makes no sense, and ValueError
+    for a rate that does not fit 64 bits: the window in nanoseconds, divided by its
+    greatest common divisor with the limit, times the burst must be less than 2**62.
 
-    A `key` is any hashable object; None stands for the one bucket that belongs to no key.
-    A key's own `__hash__` and `__eq__` may call any method here. Safe to use from any
-    thread; it holds for one process.
+    A `key` is any hashable object; None stands for the one bucket that belongs to no
+    key. A key's own `__hash__` and `__eq__` may call any method here. Safe to use from
+    any thread; it holds for one process.
     """
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None,
@@ -64,8 +65,8 @@ cdef class TokenBucket:
     def try_acquire(self, n=1, key=None):
         """Take `n` tokens if they are there; return whether they were.
 
-        Raises ValueError for an `n` below 1 or above the burst, TypeError for one that is
-        no int or for an unhashable key.
+        Raises ValueError for an `n` below 1 or above the burst, TypeError for one that
+        is no int or for an unhashable key.
         """
         # hot
         cdef int64_t tokens = self.tokens(n)
@@ -78,7 +79,7 @@ cdef class TokenBucket:
         return bucket_remaining(&self.peek(key).state, now_ns)
 
     def retry_after(self, n=1, key=None):
-        """Return in how many seconds `n` tokens are there if nobody takes any; 0.0: now.
+        """Return in how many seconds `n` tokens are there if nobody takes any.
 
         Exact to the nanosecond. Raises as `try_acquire` does.
         """
@@ -97,9 +98,9 @@ cdef class TokenBucket:
     def update(self, **settings):
         """Change `requests_per_window`, `window`, `burst` or `max_keys` in place.
 
-        Each bucket keeps its share of the burst: one that was half full still is. A burst
-        of None goes on to follow the limit. All or nothing; raises as the constructor
-        does, and TypeError for an unknown name.
+        Each bucket keeps its share of the burst: one that was half full still is. A
+        burst of None goes on to follow the limit. All or nothing; raises as the
+        constructor does, and TypeError for an unknown name.
         """
         cdef Bucket bucket
         cdef int64_t now_ns

@@ -1,20 +1,13 @@
 """Bulkhead: at most so many dispatches at once, others wait in line or are refused."""
 
 cimport cython
-from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
-from cqrs_fast.pipeline.frame cimport PROCEED, STOP, WAIT, Frame, delay_by, set_error
+from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.wait_queue cimport (
-    Place,
-    WaitQueue,
-    rouse,
-    stand,
-    take_place,
-)
+from cqrs_fast.pipeline.wait_queue cimport Place, WaitQueue, rouse, stand, take_place
 from cqrs_fast.policies.bulkhead cimport (
     ADMITTED,
     QUEUED,
@@ -47,8 +40,8 @@ cdef class BulkheadMiddleware(Stage):
 
     Parameters:
         max_concurrent: permits, from 1 to 10**9.
-        max_queue: how many may wait, from 0 to 10**6. Where a pipeline must not wait, it
-            cannot be raised later: `update` refuses to turn waiting on.
+        max_queue: how many may wait, from 0 to 10**6. Where a pipeline must not wait,
+            it cannot be raised later: `update` refuses to turn waiting on.
         max_wait: in seconds, after which one that waits is refused; 0 lets it wait as
             long as its deadline allows, or its caller, or the drain of the bus. Without
             room in line nobody waits, whatever it is.
@@ -56,9 +49,9 @@ cdef class BulkheadMiddleware(Stage):
             that of the bus.
 
     Raises TypeError or ValueError for an argument that makes no sense. A handler that
-    dispatches through the bulkhead that it is in takes a second permit: with waiting, such
-    calls can wait for one another until `max_wait`. Safe to use from any thread and event
-    loop; it holds for one process.
+    dispatches through the bulkhead that it is in takes a second permit: with waiting,
+    such calls can wait for one another until `max_wait`. Safe to use from any thread
+    and event loop; it holds for one process.
     """
 
     cdef cqrs_bulkhead state
@@ -83,10 +76,10 @@ cdef class BulkheadMiddleware(Stage):
     def update(self, **settings):
         """Change `max_concurrent`, `max_queue` or `max_wait`, all or none of them.
 
-        A lower `max_concurrent` lets those inside finish; a higher one lets in who waits.
-        Who waits already keeps its place and its `max_wait`. Raises as the constructor
-        does, TypeError for an unknown name, and ValueError for a `max_queue` above 0 where
-        it was 0 at construction.
+        A lower `max_concurrent` lets those inside finish; a higher one lets in who
+        waits. Who waits already keeps its place and its `max_wait`. Raises as the
+        constructor does, TypeError for an unknown name, and ValueError for a
+        `max_queue` above 0 where it was 0 at construction.
         """
         limit = permits(settings.pop("max_concurrent", self.state.limit))
         max_queue = settings.pop("max_queue", self.max_queue)
@@ -269,9 +262,7 @@ cdef class QueueingBulkhead(Stage):
         if timed_out or place.queue is None:
             self.give_up(place)
             return self.pool.refuse(f)
-        delay_by(f, self.pool.clock, delay_ns)
-        stand(f, place)
-        return WAIT
+        return stand(f, place, self.pool.clock, delay_ns)
 
     cdef int look_again(self, Frame *f, Place place) except -1:
         if place.granted:

@@ -11,20 +11,13 @@ from cqrs_fast.pipeline.frame cimport (
     STOP,
     WAIT,
     Frame,
-    delay_by,
     frame_context,
     set_error,
     stage_now,
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.wait_queue cimport (
-    Place,
-    WaitQueue,
-    rouse,
-    stand,
-    take_place,
-)
+from cqrs_fast.pipeline.wait_queue cimport Place, WaitQueue, rouse, stand, take_place
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.keyed_buckets cimport (
     Bucket,
@@ -51,16 +44,16 @@ cdef class RateLimitingMiddleware(Stage):
     """Admit `requests_per_window` dispatches in each `window`, and bursts, exactly.
 
     In any interval of t seconds at most `burst + requests_per_window * t / window`
-    dispatches are admitted, by the time at which each came in; with the default burst that
-    is up to twice the limit in one unlucky window. A token that was taken is never given
-    back, also where the dispatch fails or is refused further in. All buses and routes that
-    share this object share its limit.
+    dispatches are admitted, by the time at which each came in; with the default burst
+    that is up to twice the limit in one unlucky window. A token that was taken is never
+    given back, also where the dispatch fails or is refused further in. All buses and
+    routes that share this object share its limit.
 
-    One that finds no token is refused with RateLimitExceededError, whose `retry_after` is
-    exact. With `max_wait` it waits in line instead, unless that would take longer than
-    `max_wait` or than is left until its deadline: then it is refused at once. Who waits
-    takes a token when there is one, in the order of arrival, and nobody overtakes the
-    line. A cancelled dispatch leaves the line and costs nothing.
+    One that finds no token is refused with RateLimitExceededError, whose `retry_after`
+    is exact. With `max_wait` it waits in line instead, unless that would take longer
+    than `max_wait` or than is left until its deadline: then it is refused at once. Who
+    waits takes a token when there is one, in the order of arrival, and nobody overtakes
+    the line. A cancelled dispatch leaves the line and costs nothing.
 
     Parameters:
         requests_per_window: tokens that come back in each window, from 1 to 10**12.
@@ -69,17 +62,19 @@ cdef class RateLimitingMiddleware(Stage):
         key: `key(ctx, message)` returns a hashable object, and each has a bucket of its
             own; those with None share one. Take it from what is authenticated, not from
             what the caller may choose.
-        max_keys: how many keys have a bucket of their own. Only a full bucket makes room
-            for a new key; while none is full, the keys without one share one bucket.
-        max_wait: in seconds; 0 refuses at once. Where a pipeline must not wait, it cannot
-            be raised later: `update` refuses to turn waiting on.
+        max_keys: how many keys have a bucket of their own. Only a full bucket makes
+            room for a new key; while none is full, the keys without one share one
+            bucket.
+        max_wait: in seconds; 0 refuses at once. Where a pipeline must not wait, it
+            cannot be raised later: `update` refuses to turn waiting on.
         max_waiters: how many may wait at once, from 1 to 10**6, all keys together.
-        clock: a callable that returns nanoseconds; by default that of the bus. Time that
-            goes back counts as no time.
+        clock: a callable that returns nanoseconds; by default that of the bus. Time
+            that goes back counts as no time.
 
-    Raises TypeError or ValueError for an argument that makes no sense (TokenBucket tells
-    more). A key function that raises, or returns what cannot be hashed, fails the dispatch
-    with that error. Safe to use from any thread and event loop; it holds for one process.
+    Raises TypeError or ValueError for an argument that makes no sense (TokenBucket
+    tells more). A key function that raises, or returns what cannot be hashed, fails the
+    dispatch with that error. Safe to use from any thread and event loop; it holds for
+    one process.
     """
 
     cdef TokenBucket tokens
@@ -110,7 +105,7 @@ cdef class RateLimitingMiddleware(Stage):
             self.line = Line(self)
 
     def remaining_tokens(self, key=None):
-        """Return how many whole tokens there are now, for a key or for what has none."""
+        """Return how many whole tokens there are now, for a key or without one."""
         return self.tokens.remaining_tokens(key)
 
     def reset(self):
@@ -122,11 +117,11 @@ cdef class RateLimitingMiddleware(Stage):
         """Change settings in place, all or none of them.
 
         Takes the names of the constructor but `key` and `clock`, and raises as it does;
-        TypeError for another name, ValueError for a `max_wait` above 0 where it was 0 at
-        construction. Each bucket keeps its share of the burst. Who waits already keeps to
-        the `max_wait` that it came with.
+        TypeError for another name, ValueError for a `max_wait` above 0 where it was 0
+        at construction. Each bucket keeps its share of the burst. Who waits already
+        keeps to the `max_wait` that it came with.
         """
-        cdef int64_t max_wait_ns = self.max_wait_ns
+        cdef int64_t max_wait_ns
         max_wait = settings.pop("max_wait", self.max_wait)
         max_waiters = settings.pop("max_waiters", self.max_waiters)
         max_wait_ns = seconds_or_zero("max_wait", max_wait)
@@ -253,8 +248,8 @@ cdef class Line(Stage):
     """A RateLimitingMiddleware in whose pipelines a dispatch may wait.
 
     Each bucket that somebody waits for has a queue attached. Only its first one has a
-    timer and takes a token, when it acts; there are no reservations, so leaving the queue
-    needs nothing to be given back. Whoever leaves as the first wakes the next.
+    timer and takes a token, when it acts; there are no reservations, so leaving the
+    queue needs nothing to be given back. Whoever leaves as the first wakes the next.
     """
 
     cdef RateLimitingMiddleware limits
@@ -309,11 +304,12 @@ cdef class Line(Stage):
     cdef int queue_up(self, Frame *f, Bucket bucket, int64_t now_ns) except -1:
         cdef RateLimitingMiddleware limits = self.limits
         cdef int64_t most_ns = min(limits.max_wait_ns, remaining_ns(f))
-        cdef int64_t wait_ns = self.estimate(bucket, now_ns)
+        cdef int64_t wait_ns
         cdef WaitQueue queue, fresh
         cdef Place place
+        self.rouse_late(bucket, now_ns)
+        wait_ns = self.estimate(bucket, now_ns)
         if wait_ns > most_ns or most_ns <= 0 or limits.waiting >= limits.max_waiters:
-            self.rouse_late(bucket, now_ns)
             return limits.refuse(f, bucket, now_ns, wait_ns)
         place = take_place(f)
         fresh = WaitQueue.__new__(WaitQueue)
@@ -329,20 +325,16 @@ cdef class Line(Stage):
         if queue.first == <PyObject *>place:
             # There may be a token: an older line has just come to its end.
             return self.look(f, place, &now_ns)
-        self.rouse_late(bucket, now_ns)
-        delay_by(f, limits.clock, -1)
-        stand(f, place)
-        return WAIT
+        return stand(f, place, limits.clock, -1)
 
     cdef int look(self, Frame *f, Place place, int64_t *now_ns) except -1:
-        """Take a token as the first in line, or wait on; NULL: the time is as of now."""
+        """Take a token as the first in line, or wait on; NULL stands for now."""
         cdef int verdict
         try:
-            verdict = self.act(
-                f,
-                place,
-                stage_now(f, self.limits.clock) if now_ns == NULL else now_ns[0],
-            )
+            if now_ns == NULL:
+                verdict = self.act(f, place, stage_now(f, self.limits.clock))
+            else:
+                verdict = self.act(f, place, now_ns[0])
         except BaseException:
             self.depart(place)
             raise
@@ -360,9 +352,7 @@ cdef class Line(Stage):
             return limits.refuse(f, limits.tokens.one, now_ns, 0)
         bucket = <Bucket>queue.serves
         if queue.first != <PyObject *>place:
-            delay_by(f, limits.clock, -1)
-            stand(f, place)
-            return WAIT
+            return stand(f, place, limits.clock, -1)
         wait_ns = bucket_take(&bucket.state, now_ns, 1)
         if wait_ns == 0:
             limits.admitted += 1
@@ -370,9 +360,7 @@ cdef class Line(Stage):
         if wait_ns > place.until_ns - now_ns:
             return limits.refuse(f, bucket, now_ns, wait_ns)
         place.due_ns = now_ns + wait_ns
-        delay_by(f, limits.clock, wait_ns)
-        stand(f, place)
-        return WAIT
+        return stand(f, place, limits.clock, wait_ns)
 
     cdef int depart(self, Place place) except -1:
         """Leave the line, once; wake the next one if this was the first."""
