@@ -42,8 +42,12 @@ _LAZY = {
     "AuthenticationMiddleware": "cqrs_fast.stages.authentication",
     "BulkheadMiddleware": "cqrs_fast.stages.bulkhead",
     "DebugMiddleware": "cqrs_fast.stages.debug",
+    "FallbackMiddleware": "cqrs_fast.stages.fallback",
     "LoggingMiddleware": "cqrs_fast.stages.logging",
     "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
+    "RetryMiddleware": "cqrs_fast.stages.retry",
+    "RetryPolicy": "cqrs_fast.policies.retry_policy",
+    "RetryStats": "cqrs_fast.policies.retry_stats",
     "SlowCallMiddleware": "cqrs_fast.stages.slow_call",
     "TimeoutMiddleware": "cqrs_fast.stages.timeout",
     "TokenBucket": "cqrs_fast.policies.token_bucket",
@@ -54,13 +58,17 @@ _LAZY = {
 
 if TYPE_CHECKING:
     from cqrs_fast.policies.token_bucket import TokenBucket
+    from cqrs_fast.policies.retry_policy import RetryPolicy
+    from cqrs_fast.policies.retry_stats import RetryStats
     from cqrs_fast.stages.audit import AuditMiddleware
     from cqrs_fast.stages.audit_event import AuditEvent
     from cqrs_fast.stages.authentication import AuthenticationMiddleware
     from cqrs_fast.stages.bulkhead import BulkheadMiddleware
     from cqrs_fast.stages.debug import DebugMiddleware
+    from cqrs_fast.stages.fallback import FallbackMiddleware
     from cqrs_fast.stages.logging import LoggingMiddleware
     from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
+    from cqrs_fast.stages.retry import RetryMiddleware
     from cqrs_fast.stages.slow_call import SlowCallMiddleware
     from cqrs_fast.stages.timeout import TimeoutMiddleware
     from cqrs_fast.stages.validation import ValidationMiddleware
@@ -86,6 +94,7 @@ __all__ = [
     "DebugMiddleware",
     "DrainReport",
     "Event",
+    "FallbackMiddleware",
     "HandlerAlreadyRegisteredError",
     "HandlerNotFoundError",
     "IdempotencyConflictError",
@@ -104,6 +113,9 @@ __all__ = [
     "RateLimitingMiddleware",
     "RejectedError",
     "ResultTypeError",
+    "RetryMiddleware",
+    "RetryPolicy",
+    "RetryStats",
     "RouteInfo",
     "Secret",
     "SlowCallMiddleware",

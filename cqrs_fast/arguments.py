@@ -59,3 +59,15 @@ def choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
         wanted = " or ".join(map(repr, choices))
         raise ValueError(f"{argument} must be {wanted}, got {value!r}")
     return value
+
+
+def exception_classes(argument: str, classes: object) -> tuple[type[Exception], ...]:
+    """Return an Exception class, or a tuple of them, as a tuple."""
+    found = classes if isinstance(classes, tuple) else (classes,)
+    for one in found:
+        if not isinstance(one, type) or not issubclass(one, Exception):
+            raise TypeError(
+                f"{argument} must be an Exception class or a tuple of such, "
+                f"got {classes!r}"
+            )
+    return found

@@ -1,0 +1,71 @@
+"""Fallback: a result in place of an error."""
+
+cimport cython
+from cpython.ref cimport PyObject
+
+from cqrs_fast.pipeline.calling cimport is_awaitable
+from cqrs_fast.pipeline.errstate cimport is_transparent
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
+from cqrs_fast.pipeline.stage cimport Stage
+
+from cqrs_fast.arguments import exception_classes
+from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.description import label_of
+
+cdef str INSTEAD = (
+    "write an async middleware (ctx, message, next) that awaits next(ctx, message) and "
+    "answers in an except clause"
+)
+
+
+cdef extern from *:
+    # As an `except` clause matches: by subclass, asking no metaclass.
+    bint PyErr_GivenExceptionMatches(PyObject *error, PyObject *classes) noexcept
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class FallbackMiddleware(Stage):
+    """Answer with the result of a function where what lies inside fails.
+
+    Parameters:
+        fallback: `fallback(ctx, message, error)` returns the result, None included.
+            What it raises reaches the caller, chained to the error.
+        on: the Exception class, or tuple of such, that it is asked about; others pass,
+            and so does a BaseException that is no Exception.
+
+    Raises TypeError unless `fallback` is a callable that is not async and `on` is made
+    of Exception classes; an awaitable that `fallback` returns all the same fails the
+    dispatch with a TypeError. It is called in the dispatching thread, on the event loop
+    under `execute_async`, and by many at once where they share this object.
+    """
+
+    cdef object fallback
+    cdef tuple on
+
+    def __cinit__(self):
+        self.errors_only = True
+
+    def __init__(self, fallback, on=Exception):
+        self.fallback = plain_callable("fallback", fallback, INSTEAD)
+        self.on = exception_classes("on", on)
+
+    def settings(self):
+        """Return where `fallback` is defined, and the names of the classes."""
+        return {
+            "fallback": label_of(self.fallback),
+            "on": [one.__qualname__ for one in self.on],
+        }
+
+    cdef int leave(self, Frame *f) except -1:
+        if is_transparent(f.error):
+            return PROCEED
+        if not PyErr_GivenExceptionMatches(f.error, <PyObject *>self.on):
+            return PROCEED
+        result = self.fallback(
+            frame_context(f), <object>f.message, <object>f.error
+        )
+        if is_awaitable(<PyObject *>result):
+            raise awaitable_error("fallback", result, INSTEAD)
+        set_result(f, result)
+        return PROCEED

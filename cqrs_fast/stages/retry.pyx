@@ -1,0 +1,173 @@
+"""Retry: run what lies inside again while it fails."""
+
+cimport cython
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t
+
+from cqrs_fast.clock cimport read_clock
+from cqrs_fast.context cimport NO_DEADLINE, CancelScope
+from cqrs_fast.pipeline.errstate cimport is_transparent
+from cqrs_fast.pipeline.frame cimport (
+    AGAIN,
+    NOT_ENDED,
+    PROCEED,
+    Frame,
+    delay_by,
+    seen_context,
+)
+from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.waiting cimport remaining_ns
+from cqrs_fast.policies.retry_policy cimport RetryPolicy
+
+from warnings import warn
+
+from cqrs_fast.arguments import flag
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class RetryMiddleware(Stage):
+    """Run what lies inside again while it fails, after a growing, random delay.
+
+    Queries are retried. A command is if its class says `idempotent = True`, if it has
+    an `idempotency_key` that is not None, or with `retry_commands=True`; where none of
+    these can be, this is left out of the command's pipeline with a RuntimeWarning, once
+    for each class. It is left out everywhere if `max_attempts` is 1.
+
+    Parameters:
+        retry_commands: whether every command may run more than once.
+
+    All others are those of RetryPolicy, and so are the rules of what is retried; a
+    DeadlineExceededError is while the deadline outside of this has not passed. No
+    delay is begun that would reach that deadline; a cancellation, a signal or a drain
+    ends one that was begun, and after a drain the last error is raised. The time is
+    that of the bus unless there is a `clock`.
+
+    Raises TypeError or ValueError for an argument that makes no sense. One object may
+    serve many buses, threads and event loops at once, which share its budget.
+    """
+
+    cdef RetryPolicy policy
+    cdef bint retry_commands
+    cdef set warned                     # names of the commands that it told of
+
+    def __cinit__(self):
+        self.has_slot = self.may_wait = self.errors_only = True
+
+    def __init__(self, max_attempts=3, base_delay=0.1, *, retry_commands=False,
+                 **settings):
+        self.policy = RetryPolicy(max_attempts, base_delay, **settings)
+        self.retry_commands = flag("retry_commands", retry_commands)
+        self.warned = set()
+
+    def update(self, **settings):
+        """Change settings in place, all or none; the budget keeps its credits.
+
+        Takes what RetryPolicy.update does and raises as it does. A pipeline that this
+        was left out of when it was built stays without it.
+        """
+        self.policy.update(**settings)
+
+    def settings(self):
+        """Return the effective settings, under the names of the parameters."""
+        return {**self.policy.settings(), "retry_commands": self.retry_commands}
+
+    def snapshot(self):
+        """Return a RetryStats, one consistent picture of its counters."""
+        return self.policy.snapshot()
+
+    cdef object observed(self):
+        return self.policy.snapshot()
+
+    cdef Stage for_route(self, RouteSpec spec):
+        if self.policy.state.settings.max_attempts == 1:
+            return None
+        if self.policy.clock is None:
+            self.policy.clock = spec.clock
+        cls = spec.message_class
+        # What a name alone stands for is looked at when it fails.
+        if spec.kind != "command" or self.retry_commands or cls is None:
+            return self
+        if is_idempotent(cls) or may_have_key(cls):
+            return self
+        if spec.name not in self.warned:
+            warn(
+                f"RetryMiddleware will not retry the command {spec.name!r}: set "
+                "`idempotent = True` on its class, give it an `idempotency_key`, or "
+                "pass retry_commands=True",
+                RuntimeWarning,
+                stacklevel=1,
+            )
+            self.warned.add(spec.name)
+        return None
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot: one comparison without a budget or a longest time
+        if self.policy.timed:
+            f.slot.b = self.policy.begin(self.time(f))
+        else:
+            f.slot.b = NO_DEADLINE
+        return PROCEED
+
+    cdef int64_t time(self, Frame *f) except? -1:
+        """The reading on the way in, or one of its own where the route has none."""
+        cdef PyObject *clock = <PyObject *>self.policy.clock
+        if self.policy.clock is None:
+            clock = NULL
+        if clock == f.bus_clock and (<Route>f.route).reads_clock:
+            return f.now_ns
+        return read_clock(self.policy.clock)
+
+    cdef int leave(self, Frame *f) except -1:
+        cdef int64_t delay_ns
+        # Between two attempts it was ended from outside.
+        if f.ending != NOT_ENDED or is_transparent(f.error):
+            return PROCEED
+        error = <object>f.error
+        if not self.policy.covers(error) or not self.may_repeat(f) or is_over(f):
+            return PROCEED
+        f.slot.a += 1
+        delay_ns = self.policy.decide(
+            error, f.slot.a, f.slot.b, remaining_ns(f), (<Route>f.route).name
+        )
+        if delay_ns < 0:
+            return PROCEED
+        delay_by(f, self.policy.clock, delay_ns)
+        return AGAIN
+
+    cdef bint may_repeat(self, Frame *f) except -1:
+        """Whether this message may be handled twice."""
+        if self.retry_commands or (<Route>f.route).kind != "command":
+            return True
+        message = <object>f.message
+        try:
+            return is_idempotent(type(message)) or (
+                getattr(message, "idempotency_key", None) is not None
+            )
+        except Exception:
+            # Users' code that cannot tell: once is safe.
+            return False
+
+
+cdef bint is_idempotent(object cls) except -1:
+    return getattr(cls, "idempotent", None) is True
+
+
+cdef bint may_have_key(object cls) except -1:
+    """Whether instances may have an `idempotency_key`: an attribute or a field."""
+    if hasattr(cls, "idempotency_key"):
+        return True
+    # A dataclass keeps no attribute for a field without a default.
+    for base in getattr(cls, "__mro__", ()):
+        if "idempotency_key" in vars(base).get("__annotations__", ()):
+            return True
+    return False
+
+
+cdef bint is_over(Frame *f) except -1:
+    """Whether the bus drains or the caller has cancelled: no other attempt begins."""
+    if (<Route>f.route).gate.draining:
+        return True
+    cdef CancelScope scope = seen_context(f).state.scope
+    return scope is not None and scope.cancelled_one() is not None
