@@ -1,0 +1,582 @@
+/* A bounded table of Python objects in strict order of use, with expiry.
+ *
+ * Entries are nodes of one array, found through an index of open addressing (linear
+ * probing, backward-shift deletion) and linked by their ids, which stay the same until
+ * the entry goes. Node 0 is the head of the list: its next is the coldest, its prev the
+ * one used last; as an id it stands for none.
+ *
+ * No function runs Python code, but for cqrs_lru_find and cqrs_lru_remove_group, which
+ * call `eq`, and cqrs_lru_release and cqrs_lru_free, which drop references. What is
+ * removed is dead until cqrs_lru_release: so a table is consistent whenever Python runs.
+ * Ids must not be kept over any of these. The GIL is what makes the functions atomic.
+ */
+#ifndef CQRS_FAST_LRU_H
+#define CQRS_FAST_LRU_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define CQRS_LRU_NEVER INT64_MAX
+#define CQRS_LRU_EMPTY UINT32_MAX   /* in the index; no id has all bits set */
+#define CQRS_LRU_MOST (1 << 30)     /* entries */
+#define CQRS_LRU_RESTARTS 100
+#define CQRS_LRU_EXPIRED_PER_INSERT 4
+
+#define CQRS_LRU_INLINE static inline __attribute__((always_inline))
+#define CQRS_LRU_COLD static __attribute__((noinline, unused))
+
+typedef struct {
+    uint32_t hash, group_hash;
+    PyObject *key;              /* NULL: a free node, linked by next */
+    PyObject *scope;            /* or NULL */
+    PyObject *value;
+    PyObject *extra;            /* or NULL */
+    int64_t expires_ns;
+    uint32_t prev, next;        /* in order of use */
+    uint32_t group_prev, group_next;
+} cqrs_lru_node;                /* one cache line */
+
+typedef struct {
+    cqrs_lru_node *nodes;       /* aligned to cache lines; NULL before the first */
+    uint32_t *index;            /* (hash << bits) | id; its place comes of hash >> shift */
+    uint32_t *groups;           /* first ids by group_hash >> shift, or NULL */
+    uint32_t bits, shift, mask;
+    uint32_t size, max;
+    uint32_t expiring;          /* entries that expire at all */
+    uint32_t dead;              /* removed entries, linked by next */
+    uint32_t unused;            /* free nodes, linked by next */
+    uint32_t used, capacity;    /* nodes: ever used, allocated */
+    uint32_t with_groups;
+    uint64_t version;           /* counts what moves entries in the index */
+    char *memory;               /* what `nodes` is in */
+} cqrs_lru;
+
+/* Whether a node, a candidate of the right hash, is what is looked for: 1, 0 or -1 with
+   an exception. It may run Python code; the node is only to be read before that. */
+typedef int (*cqrs_lru_eq)(const cqrs_lru_node *node, PyObject *key, PyObject *scope);
+
+static uint32_t cqrs_lru_no_index[2] = {CQRS_LRU_EMPTY, CQRS_LRU_EMPTY};
+
+/* The hash of a table from one of Python, whose low bits alone may tell little. */
+CQRS_LRU_INLINE uint32_t cqrs_lru_mix(Py_hash_t hash) {
+    return (uint32_t)(((uint64_t)hash * 0x9e3779b97f4a7c15ULL) >> 32);
+}
+
+static inline void cqrs_lru_init(cqrs_lru *t, uint32_t max, int with_groups) {
+    memset(t, 0, sizeof(*t));
+    t->index = cqrs_lru_no_index;
+    t->bits = t->mask = 1;
+    t->shift = 31;
+    t->max = max;
+    t->with_groups = with_groups != 0;
+}
+
+/* ------------------------------------------------------------------ the index ---- */
+
+CQRS_LRU_INLINE uint32_t cqrs_lru_slot_of(const cqrs_lru *t, uint32_t id) {
+    return (t->nodes[id].hash << t->bits) | id;
+}
+
+CQRS_LRU_INLINE void cqrs_lru_index_add(cqrs_lru *t, uint32_t id) {
+    uint32_t at = t->nodes[id].hash >> t->shift;
+    while (t->index[at] != CQRS_LRU_EMPTY) {
+        at = (at + 1) & t->mask;
+    }
+    t->index[at] = cqrs_lru_slot_of(t, id);
+}
+
+/* Close the gap, so that no search ever meets the mark of a removed entry. */
+CQRS_LRU_INLINE void cqrs_lru_index_remove(cqrs_lru *t, uint32_t id) {
+    uint32_t wanted = cqrs_lru_slot_of(t, id), mask = t->mask, *index = t->index;
+    uint32_t hole = t->nodes[id].hash >> t->shift, at, slot, home;
+    while (index[hole] != wanted) {
+        hole = (hole + 1) & mask;
+    }
+    for (at = (hole + 1) & mask; (slot = index[at]) != CQRS_LRU_EMPTY;
+         at = (at + 1) & mask) {
+        home = t->nodes[slot & mask].hash >> t->shift;
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            index[hole] = slot;
+            hole = at;
+        }
+    }
+    index[hole] = CQRS_LRU_EMPTY;
+    t->version++;
+}
+
+CQRS_LRU_INLINE void cqrs_lru_group_add(cqrs_lru *t, uint32_t id) {
+    cqrs_lru_node *n = &t->nodes[id];
+    uint32_t *first = &t->groups[n->group_hash >> t->shift];
+    n->group_prev = 0;
+    n->group_next = *first;
+    if (*first) {
+        t->nodes[*first].group_prev = id;
+    }
+    *first = id;
+}
+
+CQRS_LRU_INLINE void cqrs_lru_group_remove(cqrs_lru *t, uint32_t id) {
+    cqrs_lru_node *n = &t->nodes[id];
+    if (n->group_prev) {
+        t->nodes[n->group_prev].group_next = n->group_next;
+    } else {
+        t->groups[n->group_hash >> t->shift] = n->group_next;
+    }
+    if (n->group_next) {
+        t->nodes[n->group_next].group_prev = n->group_prev;
+    }
+}
+
+/* Return the id of the entry of `key` and `scope`, 0 if there is none, -1 with an
+   exception. Where `eq` changed the table it starts again, and gives up with a
+   RuntimeError if that does not end. */
+CQRS_LRU_INLINE int64_t cqrs_lru_find(
+    cqrs_lru *t, uint32_t hash, PyObject *key, PyObject *scope, cqrs_lru_eq eq
+) {
+    int restarts = 0;
+    for (;;) {
+        uint32_t bits = t->bits, mask = t->mask, at = hash >> t->shift, slot;
+        for (;; at = (at + 1) & mask) {
+            slot = t->index[at];
+            if (((slot ^ (hash << bits)) >> bits) != 0) {
+                if (slot == CQRS_LRU_EMPTY) {
+                    return 0;
+                }
+                continue;
+            }
+            if (__builtin_expect(slot == CQRS_LRU_EMPTY, 0)) {
+                return 0;
+            }
+            uint32_t id = slot & mask;
+            const cqrs_lru_node *n = &t->nodes[id];
+            PyObject *its_key = n->key, *its_scope = n->scope;
+            if (its_key == key && its_scope == scope) {
+                return id;
+            }
+            if (n->hash != hash) {
+                continue;
+            }
+            uint64_t version = t->version;
+            Py_INCREF(its_key);
+            Py_XINCREF(its_scope);
+            int equal = eq(n, key, scope);
+            Py_DECREF(its_key);
+            Py_XDECREF(its_scope);
+            if (equal < 0) {
+                return -1;
+            }
+            if (version != t->version) {
+                break;
+            }
+            if (equal) {
+                return id;
+            }
+        }
+        if (++restarts == CQRS_LRU_RESTARTS) {
+            PyErr_SetString(
+                PyExc_RuntimeError, "the comparison of keys keeps changing the cache"
+            );
+            return -1;
+        }
+    }
+}
+
+/* -------------------------------------------------------------- order of use ---- */
+
+CQRS_LRU_INLINE void cqrs_lru_link(cqrs_lru *t, uint32_t id) {
+    cqrs_lru_node *head = t->nodes, *n = &t->nodes[id];
+    uint32_t last = head->prev;
+    n->prev = last;
+    n->next = 0;
+    t->nodes[last].next = id;
+    head->prev = id;
+}
+
+CQRS_LRU_INLINE void cqrs_lru_unlink(cqrs_lru *t, uint32_t id) {
+    const cqrs_lru_node *n = &t->nodes[id];
+    t->nodes[n->prev].next = n->next;
+    t->nodes[n->next].prev = n->prev;
+}
+
+/* Make an entry the one used last. */
+CQRS_LRU_INLINE void cqrs_lru_touch(cqrs_lru *t, uint32_t id) {
+    if (t->nodes[id].next != 0) {
+        cqrs_lru_unlink(t, id);
+        cqrs_lru_link(t, id);
+    }
+}
+
+/* The coldest entry, then what was used after another; 0 at the end. */
+CQRS_LRU_INLINE uint32_t cqrs_lru_first(const cqrs_lru *t) {
+    return t->size ? t->nodes[0].next : 0;
+}
+
+CQRS_LRU_INLINE uint32_t cqrs_lru_next(const cqrs_lru *t, uint32_t id) {
+    return t->nodes[id].next;
+}
+
+/* The same from the other end. */
+CQRS_LRU_INLINE uint32_t cqrs_lru_last(const cqrs_lru *t) {
+    return t->size ? t->nodes[0].prev : 0;
+}
+
+CQRS_LRU_INLINE uint32_t cqrs_lru_prev(const cqrs_lru *t, uint32_t id) {
+    return t->nodes[id].prev;
+}
+
+/* The entries of one group hash, the newest first. Only with groups. */
+CQRS_LRU_INLINE uint32_t cqrs_lru_group_first(const cqrs_lru *t, uint32_t group_hash) {
+    uint32_t id = t->size ? t->groups[group_hash >> t->shift] : 0;
+    while (id && t->nodes[id].group_hash != group_hash) {
+        id = t->nodes[id].group_next;
+    }
+    return id;
+}
+
+CQRS_LRU_INLINE uint32_t cqrs_lru_group_next(const cqrs_lru *t, uint32_t id) {
+    uint32_t group_hash = t->nodes[id].group_hash;
+    do {
+        id = t->nodes[id].group_next;
+    } while (id && t->nodes[id].group_hash != group_hash);
+    return id;
+}
+
+/* --------------------------------------------------------------- what goes ------- */
+
+/* Remove an entry; its references are kept until cqrs_lru_release. */
+CQRS_LRU_INLINE void cqrs_lru_remove(cqrs_lru *t, uint32_t id) {
+    cqrs_lru_node *n = &t->nodes[id];
+    cqrs_lru_index_remove(t, id);
+    if (t->with_groups) {
+        cqrs_lru_group_remove(t, id);
+    }
+    cqrs_lru_unlink(t, id);
+    t->expiring -= n->expires_ns != CQRS_LRU_NEVER;
+    t->size--;
+    n->next = t->dead;
+    t->dead = id;
+}
+
+/* Drop the references of what was removed. Runs Python code. */
+static inline void cqrs_lru_release(cqrs_lru *t) {
+    while (t->dead) {
+        uint32_t id = t->dead;
+        cqrs_lru_node *n = &t->nodes[id];
+        PyObject *key = n->key, *scope = n->scope, *value = n->value, *extra = n->extra;
+        t->dead = n->next;
+        n->key = NULL;
+        n->next = t->unused;
+        t->unused = id;
+        Py_DECREF(key);
+        Py_XDECREF(scope);
+        Py_DECREF(value);
+        Py_XDECREF(extra);
+    }
+}
+
+/* Remove all that has expired; return how many. */
+static inline uint32_t cqrs_lru_sweep(cqrs_lru *t, int64_t now_ns) {
+    uint32_t before = t->size, next;
+    for (uint32_t id = t->expiring ? cqrs_lru_first(t) : 0; id; id = next) {
+        next = t->nodes[id].next;
+        if (t->nodes[id].expires_ns <= now_ns) {
+            cqrs_lru_remove(t, id);
+        }
+    }
+    return before - t->size;
+}
+
+/* Change how many entries there may be; return how many were evicted. */
+static inline uint32_t cqrs_lru_resize(cqrs_lru *t, uint32_t max) {
+    uint32_t evicted = 0;
+    for (; t->size > max; evicted++) {
+        cqrs_lru_remove(t, t->nodes[0].next);
+    }
+    t->max = max;
+    return evicted;
+}
+
+/* Remove the entries of a group that equal `key`, as `eq` tells with `scope`; return
+   how many, or -1 with an exception. */
+CQRS_LRU_INLINE int64_t cqrs_lru_remove_group(
+    cqrs_lru *t, uint32_t group_hash, PyObject *key, PyObject *scope, cqrs_lru_eq eq
+) {
+    int64_t removed = 0;
+    int restarts = 0;
+    uint32_t id = cqrs_lru_group_first(t, group_hash), next;
+    while (id) {
+        const cqrs_lru_node *n = &t->nodes[id];
+        PyObject *its_key = n->key, *its_scope = n->scope;
+        uint64_t version = t->version;
+        Py_INCREF(its_key);
+        Py_XINCREF(its_scope);
+        int equal = eq(n, key, scope);
+        Py_DECREF(its_key);
+        Py_XDECREF(its_scope);
+        if (equal < 0) {
+            return -1;
+        }
+        if (version != t->version) {
+            if (++restarts == CQRS_LRU_RESTARTS) {
+                PyErr_SetString(
+                    PyExc_RuntimeError,
+                    "the comparison of keys keeps changing the cache"
+                );
+                return -1;
+            }
+            id = cqrs_lru_group_first(t, group_hash);
+            continue;
+        }
+        next = cqrs_lru_group_next(t, id);
+        if (equal) {
+            cqrs_lru_remove(t, id);
+            removed++;
+        }
+        id = next;
+    }
+    return removed;
+}
+
+/* Remove everything and give the memory back. Runs Python code, on an empty table. */
+static inline void cqrs_lru_free(cqrs_lru *t) {
+    cqrs_lru gone = *t;
+    cqrs_lru_init(t, gone.max, (int)gone.with_groups);
+    t->version = gone.version + 1;
+    for (uint32_t id = 1; id < gone.used; id++) {
+        if (gone.nodes[id].key != NULL) {
+            Py_DECREF(gone.nodes[id].key);
+            Py_XDECREF(gone.nodes[id].scope);
+            Py_DECREF(gone.nodes[id].value);
+            Py_XDECREF(gone.nodes[id].extra);
+        }
+    }
+    if (gone.index != cqrs_lru_no_index) {
+        PyMem_RawFree(gone.index);
+    }
+    PyMem_RawFree(gone.groups);
+    PyMem_RawFree(gone.memory);
+}
+
+/* For tp_traverse. */
+static inline int cqrs_lru_traverse(const cqrs_lru *t, visitproc visit, void *arg) {
+    for (uint32_t id = 1; id < t->used; id++) {
+        const cqrs_lru_node *n = &t->nodes[id];
+        if (n->key != NULL) {
+            Py_VISIT(n->key);
+            Py_VISIT(n->scope);
+            Py_VISIT(n->value);
+            Py_VISIT(n->extra);
+        }
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------ growth ------- */
+
+CQRS_LRU_COLD int cqrs_lru_grow_nodes(cqrs_lru *t, uint32_t capacity) {
+    const size_t line = sizeof(cqrs_lru_node);
+    size_t before = t->memory == NULL ? 0 : (size_t)((char *)t->nodes - t->memory);
+    char *memory = PyMem_RawRealloc(t->memory, ((size_t)capacity + 1) * line);
+    if (memory == NULL) {
+        return -1;
+    }
+    size_t after = (line - (uintptr_t)memory % line) % line;
+    if (t->used && after != before) {
+        memmove(memory + after, memory + before, t->used * line);
+    }
+    t->memory = memory;
+    t->nodes = (cqrs_lru_node *)(void *)(memory + after);
+    t->capacity = capacity;
+    if (t->used == 0) {
+        memset(t->nodes, 0, line);
+        t->used = 1;
+    }
+    return 0;
+}
+
+CQRS_LRU_COLD int cqrs_lru_grow_index(cqrs_lru *t, uint32_t bits) {
+    size_t slots = (size_t)1 << bits;
+    uint32_t *index = PyMem_RawMalloc(slots * sizeof(*index));
+    uint32_t *groups = NULL;
+    if (index == NULL) {
+        return -1;
+    }
+    if (t->with_groups) {
+        groups = PyMem_RawCalloc(slots, sizeof(*groups));
+        if (groups == NULL) {
+            PyMem_RawFree(index);
+            return -1;
+        }
+        PyMem_RawFree(t->groups);
+        t->groups = groups;
+    }
+    if (t->index != cqrs_lru_no_index) {
+        PyMem_RawFree(t->index);
+    }
+    memset(index, 0xff, slots * sizeof(*index));
+    t->index = index;
+    t->bits = bits;
+    t->shift = 32 - bits;
+    t->mask = (uint32_t)(slots - 1);
+    t->version++;
+    for (uint32_t id = cqrs_lru_first(t); id; id = t->nodes[id].next) {
+        cqrs_lru_index_add(t, id);
+        if (t->with_groups) {
+            cqrs_lru_group_add(t, id);
+        }
+    }
+    return 0;
+}
+
+/* Make room for one more node. The index is at most three fifths full, as is every
+   table that a failure leaves behind. */
+CQRS_LRU_COLD int cqrs_lru_grow(cqrs_lru *t) {
+    uint64_t wanted = (uint64_t)t->capacity + t->capacity / 2 + 7;
+    uint64_t enough = (uint64_t)t->max + 1 + CQRS_LRU_EXPIRED_PER_INSERT + 1;
+    uint32_t bits = t->bits;
+    if (wanted > enough && enough > t->capacity) {
+        wanted = enough;
+    }
+    while (wanted * 5 > ((uint64_t)3 << bits)) {
+        bits++;
+    }
+    if (bits > 31 || (bits != t->bits && cqrs_lru_grow_index(t, bits) < 0)) {
+        return -1;
+    }
+    return cqrs_lru_grow_nodes(t, (uint32_t)wanted);
+}
+
+/* Insert what cqrs_lru_find did not find, as used last: first up to four expired
+   entries and, where it is full, the coldest are removed from the cold end, to be
+   released by the caller. `evicted` is increased by those that had not expired.
+   References are taken of all objects. Returns the id, or 0 without memory, with
+   nothing changed and no exception set. */
+CQRS_LRU_INLINE uint32_t cqrs_lru_insert(
+    cqrs_lru *t, uint32_t hash, uint32_t group_hash, PyObject *key, PyObject *scope,
+    PyObject *value, PyObject *extra, int64_t expires_ns, int64_t now_ns,
+    uint64_t *evicted
+) {
+    uint32_t id = t->unused;
+    if (id) {
+        t->unused = t->nodes[id].next;
+    } else {
+        if (t->used == t->capacity && cqrs_lru_grow(t) < 0) {
+            return 0;
+        }
+        id = t->used++;
+    }
+    if (t->expiring) {
+        for (int i = 0; i < CQRS_LRU_EXPIRED_PER_INSERT && t->size; i++) {
+            uint32_t coldest = t->nodes[0].next;
+            if (t->nodes[coldest].expires_ns > now_ns) {
+                break;
+            }
+            cqrs_lru_remove(t, coldest);
+        }
+    }
+    if (t->size >= t->max) {
+        cqrs_lru_remove(t, t->nodes[0].next);
+        ++*evicted;
+    }
+    cqrs_lru_node *n = &t->nodes[id];
+    Py_INCREF(key);
+    Py_XINCREF(scope);
+    Py_INCREF(value);
+    Py_XINCREF(extra);
+    n->hash = hash;
+    n->group_hash = group_hash;
+    n->key = key;
+    n->scope = scope;
+    n->value = value;
+    n->extra = extra;
+    n->expires_ns = expires_ns;
+    t->expiring += expires_ns != CQRS_LRU_NEVER;
+    cqrs_lru_index_add(t, id);
+    if (t->with_groups) {
+        cqrs_lru_group_add(t, id);
+    }
+    cqrs_lru_link(t, id);
+    t->size++;
+    return id;
+}
+
+/* Give an entry another value and expiry, and make it the one used last. References
+   are taken; what was there is the caller's to drop, after the table is let go of. */
+CQRS_LRU_INLINE void cqrs_lru_replace(
+    cqrs_lru *t, uint32_t id, PyObject *value, PyObject *extra, int64_t expires_ns,
+    PyObject **old_value, PyObject **old_extra
+) {
+    cqrs_lru_node *n = &t->nodes[id];
+    *old_value = n->value;
+    *old_extra = n->extra;
+    Py_INCREF(value);
+    Py_XINCREF(extra);
+    n->value = value;
+    n->extra = extra;
+    t->expiring += (uint32_t)(expires_ns != CQRS_LRU_NEVER)
+        - (uint32_t)(n->expires_ns != CQRS_LRU_NEVER);
+    n->expires_ns = expires_ns;
+    cqrs_lru_touch(t, id);
+}
+
+/* ------------------------------------------------------------ for tests ---------- */
+
+/* Walk everything; return NULL, or what is wrong. */
+CQRS_LRU_COLD const char *cqrs_lru_check(const cqrs_lru *t) {
+    uint64_t seen = 0, expiring = 0, grouped = 0, occupied = 0, idle = 0, last = 0;
+    if (t->size > t->max) {
+        return "more entries than the maximum";
+    }
+    if (t->nodes == NULL) {
+        return t->size || t->dead || t->unused || t->used ? "entries in no array" : NULL;
+    }
+    for (uint32_t id = t->nodes[0].next; id; last = id, id = t->nodes[id].next) {
+        const cqrs_lru_node *n = &t->nodes[id];
+        if (id >= t->used || ++seen > t->size) {
+            return "the order of use leads astray";
+        }
+        if (n->key == NULL || n->value == NULL || n->prev != last) {
+            return "an entry is not whole";
+        }
+        expiring += n->expires_ns != CQRS_LRU_NEVER;
+        uint32_t at = n->hash >> t->shift;
+        while (t->index[at] != cqrs_lru_slot_of(t, id)) {
+            if (t->index[at] == CQRS_LRU_EMPTY) {
+                return "an entry cannot be found";
+            }
+            at = (at + 1) & t->mask;
+        }
+    }
+    if (seen != t->size || t->nodes[0].prev != last || expiring != t->expiring) {
+        return "entries are counted wrong";
+    }
+    for (uint64_t at = 0; at <= t->mask; at++) {
+        occupied += t->index[at] != CQRS_LRU_EMPTY;
+        uint32_t before = 0;
+        for (uint32_t id = t->with_groups ? t->groups[at] : 0; id; before = id,
+             id = t->nodes[id].group_next) {
+            if (t->nodes[id].group_prev != before || ++grouped > t->size
+                    || t->nodes[id].group_hash >> t->shift != at) {
+                return "a group leads astray";
+            }
+        }
+    }
+    if (occupied != t->size || (t->with_groups && grouped != t->size)) {
+        return "the index holds what is no entry";
+    }
+    for (uint32_t id = t->dead; id; id = t->nodes[id].next, idle++) {
+        if (id >= t->used || idle > t->used || t->nodes[id].key == NULL) {
+            return "a dead entry is not whole";
+        }
+    }
+    for (uint32_t id = t->unused; id; id = t->nodes[id].next, idle++) {
+        if (id >= t->used || idle > t->used || t->nodes[id].key != NULL) {
+            return "a free node is in use";
+        }
+    }
+    return seen + idle + 1 == t->used && t->used <= t->capacity
+        ? NULL : "nodes are lost";
+}
+
+#endif
