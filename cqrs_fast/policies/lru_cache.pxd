@@ -3,6 +3,8 @@
 from cpython.object cimport PyObject, visitproc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from cqrs_fast.clock cimport Clock
+
 
 cdef extern from "cqrs_fast/policies/core/lru.h":
     const int64_t LRU_NEVER "CQRS_LRU_NEVER"
@@ -65,3 +67,15 @@ cdef extern from "cqrs_fast/policies/core/lru.h":
     int lru_traverse "cqrs_lru_traverse"(const Lru *, visitproc, void *) noexcept
     # NULL, or what is wrong; for tests.
     const char *lru_check "cqrs_lru_check"(const Lru *) noexcept
+
+
+cdef class LRUCache:
+    cdef Lru table
+    cdef int64_t ttl_ns             # LRU_NEVER: entries do not expire
+    cdef Clock clock
+    cdef uint64_t hits, misses, evictions
+
+    # The id of a live entry, or 0; to be used before any Python code runs.
+    cdef int64_t find(self, object key) except -1
+    cdef int store(self, object key, object value, int64_t ttl_ns) except -1
+    cdef list snapshot(self, int what, bint reverse)
