@@ -9,7 +9,6 @@ from os import urandom
 from types import MemberDescriptorType
 from weakref import ref
 
-cimport cython
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject

@@ -1,0 +1,6 @@
+from typing import final
+
+class Seat: ...
+
+@final
+class Flight: ...
