@@ -43,6 +43,9 @@ _LAZY = {
     "BulkheadMiddleware": "cqrs_fast.stages.bulkhead",
     "DebugMiddleware": "cqrs_fast.stages.debug",
     "FallbackMiddleware": "cqrs_fast.stages.fallback",
+    "CachingMiddleware": "cqrs_fast.stages.caching",
+    "DebugMiddleware": "cqrs_fast.stages.debug",
+    "IdempotencyMiddleware": "cqrs_fast.stages.idempotency",
     "LoggingMiddleware": "cqrs_fast.stages.logging",
     "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
     "RetryMiddleware": "cqrs_fast.stages.retry",
@@ -66,6 +69,9 @@ if TYPE_CHECKING:
     from cqrs_fast.stages.bulkhead import BulkheadMiddleware
     from cqrs_fast.stages.debug import DebugMiddleware
     from cqrs_fast.stages.fallback import FallbackMiddleware
+    from cqrs_fast.stages.caching import CachingMiddleware
+    from cqrs_fast.stages.debug import DebugMiddleware
+    from cqrs_fast.stages.idempotency import IdempotencyMiddleware
     from cqrs_fast.stages.logging import LoggingMiddleware
     from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
     from cqrs_fast.stages.retry import RetryMiddleware
@@ -84,6 +90,7 @@ __all__ = [
     "BusClosedError",
     "BusStats",
     "CQRSError",
+    "CachingMiddleware",
     "CircuitOpenError",
     "Command",
     "CommandBus",
@@ -99,6 +106,7 @@ __all__ = [
     "HandlerNotFoundError",
     "IdempotencyConflictError",
     "IdempotencyInProgressError",
+    "IdempotencyMiddleware",
     "LatencyHistogram",
     "LoggingMiddleware",
     "MessageStats",

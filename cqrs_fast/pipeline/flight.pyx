@@ -13,7 +13,6 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame, delay_by
-from cqrs_fast.pipeline.waiter cimport Waiter
 
 
 @cython.auto_pickle(False)

@@ -1,0 +1,43 @@
+"""CacheCore: the state of one CachingMiddleware, shared by its routes."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from cqrs_fast.clock cimport Clock
+from cqrs_fast.context cimport Context
+from cqrs_fast.pipeline.cache_settings cimport CacheSettings
+from cqrs_fast.pipeline.loads cimport Load, Loads
+from cqrs_fast.policies.query_cache cimport QueryCache, Random
+from cqrs_fast.schema.keys cimport KeyPlan
+
+
+cdef class StoredError:
+    cdef object error_type
+    cdef tuple args
+
+    cdef object fresh(self)
+
+
+cdef class CacheCore:
+    cdef CacheSettings config           # swapped as a whole
+    cdef QueryCache cache
+    cdef Loads loads
+    cdef Clock clock                    # None is the system clock
+    cdef Random random
+    cdef dict ttls                      # address of a class: (class, ns)
+    cdef uint64_t hits, misses, bypasses
+    cdef uint64_t uncacheable           # of the bypasses
+
+    # The key and its hash without a scope; raises Unkeyable, and what users' code does.
+    cdef object make_key(
+        self, CacheSettings config, KeyPlan plan, object query, uint64_t *group
+    )
+    # How long an answer to a query of this class is used, 0: it is not stored.
+    cdef int64_t lifetime(self, CacheSettings config, object cls) except -1
+    cdef int64_t shortened(self, CacheSettings config, int64_t ttl_ns) noexcept
+    cdef int put(
+        self, CacheSettings config, Load load, object value, int64_t ttl_ns
+    ) except -1
+
+
+# What keeps the answers for this context apart, as it is; None is the empty context.
+cdef object scope_in(CacheSettings config, Context ctx)

@@ -1,0 +1,6 @@
+from typing import final
+
+from cqrs_fast.pipeline.stage import Stage
+
+@final
+class CachedRoute(Stage): ...

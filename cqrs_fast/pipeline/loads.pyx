@@ -1,0 +1,113 @@
+"""Loads: who computes what a cache lacks, and who waits for it."""
+
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport uint64_t
+
+from cqrs_fast.pipeline.flight cimport LEADING, Flight
+from cqrs_fast.policies.query_cache cimport class_of, shares_tag
+from cqrs_fast.schema.keys cimport KeyPlan, TypedKey, same_key, same_value
+
+cdef extern from *:
+    bint PyType_IsSubtype(PyTypeObject *cls, PyTypeObject *base) noexcept
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Load(Seat):
+    """One dispatch that misses, from its miss to its end."""
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Loads:
+    """All loads of one cache, and its flights by key."""
+
+    def __cinit__(self):
+        self.flights = {}
+
+    cdef int add(self, Load load) noexcept:
+        load.older = self.newest
+        if self.newest is not None:
+            self.newest.newer = load
+        self.newest = load
+        self.count += 1
+        return 0
+
+    cdef int remove(self, Load load) noexcept:
+        cdef Load newer = load.newer
+        cdef Load older = load.older
+        if newer is None:
+            self.newest = older
+        else:
+            newer.older = older
+        if older is not None:
+            older.newer = newer
+        load.newer = load.older = None
+        self.count -= 1
+        return 0
+
+    cdef Flight flight_of(self, TypedKey key):
+        cdef Flight flight = self.flights.get(key)
+        return None if flight is None or flight.closed else flight
+
+    cdef int begin(self, Load load) noexcept:
+        load.running = True
+        load.stale = False
+        return 0
+
+    cdef int close(self, TypedKey key, Flight flight) except -1:
+        flight.closed = True
+        if self.flights.get(key) is flight:
+            del self.flights[key]
+        return 0
+
+    cdef int pass_on(self, Load load) except -1:
+        cdef Flight flight = load.flight
+        if load.stand == LEADING and not flight.pass_on():
+            self.close(load.key, flight)
+        return 0
+
+    cdef int outdate_key(
+        self, KeyPlan plan, object key, PyObject *scope, uint64_t group
+    ) noexcept:
+        cdef Load load = self.newest
+        while load is not None:
+            if load.key.group == group:
+                if scope == NULL or same_value(<PyObject *>load.key.scope, scope):
+                    if same_key(plan, <PyObject *>load.key.key, <PyObject *>key):
+                        outdate(load)
+            load = load.older
+        return 0
+
+    cdef int outdate_class(self, object cls) noexcept:
+        cdef Load load = self.newest
+        cdef PyObject *its_class
+        while load is not None:
+            its_class = class_of(<PyObject *>load.key.key)
+            if PyType_IsSubtype(<PyTypeObject *>its_class, <PyTypeObject *>cls):
+                outdate(load)
+            load = load.older
+        return 0
+
+    cdef int outdate_tags(self, list tags) noexcept:
+        cdef Load load = self.newest
+        while load is not None:
+            if shares_tag(load.tags, tags):
+                outdate(load)
+            load = load.older
+        return 0
+
+    cdef int outdate_all(self) noexcept:
+        cdef Load load = self.newest
+        while load is not None:
+            outdate(load)
+            load = load.older
+        return 0
+
+
+cdef int outdate(Load load) noexcept:
+    load.stale = True
+    if load.flight is not None:
+        load.flight.closed = True
+    return 0
