@@ -1,0 +1,420 @@
+"""CircuitBreaker: stop calling what keeps failing, and probe whether it has recovered.
+
+The idea is that of Michael Nygard's "Release It!". Every decision is a pure function of
+core/circuit_breaker.h; here are the classification of outcomes and the events.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.ref cimport PyObject
+from libc.stdint cimport INT64_MIN, int64_t, uint64_t
+
+from cqrs_fast.clock cimport Clock, as_clock, read_clock
+
+from cqrs_fast.callbacks import report
+from cqrs_fast.errors import CircuitOpenError
+from cqrs_fast.policies.circuit_state import (
+    STATES,
+    CircuitEvent,
+    CircuitSettings,
+    CircuitSnapshot,
+    changed,
+    checked,
+    seed_of,
+)
+
+cdef enum:
+    FIRST_ROOM = 8              # transitions; the ring doubles when it is full …
+    MOST_ROOM = 1 << 16         # … up to here
+    MOST_ECHOES = 1000          # transitions that callbacks may make in one delivery
+
+
+cdef extern from *:
+    """
+    static inline int cqrs_awaits(PyObject *result) {
+        PyAsyncMethods *slots = Py_TYPE(result)->tp_as_async;
+        return slots != NULL && slots->am_await != NULL;
+    }
+    """
+    bint awaits "cqrs_awaits"(object result) noexcept
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Announcer:
+    """Transitions on their way to a callback: each one once, in order.
+
+    The GIL is held from a decision until its transitions are in here, and no Python
+    code runs in between. Whoever comes first delivers for all; the others go on.
+    """
+
+    def __dealloc__(self):
+        PyMem_RawFree(self.waiting)
+
+    cdef int put(self, const Changes *changes) noexcept:
+        cdef int index
+        cdef bint echo = (
+            self.delivering and self.deliverer == PyThread_get_thread_ident()
+        )
+        for index in range(changes.count):
+            # A callback that answers each transition with another would never end.
+            self.echoes += echo
+            if echo and self.echoes > MOST_ECHOES or not make_room(self):
+                self.lost += 1
+                continue
+            self.waiting[(self.first + self.count) % self.size] = changes.made[index]
+            self.count += 1
+        return 0
+
+    cdef int deliver(self, CircuitBreaker breaker) except -1:
+        cdef Change change
+        if self.delivering:
+            return 0
+        self.delivering = True
+        self.deliverer = PyThread_get_thread_ident()
+        self.echoes = 0
+        try:
+            while self.count > 0:
+                change = self.waiting[self.first]
+                self.first = (self.first + 1) % self.size
+                self.count -= 1
+                tell(breaker, &change)
+            if self.lost:
+                lost, self.lost = self.lost, 0
+                text = f"{lost} transitions came too fast to be told"
+                report("on_event", breaker.name or "a breaker", RuntimeError(text))
+        finally:
+            self.delivering = False
+        return 0
+
+
+cdef bint make_room(Announcer announcer) noexcept:
+    cdef Py_ssize_t index
+    cdef Py_ssize_t size = announcer.size * 2 if announcer.size else FIRST_ROOM
+    cdef Change *larger
+    if announcer.count < announcer.size:
+        return True
+    if size > MOST_ROOM:
+        return False
+    larger = <Change *>PyMem_RawMalloc(size * sizeof(Change))
+    if larger == NULL:
+        return False
+    for index in range(announcer.count):
+        larger[index] = announcer.waiting[(announcer.first + index) % announcer.size]
+    PyMem_RawFree(announcer.waiting)
+    announcer.waiting = larger
+    announcer.size = size
+    announcer.first = 0
+    return True
+
+
+cdef int tell(CircuitBreaker breaker, const Change *change) except -1:
+    listener = breaker.checked.settings.on_event
+    if listener is None:
+        return 0
+    try:
+        listener(
+            CircuitEvent(
+                breaker.name,
+                STATES[change.before],
+                STATES[change.after],
+                change.failures,
+                change.number,
+            )
+        )
+    except Exception as error:
+        report("on_event", breaker.name or "a breaker", error)
+    return 0
+
+
+cdef Limits limits_of(object checked) except *:
+    cdef Limits limits
+    settings = checked.settings
+    limits.failure_threshold = settings.failure_threshold
+    limits.success_threshold = settings.success_threshold
+    limits.half_open_max_calls = settings.half_open_max_calls
+    limits.timeout_ns = checked.timeout_ns
+    limits.probe_timeout_ns = checked.probe_timeout_ns
+    limits.max_timeout_ns = checked.max_timeout_ns
+    limits.timeout_multiplier = settings.timeout_multiplier
+    limits.timeout_jitter = settings.timeout_jitter
+    return limits
+
+
+cdef CircuitBreaker new_breaker(object checked, Clock clock, uint64_t seed, str name):
+    cdef CircuitBreaker breaker = CircuitBreaker.__new__(CircuitBreaker)
+    cdef Limits limits = limits_of(checked)
+    begin(breaker, checked, clock, name)
+    breaker_init(&breaker.core, &limits, seed)
+    return breaker
+
+
+cdef int begin(
+    CircuitBreaker breaker, object checked, Clock clock, str name
+) except -1:
+    breaker.checked = checked
+    breaker.asks = checked.settings.is_failure is not None
+    breaker.clock = clock
+    breaker.name = name
+    breaker.announcer = Announcer.__new__(Announcer)
+    return 0
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CircuitBreaker:
+    """Refuse calls to what keeps failing; after a while, probe whether it recovered.
+
+    Closed, it counts consecutive failures, and at `failure_threshold` it opens: calls
+    raise CircuitOpenError. The first call after `timeout` makes it half-open and is a
+    probe. `success_threshold` probes that succeed close it, one that fails opens it
+    again. A probe that is not finished within its lease has failed, so that one that
+    hangs never blocks the circuit. What was admitted before a transition or a reset no
+    longer counts.
+
+    Parameters:
+        failure_threshold: consecutive failures.
+        timeout: seconds it stays open.
+        half_open_max_calls: probes in flight at once, at most 64.
+        success_threshold: successful probes.
+        probe_timeout: the lease of a probe in seconds; None is `timeout`.
+        timeout_multiplier: after each failed probe the timeout is so many times longer,
+            1.0 to 1000.0, until the circuit has closed or a lease has run out.
+        max_timeout: seconds that it then grows to at most.
+        timeout_jitter: share of the timeout, 0.0 to 1.0, that it is longer or shorter
+            by at random.
+        failure_on: the exception class or classes that are failures. By default that is
+            every Exception but ContextCancelledError, ValidationError,
+            HandlerNotFoundError, RejectedError and IdempotencyConflictError.
+        ignore: exception classes that are none, in any case.
+        is_failure: `is_failure(result, error)` decides in the place of `failure_on`; the
+            other argument is None. What it raises counts as a failure.
+        on_event: `on_event(CircuitEvent)` is told of every transition, once and in order,
+            by a thread that makes one. What it raises is reported and goes no further.
+        seed: of the jitter, 0 to 2**64 - 1; by default another one each time.
+        clock: a callable that returns monotonic nanoseconds; time.monotonic_ns by
+            default.
+
+    An exception that is no failure gives its probe back and counts nothing; so does any
+    BaseException that is no Exception. Raises TypeError or ValueError for an argument
+    that makes no sense. Safe to use from any thread and event loop.
+    """
+
+    def __init__(self, failure_threshold=5, timeout=30.0, *, seed=None, clock=None,
+                 **settings):
+        cdef Limits limits
+        given = {
+            "failure_threshold": failure_threshold, "timeout": timeout, **settings
+        }
+        valid = checked(CircuitSettings(**given))
+        begin(self, valid, as_clock(clock), None)
+        limits = limits_of(valid)
+        breaker_init(&self.core, &limits, seed_of(seed))
+
+    def call(self, fn, /, *args, **kwargs):
+        """Call `fn` and return what it returns; count what comes of it.
+
+        Raises CircuitOpenError without calling it where the circuit is not closed and
+        there is no probe to spare. What `fn` raises passes unchanged. A TypeError
+        refuses an awaitable: use `call_async`.
+        """
+        cdef Permit permit = self.admit()
+        try:
+            result = fn(*args, **kwargs)
+            if awaits(result):
+                self.give_back(&permit)
+                close = getattr(result, "close", None)
+                if close is not None:
+                    close()
+                raise TypeError(
+                    f"{fn!r} returned an awaitable: use call_async instead of call"
+                )
+        except BaseException as error:
+            self.complete(&permit, NULL, <PyObject *>error)
+            raise
+        self.complete(&permit, <PyObject *>result, NULL)
+        return result
+
+    async def call_async(self, fn, /, *args, **kwargs):
+        """Call `fn`, await what it returns, and do as `call` does.
+
+        A call that is cancelled, closed or collected gives its permit back.
+        """
+        cdef Permit permit = self.admit()
+        try:
+            result = fn(*args, **kwargs)
+            if awaits(result):
+                result = await result
+        except BaseException as error:
+            self.complete(&permit, NULL, <PyObject *>error)
+            raise
+        self.complete(&permit, <PyObject *>result, NULL)
+        return result
+
+    @property
+    def state(self):
+        """The state by now, as `get_state` tells it."""
+        return STATES[self.look().state]
+
+    def get_state(self):
+        """Return "closed", "open", "half-open", "forced-open" or "disabled".
+
+        It is "half-open" as soon as a call would be a probe; asking takes none.
+        """
+        return STATES[self.look().state]
+
+    def snapshot(self):
+        """Return a CircuitSnapshot: state and counts at one moment."""
+        cdef Picture seen = self.look()
+        return CircuitSnapshot(
+            STATES[seen.state],
+            seen.failures,
+            seen.successes,
+            seen.probes,
+            seconds_of(seen.retry_after_ns),
+            seen.opened,
+            seen.rejected,
+            seen.late_results,
+        )
+
+    def reset(self):
+        """Close it, with nothing counted; what is in flight no longer counts."""
+        self.force(CQRS_BREAKER_CLOSED)
+
+    def force_open(self):
+        """Refuse every call until `reset`."""
+        self.force(CQRS_BREAKER_FORCED_OPEN)
+
+    def disable(self):
+        """Admit every call and count nothing until `reset`."""
+        self.force(CQRS_BREAKER_DISABLED)
+
+    def update(self, **settings):
+        """Change settings by the names of the parameters, all of them or none.
+
+        State and counts are kept: a lower threshold applies from the next failure on, a
+        timeout from the next opening. `seed` and `clock` cannot be changed. Raises
+        TypeError and ValueError as the constructor does.
+        """
+        self.configure(changed(self.checked.settings, settings))
+
+    def __repr__(self):
+        # Neither the clock nor a callback may run where a breaker is only shown.
+        settings = self.checked.settings
+        return (
+            f"CircuitBreaker(failure_threshold={settings.failure_threshold!r}, "
+            f"timeout={settings.timeout!r})"
+        )
+
+    # What stages and `call` share
+
+    cdef Permit admit(self) except *:
+        cdef Permit permit
+        cdef Picture seen
+        permit.probe = 0
+        if not passes(self, &permit) and not self.ask(&permit, &seen):
+            raise self.refusal(&seen, "CircuitBreaker", self.name)
+        return permit
+
+    cdef bint ask(self, Permit *permit, Picture *seen) except -1:
+        cdef Changes changes
+        cdef bint admitted = breaker_admit(
+            &self.core, read_clock(self.clock), permit, seen, &changes
+        )
+        try:
+            self.announce(&changes)
+        except BaseException:
+            self.give_back(permit)
+            raise
+        return admitted
+
+    cdef int complete(
+        self, Permit *permit, PyObject *result, PyObject *error
+    ) except -1:
+        # hot: one load for what is well
+        cdef Changes changes
+        cdef int outcome
+        cdef int64_t now_ns = 0
+        if error == NULL and unmoved(self, permit):
+            return 0
+        try:
+            outcome = self.judge(result, error)
+            if outcome == CQRS_BREAKER_FAILURE or permit.probe != 0:
+                now_ns = read_clock(self.clock)
+        except BaseException:
+            self.give_back(permit)
+            raise
+        breaker_record(&self.core, now_ns, permit, outcome, &changes)
+        return self.announce(&changes)
+
+    cdef int give_back(self, Permit *permit) noexcept:
+        # At the beginning of time no lease has run out, so nothing changes.
+        cdef Changes changes
+        breaker_record(
+            &self.core, INT64_MIN, permit, CQRS_BREAKER_IGNORED, &changes
+        )
+        return 0
+
+    cdef int judge(self, PyObject *result, PyObject *error) except -1:
+        """Tell the outcome; a callback or a class that raises makes it a failure."""
+        cdef bint failed
+        if error != NULL and not isinstance(<object>error, Exception):
+            return CQRS_BREAKER_IGNORED
+        checked = self.checked
+        try:
+            if error != NULL and isinstance(<object>error, checked.ignored):
+                return CQRS_BREAKER_IGNORED
+            if checked.settings.is_failure is not None:
+                failed = checked.settings.is_failure(
+                    None if result == NULL else <object>result,
+                    None if error == NULL else <object>error,
+                )
+            else:
+                failed = error != NULL and isinstance(
+                    <object>error, checked.failure_on
+                )
+        except Exception as raised:
+            report("is_failure", self.name or "a breaker", raised)
+            failed = True
+        if failed:
+            return CQRS_BREAKER_FAILURE
+        return CQRS_BREAKER_SUCCESS if error == NULL else CQRS_BREAKER_IGNORED
+
+    cdef int announce(self, const Changes *changes) except -1:
+        if changes.count == 0 or self.checked.settings.on_event is None:
+            return 0
+        self.announcer.put(changes)
+        return self.announcer.deliver(self)
+
+    cdef int force(self, int state) except -1:
+        cdef Changes changes
+        breaker_force(&self.core, state, &changes)
+        return self.announce(&changes)
+
+    cdef Picture look(self) except *:
+        cdef Picture seen
+        cdef Changes changes
+        breaker_look(&self.core, read_clock(self.clock), &seen, &changes)
+        self.announce(&changes)
+        return seen
+
+    cdef int configure(self, object checked) except -1:
+        cdef Limits limits = limits_of(checked)
+        breaker_configure(&self.core, &limits)
+        self.asks = checked.settings.is_failure is not None
+        self.checked = checked
+        return 0
+
+    cdef object refusal(self, const Picture *seen, str middleware, str name):
+        return CircuitOpenError(
+            seconds_of(seen.retry_after_ns),
+            middleware,
+            name,
+            STATES[seen.state],
+            seen.failures,
+        )
+
+
+cdef object seconds_of(int64_t wait_ns):
+    return None if wait_ns < 0 else wait_ns / 1e9

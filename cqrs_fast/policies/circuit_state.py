@@ -1,0 +1,220 @@
+"""The settings of a circuit breaker, and what it tells of itself: data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cqrs_fast.arguments import real_number, seconds_to_ns, whole_number
+from cqrs_fast.errors import (
+    ContextCancelledError,
+    HandlerNotFoundError,
+    IdempotencyConflictError,
+    RejectedError,
+    ValidationError,
+)
+
+# As the states are numbered in core/circuit_breaker.h.
+STATES = ("closed", "open", "half-open", "forced-open", "disabled")
+
+# What tells nothing about the health of what is called.
+NO_FAILURES = (
+    ContextCancelledError,
+    ValidationError,
+    HandlerNotFoundError,
+    RejectedError,
+    IdempotencyConflictError,
+)
+
+_MOST_CALLS = 1_000_000_000
+_MOST_PROBES = 64
+_LARGEST_MULTIPLIER = 1000.0
+_LONGEST_NS = 10**18
+
+
+class CircuitEvent(msgspec.Struct, frozen=True):
+    """One transition of a circuit breaker.
+
+    Attributes:
+        name: of the message, or None where the breaker is used alone.
+        before, after: "closed", "open", "half-open", "forced-open" or "disabled".
+        failures: consecutive failures counted by then.
+        number: counts the transitions of one breaker, from 1.
+    """
+
+    name: str | None
+    before: str
+    after: str
+    failures: int
+    number: int
+
+
+class CircuitSnapshot(msgspec.Struct, frozen=True):
+    """One consistent picture of a circuit breaker.
+
+    Attributes:
+        state: "closed", "open", "half-open" (also while it is open and its timeout has
+            passed), "forced-open" or "disabled".
+        failures: consecutive failures.
+        successes: of probes, since it is half-open.
+        probes: in flight, their leases not run out.
+        retry_after: seconds until a call is admitted if nobody else calls; 0.0 where one
+            is admitted now, None where nobody knows.
+        opened: how often it has opened by failures.
+        rejected: calls that were not admitted.
+        late_results: completions of calls that were admitted before the newest
+            transition or reset; they only count here.
+    """
+
+    state: str
+    failures: int
+    successes: int
+    probes: int
+    retry_after: float | None
+    opened: int
+    rejected: int
+    late_results: int
+
+
+class CircuitSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of a breaker as they were given."""
+
+    failure_threshold: int = 5
+    timeout: float = 30.0
+    half_open_max_calls: int = 1
+    success_threshold: int = 1
+    probe_timeout: float | None = None
+    timeout_multiplier: float = 1.0
+    max_timeout: float | None = None
+    timeout_jitter: float = 0.0
+    failure_on: Any = None
+    ignore: Any = ()
+    is_failure: Callable[[Any, Exception | None], object] | None = None
+    on_event: Callable[[CircuitEvent], object] | None = None
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """Settings that make sense, in the units that the decisions work with."""
+
+    settings: CircuitSettings
+    timeout_ns: int
+    probe_timeout_ns: int
+    max_timeout_ns: int
+    failure_on: tuple[type[Exception], ...]
+    ignored: tuple[type[Exception], ...]
+
+
+def _exceptions(argument: str, given: object) -> tuple[type[Exception], ...]:
+    classes = given if isinstance(given, tuple | list) else (given,)
+    for one in classes:
+        # Anything that is no Exception passes every breaker uncounted.
+        if not isinstance(one, type) or not issubclass(one, Exception):
+            raise TypeError(
+                f"{argument} must be a subclass of Exception or several, got {one!r}"
+            )
+    return tuple(classes)
+
+
+def _callback(argument: str, function: object) -> None:
+    from inspect import iscoroutinefunction
+
+    if function is None:
+        return
+    if not callable(function):
+        raise TypeError(f"{argument} must be callable or None, got {function!r}")
+    if iscoroutinefunction(function) or iscoroutinefunction(
+        getattr(type(function), "__call__", None)  # noqa: B004
+    ):
+        raise TypeError(f"{argument} must be no async function, got {function!r}")
+
+
+def checked(settings: CircuitSettings) -> Checked:
+    """Check every setting; raise TypeError or ValueError for the first that is wrong."""
+    whole_number("failure_threshold", settings.failure_threshold, 1, _MOST_CALLS)
+    timeout_ns = seconds_to_ns("timeout", settings.timeout)
+    whole_number("half_open_max_calls", settings.half_open_max_calls, 1, _MOST_PROBES)
+    whole_number("success_threshold", settings.success_threshold, 1, _MOST_CALLS)
+    probe_timeout_ns = timeout_ns
+    if settings.probe_timeout is not None:
+        probe_timeout_ns = seconds_to_ns("probe_timeout", settings.probe_timeout)
+    real_number(
+        "timeout_multiplier", settings.timeout_multiplier, 1.0, _LARGEST_MULTIPLIER
+    )
+    max_timeout_ns = _LONGEST_NS
+    if settings.max_timeout is not None:
+        max_timeout_ns = seconds_to_ns("max_timeout", settings.max_timeout)
+        if max_timeout_ns < timeout_ns:
+            raise ValueError(
+                f"max_timeout must be at least timeout, {settings.timeout!r}, "
+                f"got {settings.max_timeout!r}"
+            )
+    real_number("timeout_jitter", settings.timeout_jitter, 0.0, 1.0)
+    ignored = _exceptions("ignore", settings.ignore)
+    if settings.failure_on is None:
+        failure_on: tuple[type[Exception], ...] = (Exception,)
+        ignored += NO_FAILURES
+    else:
+        failure_on = _exceptions("failure_on", settings.failure_on)
+        if not failure_on:
+            raise ValueError("failure_on must name an exception, got none")
+    _callback("is_failure", settings.is_failure)
+    _callback("on_event", settings.on_event)
+    return Checked(
+        settings, timeout_ns, probe_timeout_ns, max_timeout_ns, failure_on, ignored
+    )
+
+
+def changed(settings: CircuitSettings, changes: dict[str, Any]) -> Checked:
+    """Return `settings` with some of them replaced, all checked again.
+
+    Raises TypeError for a name that is no setting or cannot be changed.
+    """
+    for name in changes:
+        if name not in CircuitSettings.__struct_fields__:
+            known = ", ".join(CircuitSettings.__struct_fields__)
+            raise TypeError(f"{name} cannot be updated; these can: {known}")
+    return checked(msgspec.structs.replace(settings, **changes))
+
+
+def seed_of(seed: object) -> int:
+    """Return the seed that was given, or a random one for None."""
+    if seed is None:
+        from os import urandom
+
+        return int.from_bytes(urandom(8), "little")
+    return whole_number("seed", seed, 0, 2**64 - 1)
+
+
+def worst(snapshots: list[CircuitSnapshot]) -> CircuitSnapshot:
+    """Return one picture of several breakers: the worst state, and the sums.
+
+    `failures` and `retry_after` are those of the breaker in the worst state that is
+    furthest from admitting a call.
+    """
+    if not snapshots:
+        return CircuitSnapshot("closed", 0, 0, 0, 0.0, 0, 0, 0)
+    first = max(snapshots, key=_badness)
+    return CircuitSnapshot(
+        state=first.state,
+        failures=first.failures,
+        successes=first.successes,
+        probes=sum(one.probes for one in snapshots),
+        retry_after=first.retry_after,
+        opened=sum(one.opened for one in snapshots),
+        rejected=sum(one.rejected for one in snapshots),
+        late_results=sum(one.late_results for one in snapshots),
+    )
+
+
+_WORST_LAST = ("disabled", "closed", "half-open", "open", "forced-open")
+
+
+def _badness(snapshot: CircuitSnapshot) -> tuple[int, float, int]:
+    wait = snapshot.retry_after
+    return (
+        _WORST_LAST.index(snapshot.state),
+        float("inf") if wait is None else wait,
+        snapshot.failures,
+    )

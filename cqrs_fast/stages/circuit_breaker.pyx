@@ -1,0 +1,239 @@
+"""Circuit breaker: spare a handler that keeps failing, and its callers the wait."""
+
+cimport cython
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+
+from cqrs_fast.clock cimport Clock, as_clock
+from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
+from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.policies.circuit_breaker cimport (
+    CircuitBreaker,
+    Permit,
+    Picture,
+    new_breaker,
+    passes,
+    unmoved,
+)
+
+from cqrs_fast.arguments import choice
+from cqrs_fast.errors import HandlerNotFoundError
+from cqrs_fast.pipeline.description import label_of
+from cqrs_fast.policies.circuit_state import (
+    CircuitSettings,
+    changed,
+    checked,
+    seed_of,
+    worst,
+)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CircuitBreakerMiddleware(Stage):
+    """Refuse dispatches of a message whose handler keeps failing, until it recovers.
+
+    Each registered name has a breaker of its own, apart for commands and for queries.
+    Those that may not pass raise CircuitOpenError before anything inside runs.
+
+    Parameters:
+        per: "handler", or "bus" for one breaker for all commands and one for all
+            queries that go through this object.
+        The others are those of CircuitBreaker: failure_threshold, timeout,
+        half_open_max_calls, success_threshold, probe_timeout, timeout_multiplier,
+        max_timeout, timeout_jitter, failure_on, ignore, is_failure, on_event, seed and
+        clock (by default that of the bus). `seed` makes a sequence for each name.
+
+    Put it inside of a retry, so that an open circuit ends that at once, and outside of
+    the timeout of an attempt, so that those count. A probe that is cancelled gives its
+    place back.
+
+    Breakers live as long as this object: changes of a bus's middleware and handlers keep
+    their state. Raises TypeError or ValueError for an argument that makes no sense. One
+    object may serve many buses, threads and event loops at once.
+    """
+
+    cdef object checked             # the settings of those to come
+    cdef Clock clock                # None: that of the bus
+    cdef object seed
+    cdef str per
+    cdef dict stages                # (kind of bus, registered name): its BreakerStage
+    cdef dict shared                # kind of bus: the BreakerStage of all, per="bus"
+
+    def __init__(self, failure_threshold=5, timeout=30.0, *, per="handler", seed=None,
+                 clock=None, **settings):
+        if per == "principal":
+            raise ValueError(
+                "per must be 'handler' or 'bus', got 'principal': a breaker tells how a "
+                "handler is doing, and one caller could fill it with states"
+            )
+        self.per = choice("per", per, ("handler", "bus"))
+        given = {
+            "failure_threshold": failure_threshold, "timeout": timeout, **settings
+        }
+        self.checked = checked(CircuitSettings(**given))
+        self.clock = as_clock(clock)
+        self.seed = None if seed is None else seed_of(seed)
+        self.stages = {}
+        self.shared = {}
+
+    cdef Stage for_route(self, RouteSpec spec):
+        key = (spec.kind, spec.name)
+        stage = self.stages.get(key)
+        if stage is None:
+            if self.per == "bus":
+                stage = self.shared.get(spec.kind)
+                if stage is None:
+                    stage = self.new_stage(spec, spec.kind)
+                    stage = self.shared.setdefault(spec.kind, stage)
+            else:
+                stage = self.new_stage(spec, f"{spec.kind} {spec.name}")
+            stage = self.stages.setdefault(key, stage)
+        return stage
+
+    cdef BreakerStage new_stage(self, RouteSpec spec, str label):
+        from zlib import crc32
+
+        cdef BreakerStage stage = BreakerStage.__new__(BreakerStage)
+        cdef uint64_t seed
+        if self.seed is None:
+            seed = seed_of(None)
+        else:
+            seed = self.seed ^ crc32(label.encode())
+        stage.breaker = new_breaker(
+            self.checked,
+            spec.clock if self.clock is None else self.clock,
+            seed,
+            spec.name if self.per == "handler" else None,
+        )
+        stage.owner = self
+        stage.takes_time = self.checked.settings.on_event is not None
+        return stage
+
+    cdef list breakers(self, object name):
+        """Return the breakers of a name, or all of them; each one once."""
+        cdef BreakerStage stage
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a registered name or None, got {name!r}")
+        found = {
+            id(stage): stage.breaker
+            for key, stage in self.stages.copy().items()
+            if name is None or key[1] == name
+        }
+        if not found and name is not None:
+            raise HandlerNotFoundError(
+                name,
+                sorted({key[1] for key in self.stages.copy()}),
+                "This middleware has seen no handler of that name.",
+            )
+        return list(found.values())
+
+    def get_state(self, name=None):
+        """Return the state of the breaker of a registered name; without, the worst.
+
+        One of "closed", "open", "half-open", "forced-open" and "disabled"; "closed"
+        while there is none. It is "half-open" as soon as a dispatch would be a probe;
+        asking takes none. Raises HandlerNotFoundError for a name that no bus with this
+        middleware has registered, as the other methods do.
+        """
+        return self.snapshot(name).state
+
+    def snapshot(self, name=None):
+        """Return the CircuitSnapshot of a registered name; without, of all together.
+
+        That has the worst state, with its failures, and sums otherwise.
+        """
+        cdef CircuitBreaker breaker
+        return worst([breaker.snapshot() for breaker in self.breakers(name)])
+
+    def reset(self, name=None):
+        """Close the breaker of a registered name, or all; nothing stays counted.
+
+        What is in flight no longer counts.
+        """
+        cdef CircuitBreaker breaker
+        for breaker in self.breakers(name):
+            breaker.reset()
+
+    def force_open(self, name=None):
+        """Refuse every dispatch of a registered name, or of all, until `reset`."""
+        cdef CircuitBreaker breaker
+        for breaker in self.breakers(name):
+            breaker.force_open()
+
+    def disable(self, name=None):
+        """Admit every dispatch of a registered name, or of all, until `reset`."""
+        cdef CircuitBreaker breaker
+        for breaker in self.breakers(name):
+            breaker.disable()
+
+    def update(self, **settings):
+        """Change settings of every breaker, all of them or none; state is kept.
+
+        A lower threshold applies from the next failure on, a timeout from the next
+        opening. `per`, `seed` and `clock` cannot be changed. Raises TypeError and
+        ValueError as the constructor does.
+        """
+        cdef CircuitBreaker breaker
+        self.checked = changed(self.checked.settings, settings)
+        for breaker in self.breakers(None):
+            breaker.configure(self.checked)
+
+    def settings(self):
+        """Return the effective settings, under the names of the parameters."""
+        settings = self.checked.settings
+        shown = {name: getattr(settings, name) for name in settings.__struct_fields__}
+        shown["failure_on"] = [one.__name__ for one in self.checked.failure_on]
+        shown["ignore"] = [one.__name__ for one in self.checked.ignored]
+        for name in ("is_failure", "on_event"):
+            if shown[name] is not None:
+                shown[name] = label_of(shown[name])
+        if shown["probe_timeout"] is None:
+            shown["probe_timeout"] = settings.timeout
+        shown["per"] = self.per
+        return shown
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class BreakerStage(Stage):
+    """The breaker of one registered name, or of one kind of bus, in its routes."""
+
+    cdef CircuitBreaker breaker
+    cdef CircuitBreakerMiddleware owner
+
+    def __cinit__(self):
+        self.has_slot = True
+
+    cdef int enter(self, Frame *f) except -1:
+        # hot: one load while the circuit is closed. Slot.a and .b are the permit.
+        if passes(self.breaker, <Permit *>f.slot):
+            return PROCEED
+        return self.ask(f)
+
+    cdef int ask(self, Frame *f) except -1:
+        cdef Picture seen
+        cdef CircuitBreaker breaker = self.breaker
+        if breaker.ask(<Permit *>f.slot, &seen):
+            return PROCEED
+        name = own_name(<Route>f.route, <object>f.message)
+        set_error(f, breaker.refusal(&seen, "CircuitBreakerMiddleware", name))
+        return STOP
+
+    cdef int leave(self, Frame *f) except -1:
+        # hot: one load for a result while nothing has failed
+        if f.error == NULL and unmoved(self.breaker, <Permit *>f.slot):
+            return PROCEED
+        self.breaker.complete(<Permit *>f.slot, f.result, f.error)
+        return PROCEED
+
+    cdef tuple described(self):
+        return "CircuitBreakerMiddleware", self.owner.settings()
+
+    cdef object observed(self):
+        return self.breaker.snapshot()
+
+    def settings(self):
+        """Return the effective settings of the middleware."""
+        return self.owner.settings()
