@@ -6,14 +6,16 @@
 PYTHON ?= python3
 CASE ?= bare `execute`
 SECONDS ?= 10
+OPERATIONS ?= 2000000
 PYTEST := $(PYTHON) -m pytest
+NATIVE := $(PYTHON) tests/native/run.py
 BUILD := $(PYTHON) setup.py -q build_ext --inplace
 COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 
 .DEFAULT_GOAL := help
 .PHONY: help install build test slow bench lint format types stubs sdist profile \
-	profile-cpu debug trace asan ci clean
+	profile-cpu debug trace asan tsan ci clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -75,6 +77,10 @@ asan:  ## compile with the address and undefined behaviour sanitizers, and run t
 	LD_PRELOAD=$(LIBASAN) ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 		UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 		$(PYTEST) -m "not slow" -p no:cacheprovider
+	$(NATIVE) --sanitize address,undefined
+
+tsan:  ## let threads hammer the policies' C under the thread sanitizer, OPERATIONS each
+	$(NATIVE) --sanitize thread --operations $(OPERATIONS)
 
 ci:  ## do all that continuous integration does
 	bash .ci/run
