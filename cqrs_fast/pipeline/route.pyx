@@ -245,6 +245,8 @@ cdef int begin_pass(Frame *f) noexcept:
     f.retries += 1
     if (<Route>f.route).reads_clock:
         read_end(f, <Route>f.route)
+        # Nothing to enter if a user's clock raised.
+        f.upward = f.error != NULL
     return 0
 
 

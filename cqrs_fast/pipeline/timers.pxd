@@ -25,6 +25,7 @@ cdef class Timeout:
     cdef int cancelling         # the task's cancelling() before
     cdef Limit limit            # tells those inside, or None
     cdef bint expired
+    cdef int64_t round          # counts its beginnings
     cdef Clock clock            # a manual one that wakes it, or None
 
     # From now on `due_ns` by `clock` interrupts the running task. False: there is none.

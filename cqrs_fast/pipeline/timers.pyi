@@ -1,10 +1,9 @@
-from asyncio import Task
-from typing import Any, final
+from typing import final
 
 @final
 class Timeout:
     def wake(self) -> bool: ...
-    def expire_of(self, task: Task[Any]) -> None: ...
+    def expire_in(self, round: int) -> None: ...
 
 @final
 class Timers:

@@ -71,6 +71,7 @@ cdef class Timeout:
         if task is None:
             return False
         self.task = task
+        self.round += 1
         self.cancelling = task.cancelling()
         self.limit = limit
         self.expired = False
@@ -114,14 +115,14 @@ cdef class Timeout:
         task = self.task
         if task is not None:
             try:
-                task.get_loop().call_soon_threadsafe(self.expire_of, task)
+                task.get_loop().call_soon_threadsafe(self.expire_in, self.round)
             except RuntimeError:
                 return False
         return True
 
-    def expire_of(self, task):
-        """Expire unless the handler of that task has ended meanwhile."""
-        if self.task is task:
+    def expire_in(self, int64_t round):
+        """Expire unless the handler of that time has ended meanwhile."""
+        if self.round == round:
             self.expire()
 
 
