@@ -26,6 +26,7 @@ from cqrs_fast import (
     QueryBus,
     RejectedError,
     RetryMiddleware,
+    TimeoutMiddleware,
     ValidationError,
 )
 from cqrs_fast.clock import ManualClock
@@ -65,7 +66,9 @@ class World:
 
         async def handle_async(message: Any) -> Any:
             await asyncio.sleep(0)
-            return handle(message)
+            result = handle(message)
+            await asyncio.sleep(0)
+            return result
 
         bus.register_handler(message, handle_async if self.is_async else handle)
         return bus
@@ -481,6 +484,25 @@ def test_a_deadline_error_is_retried_while_there_is_time(
     bus = world.bus([RetryMiddleware(3, 0.0)], fail)
     with pytest.raises(DeadlineExceededError, match="handler"):
         world(bus, ctx=limited(world, 1.0))
+    assert world.calls == calls
+
+
+@pytest.mark.filterwarnings("ignore::cqrs_fast.MiddlewareOrderWarning")
+@pytest.mark.parametrize(("outer", "calls"), [(None, 3), (0.55, 2)])
+def test_a_timeout_inside_it_is_of_each_attempt(
+    world: World, outer: float | None, calls: int
+) -> None:
+    def take() -> None:
+        world.clock.advance(0.3)
+
+    stages = [
+        TimeoutMiddleware(outer),
+        RetryMiddleware(3, 0.0),
+        TimeoutMiddleware(0.2, on_late="raise"),
+    ]
+    bus = world.bus(stages, take)
+    with pytest.raises(DeadlineExceededError):
+        world(bus)
     assert world.calls == calls
 
 

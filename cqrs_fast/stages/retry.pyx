@@ -49,6 +49,7 @@ cdef class RetryMiddleware(Stage):
     """
 
     cdef RetryPolicy policy
+    cdef bint timed                     # as the policy is
     cdef bint retry_commands
     cdef set warned                     # names of the commands that it told of
 
@@ -58,6 +59,7 @@ cdef class RetryMiddleware(Stage):
     def __init__(self, max_attempts=3, base_delay=0.1, *, retry_commands=False,
                  **settings):
         self.policy = RetryPolicy(max_attempts, base_delay, **settings)
+        self.timed = self.policy.timed
         self.retry_commands = flag("retry_commands", retry_commands)
         self.warned = set()
 
@@ -68,6 +70,7 @@ cdef class RetryMiddleware(Stage):
         was left out of when it was built stays without it.
         """
         self.policy.update(**settings)
+        self.timed = self.policy.timed
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
@@ -104,10 +107,9 @@ cdef class RetryMiddleware(Stage):
 
     cdef int enter(self, Frame *f) except -1:
         # hot: one comparison without a budget or a longest time
-        if self.policy.timed:
-            f.slot.b = self.policy.begin(self.time(f))
-        else:
-            f.slot.b = NO_DEADLINE
+        if self.timed:
+            # 0 is what the slot holds where there is no limit.
+            f.slot.b = self.policy.begin(self.time(f)) or 1
         return PROCEED
 
     cdef int64_t time(self, Frame *f) except? -1:
@@ -129,7 +131,11 @@ cdef class RetryMiddleware(Stage):
             return PROCEED
         f.slot.a += 1
         delay_ns = self.policy.decide(
-            error, f.slot.a, f.slot.b, remaining_ns(f), (<Route>f.route).name
+            error,
+            f.slot.a,
+            f.slot.b or NO_DEADLINE,
+            remaining_ns(f),
+            (<Route>f.route).name,
         )
         if delay_ns < 0:
             return PROCEED
