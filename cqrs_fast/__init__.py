@@ -41,10 +41,15 @@ _LAZY = {
     "AuditMiddleware": "cqrs_fast.stages.audit",
     "AuthenticationMiddleware": "cqrs_fast.stages.authentication",
     "BulkheadMiddleware": "cqrs_fast.stages.bulkhead",
-    "DebugMiddleware": "cqrs_fast.stages.debug",
-    "FallbackMiddleware": "cqrs_fast.stages.fallback",
     "CachingMiddleware": "cqrs_fast.stages.caching",
+    "CircuitBreaker": "cqrs_fast.policies.circuit_breaker",
+    "CircuitBreakerMiddleware": "cqrs_fast.stages.circuit_breaker",
+    "CircuitEvent": "cqrs_fast.policies.circuit_state",
+    "CircuitSnapshot": "cqrs_fast.policies.circuit_state",
     "DebugMiddleware": "cqrs_fast.stages.debug",
+    "execute_typed": "cqrs_fast.typed",
+    "execute_typed_async": "cqrs_fast.typed",
+    "FallbackMiddleware": "cqrs_fast.stages.fallback",
     "IdempotencyMiddleware": "cqrs_fast.stages.idempotency",
     "LoggingMiddleware": "cqrs_fast.stages.logging",
     "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
@@ -55,22 +60,22 @@ _LAZY = {
     "TimeoutMiddleware": "cqrs_fast.stages.timeout",
     "TokenBucket": "cqrs_fast.policies.token_bucket",
     "ValidationMiddleware": "cqrs_fast.stages.validation",
-    "execute_typed": "cqrs_fast.typed",
-    "execute_typed_async": "cqrs_fast.typed",
 }
 
 if TYPE_CHECKING:
-    from cqrs_fast.policies.token_bucket import TokenBucket
+    from cqrs_fast.policies.circuit_breaker import CircuitBreaker
+    from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
     from cqrs_fast.policies.retry_policy import RetryPolicy
     from cqrs_fast.policies.retry_stats import RetryStats
+    from cqrs_fast.policies.token_bucket import TokenBucket
     from cqrs_fast.stages.audit import AuditMiddleware
     from cqrs_fast.stages.audit_event import AuditEvent
     from cqrs_fast.stages.authentication import AuthenticationMiddleware
     from cqrs_fast.stages.bulkhead import BulkheadMiddleware
+    from cqrs_fast.stages.caching import CachingMiddleware
+    from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
     from cqrs_fast.stages.debug import DebugMiddleware
     from cqrs_fast.stages.fallback import FallbackMiddleware
-    from cqrs_fast.stages.caching import CachingMiddleware
-    from cqrs_fast.stages.debug import DebugMiddleware
     from cqrs_fast.stages.idempotency import IdempotencyMiddleware
     from cqrs_fast.stages.logging import LoggingMiddleware
     from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
@@ -91,7 +96,11 @@ __all__ = [
     "BusStats",
     "CQRSError",
     "CachingMiddleware",
+    "CircuitBreaker",
+    "CircuitBreakerMiddleware",
+    "CircuitEvent",
     "CircuitOpenError",
+    "CircuitSnapshot",
     "Command",
     "CommandBus",
     "ConfigError",
