@@ -1,4 +1,4 @@
-"""CircuitBreaker: stop calling what keeps failing, and probe whether it has recovered."""
+"""CircuitBreaker: stop calling what keeps failing, and probe if it has recovered."""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint64_t

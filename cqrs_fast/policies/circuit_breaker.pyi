@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar, final
 
 from cqrs_fast.clock import Clock
+from cqrs_fast.policies.circuit_state import STATES as STATES
 from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
 
 _P = ParamSpec("_P")

@@ -20,7 +20,7 @@ from cqrs_fast.policies.circuit_state import (
     CircuitSettings,
     CircuitSnapshot,
     changed,
-    checked,
+    check,
     seed_of,
 )
 
@@ -188,10 +188,10 @@ cdef class CircuitBreaker:
             every Exception but ContextCancelledError, ValidationError,
             HandlerNotFoundError, RejectedError and IdempotencyConflictError.
         ignore: exception classes that are none, in any case.
-        is_failure: `is_failure(result, error)` decides in the place of `failure_on`; the
-            other argument is None. What it raises counts as a failure.
-        on_event: `on_event(CircuitEvent)` is told of every transition, once and in order,
-            by a thread that makes one. What it raises is reported and goes no further.
+        is_failure: `is_failure(result, error)` decides in the place of `failure_on`;
+            the other argument is None. What it raises counts as a failure.
+        on_event: `on_event(CircuitEvent)` is told of every transition, once and in
+            order, by a thread that makes one. What it raises is reported and goes no further.
         seed: of the jitter, 0 to 2**64 - 1; by default another one each time.
         clock: a callable that returns monotonic nanoseconds; time.monotonic_ns by
             default.
@@ -207,7 +207,7 @@ cdef class CircuitBreaker:
         given = {
             "failure_threshold": failure_threshold, "timeout": timeout, **settings
         }
-        valid = checked(CircuitSettings(**given))
+        valid = check(CircuitSettings(**given))
         begin(self, valid, as_clock(clock), None)
         limits = limits_of(valid)
         breaker_init(&self.core, &limits, seed_of(seed))

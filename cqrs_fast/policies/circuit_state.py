@@ -60,8 +60,8 @@ class CircuitSnapshot(msgspec.Struct, frozen=True):
         failures: consecutive failures.
         successes: of probes, since it is half-open.
         probes: in flight, their leases not run out.
-        retry_after: seconds until a call is admitted if nobody else calls; 0.0 where one
-            is admitted now, None where nobody knows.
+        retry_after: seconds until a call is admitted if nobody else calls; 0.0 where
+            one is admitted now, None where nobody knows.
         opened: how often it has opened by failures.
         rejected: calls that were not admitted.
         late_results: completions of calls that were admitted before the newest
@@ -117,7 +117,7 @@ def _exceptions(argument: str, given: object) -> tuple[type[Exception], ...]:
     return tuple(classes)
 
 
-def _callback(argument: str, function: object) -> None:
+def _callback(argument: str, function: Any) -> None:
     from inspect import iscoroutinefunction
 
     if function is None:
@@ -125,13 +125,13 @@ def _callback(argument: str, function: object) -> None:
     if not callable(function):
         raise TypeError(f"{argument} must be callable or None, got {function!r}")
     if iscoroutinefunction(function) or iscoroutinefunction(
-        getattr(type(function), "__call__", None)  # noqa: B004
+        type(function).__call__
     ):
         raise TypeError(f"{argument} must be no async function, got {function!r}")
 
 
-def checked(settings: CircuitSettings) -> Checked:
-    """Check every setting; raise TypeError or ValueError for the first that is wrong."""
+def check(settings: CircuitSettings) -> Checked:
+    """Check every setting; raise TypeError or ValueError for one that is wrong."""
     whole_number("failure_threshold", settings.failure_threshold, 1, _MOST_CALLS)
     timeout_ns = seconds_to_ns("timeout", settings.timeout)
     whole_number("half_open_max_calls", settings.half_open_max_calls, 1, _MOST_PROBES)
@@ -175,7 +175,7 @@ def changed(settings: CircuitSettings, changes: dict[str, Any]) -> Checked:
         if name not in CircuitSettings.__struct_fields__:
             known = ", ".join(CircuitSettings.__struct_fields__)
             raise TypeError(f"{name} cannot be updated; these can: {known}")
-    return checked(msgspec.structs.replace(settings, **changes))
+    return check(msgspec.structs.replace(settings, **changes))
 
 
 def seed_of(seed: object) -> int:

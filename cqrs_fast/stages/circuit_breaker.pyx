@@ -1,7 +1,6 @@
 """Circuit breaker: spare a handler that keeps failing, and its callers the wait."""
 
 cimport cython
-from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
 from cqrs_fast.clock cimport Clock, as_clock
@@ -23,7 +22,7 @@ from cqrs_fast.pipeline.description import label_of
 from cqrs_fast.policies.circuit_state import (
     CircuitSettings,
     changed,
-    checked,
+    check,
     seed_of,
     worst,
 )
@@ -43,15 +42,16 @@ cdef class CircuitBreakerMiddleware(Stage):
         The others are those of CircuitBreaker: failure_threshold, timeout,
         half_open_max_calls, success_threshold, probe_timeout, timeout_multiplier,
         max_timeout, timeout_jitter, failure_on, ignore, is_failure, on_event, seed and
-        clock (by default that of the bus). `seed` makes a sequence for each name.
+        clock (by default that of the bus that registers a name first). `seed` makes a
+        sequence for each name.
 
     Put it inside of a retry, so that an open circuit ends that at once, and outside of
     the timeout of an attempt, so that those count. A probe that is cancelled gives its
     place back.
 
-    Breakers live as long as this object: changes of a bus's middleware and handlers keep
-    their state. Raises TypeError or ValueError for an argument that makes no sense. One
-    object may serve many buses, threads and event loops at once.
+    Breakers live as long as this object: changes of a bus's middleware and handlers
+    keep their state. Raises TypeError or ValueError for an argument that makes no
+    sense. One object may serve many buses, threads and event loops at once.
     """
 
     cdef object checked             # the settings of those to come
@@ -65,14 +65,14 @@ cdef class CircuitBreakerMiddleware(Stage):
                  clock=None, **settings):
         if per == "principal":
             raise ValueError(
-                "per must be 'handler' or 'bus', got 'principal': a breaker tells how a "
-                "handler is doing, and one caller could fill it with states"
+                "per must be 'handler' or 'bus', got 'principal': a breaker tells how "
+                "a handler is doing, not a caller, who could fill memory with breakers"
             )
         self.per = choice("per", per, ("handler", "bus"))
         given = {
             "failure_threshold": failure_threshold, "timeout": timeout, **settings
         }
-        self.checked = checked(CircuitSettings(**given))
+        self.checked = check(CircuitSettings(**given))
         self.clock = as_clock(clock)
         self.seed = None if seed is None else seed_of(seed)
         self.stages = {}

@@ -29,10 +29,8 @@ def compile_program(
     if sanitize is not None:
         flags += [f"-fsanitize={sanitize}", "-fno-sanitize-recover=all"]
     compiler = os.environ.get("CC", "cc").split()
-    run(
-        [*compiler, *flags, f"-I{include}", str(source), "-o", str(program)]
-        + ["-pthread", "-lm"]
-    )
+    files = [f"-I{include}", str(source), "-o", str(program)]
+    run([*compiler, *flags, *files, "-pthread", "-lm"])
     return program
 
 
