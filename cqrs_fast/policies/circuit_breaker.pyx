@@ -407,13 +407,14 @@ cdef class CircuitBreaker:
         return 0
 
     cdef object refusal(self, const Picture *seen, str middleware, str name):
-        return CircuitOpenError(
-            seconds_of(seen.retry_after_ns),
-            middleware,
-            name,
-            STATES[seen.state],
-            seen.failures,
-        )
+        # Its constructor only stores these: leave that call of Python code out.
+        error = CircuitOpenError.__new__(CircuitOpenError)
+        error.retry_after = seconds_of(seen.retry_after_ns)
+        error.middleware = middleware
+        error.name = name
+        error.state = STATES[seen.state]
+        error.failures = seen.failures
+        return error
 
 
 cdef object seconds_of(int64_t wait_ns):
