@@ -1,0 +1,213 @@
+"""Questions: one input for many subjects, a number measured on each, and a promise.
+
+A verdict follows from the measured number alone, so that a subject which mends its
+fault is shown to hold.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import platform
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
+
+import cqrs_fast
+
+OURS = "cqrs-fast"
+STANDARD_LIBRARY = "functools"
+PINS = Path(__file__).with_name("requirements.txt")
+PATIENCE = 20.0
+"""Seconds after which a subject is taken to hang."""
+
+HOLDS = "holds"
+BREAKS = "breaks"
+ABSENT = "not installed"
+FAILS = "no answer"
+
+
+class Promise(NamedTuple):
+    """What the measured number must be: between `low` and `high`, both included."""
+
+    low: float
+    high: float
+    unit: str
+
+    def is_kept(self, measured: float) -> bool:
+        return self.low <= measured <= self.high
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"{_plain(self.low)} {self.unit}"
+        if self.low == -math.inf:
+            return f"at most {_plain(self.high)} {self.unit}"
+        return f"{_plain(self.low)} to {_plain(self.high)} {self.unit}"
+
+
+def exactly(number: float, unit: str) -> Promise:
+    return Promise(number, number, unit)
+
+
+def at_most(number: float, unit: str) -> Promise:
+    return Promise(-math.inf, number, unit)
+
+
+class Kind(Protocol):
+    """A way to use one package, in a class of its own."""
+
+    distribution: ClassVar[str]
+    what: ClassVar[str]
+
+
+K = TypeVar("K", bound=Kind)
+
+
+class Subject(NamedTuple):
+    """Who is asked.
+
+    Parameters:
+        distribution: the name under which its package is installed.
+        what: the part of the package that is used.
+        measure: imports the package, gives it the input, returns the number. It runs
+            in a process of its own and may do there what it wants.
+    """
+
+    distribution: str
+    what: str
+    measure: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One input, what it should lead to, and whom to ask."""
+
+    name: str
+    text: str
+    promise: Promise
+    subjects: tuple[Subject, ...]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        text: str,
+        promise: Promise,
+        measure: Callable[[type[K]], float],
+        kinds: Iterable[type[K]],
+    ) -> Question:
+        """Return a question that measures several kinds of one thing alike."""
+        subjects = [
+            Subject(kind.distribution, kind.what, partial(measure, kind))
+            for kind in kinds
+        ]
+        return cls(name, text, promise, tuple(subjects))
+
+    def answer(self, subject: Subject, patience: float = PATIENCE) -> Answer:
+        version = installed_version(subject.distribution)
+        if version is None:
+            return Answer(self, subject, None, None, ABSENT)
+        measured, problem = _in_child(subject.measure, patience)
+        if measured is None:
+            return Answer(self, subject, version, None, FAILS, problem)
+        verdict = HOLDS if self.promise.is_kept(measured) else BREAKS
+        return Answer(self, subject, version, measured, verdict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    question: Question
+    subject: Subject
+    version: str | None
+    """As it is installed; None if it is not."""
+    measured: float | None
+    verdict: str
+    problem: str = ""
+    """Why there is no number."""
+
+    @property
+    def is_ours(self) -> bool:
+        return self.subject.distribution == OURS
+
+    @property
+    def shown(self) -> str:
+        """The number, rounded as a person reads it."""
+        return "-" if self.measured is None else _plain(self.measured)
+
+    @property
+    def note(self) -> str:
+        """What is to be known besides the verdict."""
+        pinned = pins().get(self.subject.distribution)
+        if self.version is not None and pinned not in (None, self.version):
+            return "; ".join(filter(None, [self.problem, f"{pinned} is pinned"]))
+        return self.problem
+
+
+def _plain(number: float) -> str:
+    return f"{number:.4g}"
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return a version, None for what is not installed."""
+    if distribution == OURS:
+        return cqrs_fast.build_info()["version"]
+    if distribution == STANDARD_LIBRARY:
+        return platform.python_version()
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def pins() -> dict[str, str]:
+    """Return which version of each rival the questions were written for."""
+    return dict(re.findall(r"^([\w-]+)==(\S+)$", PINS.read_text(), re.MULTILINE))
+
+
+def _in_child(
+    measure: Callable[[], float], patience: float
+) -> tuple[float | None, str]:
+    """Return a number, or None and why there is none.
+
+    In a process of its own a subject may hang, crash, patch the clock or leave threads
+    behind without any harm to the next.
+    """
+    fork = multiprocessing.get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+    child = fork.Process(target=_report, args=(measure, sender))
+    with warnings.catch_warnings():
+        # Python 3.12 warns where threads are alive; none of ours holds a lock here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    sender.close()
+    try:
+        if not receiver.poll(patience):
+            return None, f"hangs: none within {patience:g} s"
+        answer: tuple[float | None, str] = receiver.recv()
+        return answer
+    except EOFError:
+        return None, "its process died"
+    finally:
+        child.kill()
+        child.join()
+        receiver.close()
+
+
+def _report(measure: Callable[[], float], sender: Connection) -> None:
+    # What a subject prints or logs belongs to no table.
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    try:
+        sender.send((float(measure()), ""))
+    except BaseException as error:
+        sender.send((None, f"{type(error).__name__}: {error}"[:200]))
+    # Threads that a subject left behind are not waited for.
+    os._exit(0)
