@@ -12,14 +12,12 @@ from functools import partial
 from typing import Any
 
 from benchmarks.suite import run_probe
-from benchmarks.table import Difference, Table
-from benchmarks.workload import COMMAND, bus_with, quiet_stages
+from benchmarks.table import AnyRow, Difference, Table
+from benchmarks.workload import COMMAND, bus_with, protecting_stages, quiet_stages
 
 WARM_UP = 1_000
 TRANSIENT_CALLS = 200
 GROWTH_CALLS = 20_000
-
-EXECUTE = bus_with(*quiet_stages(), metrics=True).execute
 
 
 def nothing(command: Any) -> int:
@@ -55,17 +53,31 @@ def _call(function: Callable[[Any], Any], times: int) -> None:
         function(COMMAND)
 
 
-ROWS = Table(
-    [
+def rows(execute: Callable[[Any], Any], stages: str) -> list[AnyRow]:
+    """Return the rows of what a dispatch allocates for a moment, and for good."""
+    return [
         Difference(
-            f"{what} of warm `execute`: metrics, logging, slow call, validation",
+            f"{what} of warm `execute`: {stages}",
             against="a function that does nothing",
             unit="bytes",
-            case=partial(probe, EXECUTE),
+            case=partial(probe, execute),
             baseline=partial(probe, nothing),
             ceiling=0.0,
         )
         for what, probe in (("transient allocation", peak), ("growth", growth))
+    ]
+
+
+ROWS = Table(
+    [
+        *rows(
+            bus_with(*quiet_stages(), metrics=True).execute,
+            "metrics, logging, slow call, validation",
+        ),
+        *rows(
+            bus_with(*protecting_stages(), metrics=True).execute,
+            "metrics, validation, limiter, retry, breaker, timeout",
+        ),
     ]
 )
 

@@ -29,6 +29,7 @@ from benchmarks import (
     bench_memory,
     bench_payloads,
     bench_pipeline,
+    bench_resilience,
 )
 from benchmarks.environment import commit, environment, refusal
 from benchmarks.readme import render
@@ -38,6 +39,7 @@ RESULTS = Path(__file__).with_name("results.json")
 FILES = (
     bench_dispatch,
     bench_pipeline,
+    bench_resilience,
     bench_async,
     bench_payloads,
     bench_memory,
@@ -56,7 +58,7 @@ class Measurement:
 
     def __init__(self, row: AnyRow) -> None:
         self.row = row
-        self.rounds = ROUNDS if isinstance(row, Row) else PROBE_ROUNDS
+        self.rounds = _rounds_of(row)
         self.probes = _probes(row)
         self.bests: list[dict[str, float]] = []
 
@@ -91,8 +93,14 @@ class Measurement:
             "spread": [round(min(values), 3), round(max(values), 3)],
             "verdict": verdict,
             f"case_{unit}": round(_cost(row, lowest), 2),
-            f"baseline_{unit}": round(lowest["baseline"], 2),
+            f"baseline_{unit}": round(_baseline(lowest), 2),
         }
+
+
+def _rounds_of(row: AnyRow) -> int:
+    if isinstance(row, Difference):
+        return PROBE_ROUNDS
+    return row.rounds or ROUNDS
 
 
 def _probes(row: AnyRow) -> dict[str, Callable[[], float]]:
@@ -107,10 +115,14 @@ def _cost(row: AnyRow, best: dict[str, float]) -> float:
     return (best["case"] - best.get("without", 0.0)) / row.pair.several
 
 
+def _baseline(best: dict[str, float]) -> float:
+    return best["baseline"] - best.get("baseline_without", 0.0)
+
+
 def _value(row: AnyRow, best: dict[str, float]) -> float:
     if isinstance(row, Difference):
         return best["case"] - best["baseline"]
-    return _cost(row, best) / best["baseline"]
+    return _cost(row, best) / _baseline(best)
 
 
 def _round_of(operation: Operation) -> Callable[[], float]:

@@ -60,7 +60,10 @@ def run(benchmark: Any, row: Row, part: str) -> None:
     clock = PerOperation(row, part)
     benchmark.extra_info["statement"] = clock.operation.statement
     benchmark.pedantic(
-        clock.operation.run, args=(clock.times,), rounds=ROUNDS, warmup_rounds=2
+        clock.operation.run,
+        args=(clock.times,),
+        rounds=row.rounds or ROUNDS,
+        warmup_rounds=2,
     )
 
 

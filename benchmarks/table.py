@@ -7,9 +7,12 @@ where there is no such promise. The files `bench_*.py` hold a Table each.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import functools
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
@@ -64,6 +67,48 @@ class Operation:
         return (perf_counter_ns() - started) / (times * self.per)
 
 
+class LoopOperation(Operation):
+    """A statement that awaits in a task of a running event loop."""
+
+    def run(self, times: int) -> Any:
+        return _event_loop().run_until_complete(self.loop(repeat(None, times)))
+
+
+@functools.cache
+def _event_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
+
+
+class ThreadsOperation(Operation):
+    """A statement that several threads run at once, many times in each run.
+
+    Parameters:
+        threads: how many; each is started anew for a run.
+        times: how often a run has the statement, in all threads together. It must last
+            for several of the interpreter's switch intervals.
+    """
+
+    def __init__(
+        self, statement: str, *, threads: int, times: int, **names: Any
+    ) -> None:
+        super().__init__(statement, calls=names.pop("calls"), per=times, **names)
+        self.threads = threads
+
+    def run(self, times: int) -> Any:
+        share = times * self.per // self.threads
+        threads = [
+            threading.Thread(target=self.loop, args=(repeat(None, share),))
+            for _ in range(self.threads)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self.loop(repeat(None, 1))
+
+
 def _compiled(
     statement: str, names: dict[str, Any], is_async: bool
 ) -> Callable[[Iterator[None]], Any]:
@@ -99,12 +144,14 @@ class Pair(NamedTuple):
 
     With `without`, which is the same thing without what is measured, only the case's
     additional cost counts; it is divided by `several`, how many of it the case has.
+    With `baseline_without` only the baseline's additional cost counts, too.
     """
 
     case: Operation
     baseline: Operation
     without: Operation | None = None
     several: int = 1
+    baseline_without: Operation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +163,9 @@ class Row:
     ceiling_312: float | None = None
     """From CPython 3.12 on, where it differs."""
     parts: tuple[str, ...] = PARTS
-    """Of its pair; "without" too where it has that."""
+    """Of its pair; "without" and "baseline_without" too where it has them."""
+    rounds: int | None = None
+    """Fewer than usual, where one takes long."""
 
     unit = "ratio"
 
@@ -162,11 +211,13 @@ class Table(list[AnyRow]):
         ceiling: float | None = None,
         ceiling_312: float | None = None,
         parts: tuple[str, ...] = PARTS,
+        rounds: int | None = None,
     ) -> Callable[[Callable[[], Pair]], Callable[[], Pair]]:
         """Add a row; the decorated function makes its case and its baseline."""
 
         def add(make: Callable[[], Pair]) -> Callable[[], Pair]:
-            self.append(Row(name, against, make, ceiling, ceiling_312, parts))
+            row = Row(name, against, make, ceiling, ceiling_312, parts, rounds)
+            self.append(row)
             return make
 
         return add

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import types
 from collections.abc import Callable, Generator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -17,12 +17,18 @@ from cqrs_fast import (
     AuditEvent,
     AuditMiddleware,
     AuthenticationMiddleware,
+    CircuitBreakerMiddleware,
     Command,
     CommandBus,
     Context,
     LoggingMiddleware,
     Middleware,
+    Query,
+    QueryBus,
+    RateLimitingMiddleware,
+    RetryMiddleware,
     SlowCallMiddleware,
+    TimeoutMiddleware,
     ValidationMiddleware,
 )
 
@@ -32,13 +38,19 @@ MANY = 10_000
 class Create(Command[int]):
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     quantity: Annotated[int, Meta(ge=1)]
+    idempotent: ClassVar[bool] = True  # else a retry would be left out of its route
 
 
 class Rename(Command[int]):
     name: Annotated[str, Meta(min_length=1, max_length=100)]
 
 
+class Find(Query[int]):
+    name: str
+
+
 COMMAND = Create("a bolt", 7)
+QUERY = Find("a bolt")
 CONTEXT = Context.background()
 
 
@@ -69,6 +81,10 @@ def suspend() -> Generator[None, None, None]:
 
 async def create_after_suspending(command: Any) -> None:
     await suspend()
+
+
+def unavailable(command: Any) -> int:
+    raise Refused("the service is down")
 
 
 # Middleware, and the callbacks of it
@@ -123,7 +139,40 @@ def quiet_stages() -> list[Any]:
     return [silent_logging(), slow_call(), ValidationMiddleware()]
 
 
+def limiter() -> RateLimitingMiddleware:
+    """Let more in than there can be calls, from a bucket that is never full again.
+
+    A full one would be topped up without any arithmetic.
+    """
+    return RateLimitingMiddleware(1_000_000, 1.0, burst=1_000_000_000)
+
+
+def protecting_stages() -> list[Any]:
+    """Return what protects a handler, in the default order."""
+    return [
+        ValidationMiddleware(),
+        limiter(),
+        RetryMiddleware(),
+        CircuitBreakerMiddleware(),
+        TimeoutMiddleware(30.0),
+    ]
+
+
+def query_bus_with(*middleware: Any, metrics: bool = False) -> QueryBus:
+    bus = QueryBus(middleware=middleware, enable_metrics=metrics)
+    bus.register_handler(Find, create)
+    return bus
+
+
 QUIET = ("Metrics", "LoggingMiddleware", "SlowCallMiddleware", "ValidationMiddleware")
+PROTECTED = (
+    "Metrics",
+    "ValidationMiddleware",
+    "RateLimitingMiddleware",
+    "RetryMiddleware",
+    "CircuitBreakerMiddleware",
+    "TimeoutMiddleware",
+)
 
 
 def bus_with(

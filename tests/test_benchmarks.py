@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from benchmarks import ratios, readme, workload  # noqa: E402
 from benchmarks.environment import environment, refusal  # noqa: E402
 from benchmarks.table import (  # noqa: E402
     Difference,
+    LoopOperation,
     Operation,
     Pair,
     Row,
+    ThreadsOperation,
     ceiling_of,
 )
 
@@ -97,7 +101,8 @@ def test_a_version_may_have_a_ceiling_of_its_own() -> None:
 @pytest.mark.parametrize("row", PAIRS, ids=title)
 def test_a_case_does_what_its_baseline_does(row: Row) -> None:
     results = []
-    assert ("without" in row.parts) is (row.pair.without is not None)
+    made = {name for name, part in row.pair._asdict().items() if part is not None}
+    assert made - {"several"} == set(row.parts)
     for part in row.parts:
         operation = getattr(row.pair, part)
         called, result = functions_called(operation)
@@ -147,15 +152,56 @@ def measured_result(row: Row | Difference) -> dict[str, Any]:
         (Pair(Costing(30), Costing(20)), 1.5, "met"),
         (Pair(Costing(31), Costing(20)), 1.55, "over"),
         (Pair(Costing(80), Costing(20), Costing(20), several=3), 1.0, "met"),
+        (
+            Pair(
+                Costing(80), Costing(70), Costing(20), baseline_without=Costing(40)
+            ),
+            2.0,
+            "over",
+        ),
     ],
 )
 def test_a_ratio_and_its_verdict(pair: Pair, measured: float, verdict: str) -> None:
-    parts = ("case", "baseline", "without")[: 2 + (pair.without is not None)]
+    parts = tuple(
+        part for part in pair._fields if isinstance(getattr(pair, part), Operation)
+    )
     row = Row("row", "baseline", lambda: pair, ceiling=1.5, parts=parts)
     result = measured_result(row)
     assert result["measured"] == measured
     assert result["spread"] == [measured, measured]
     assert result["verdict"] == verdict
+
+
+def test_a_long_row_has_fewer_rounds() -> None:
+    pair = Pair(Costing(30), Costing(20))
+    assert ratios.Measurement(Row("row", "baseline", lambda: pair)).rounds > 8
+    row = Row("row", "baseline", lambda: pair, rounds=8)
+    assert ratios.Measurement(row).rounds == 8
+
+
+def test_threads_share_the_statement() -> None:
+    seen: list[threading.Thread] = []
+    operation = ThreadsOperation(
+        "result = note()",
+        threads=4,
+        times=20,
+        calls=[],
+        note=lambda: seen.append(threading.current_thread()),
+    )
+    operation.run(2)
+    *in_threads, last = seen
+    assert sorted(map(in_threads.count, set(in_threads))) == [10] * 4
+    assert last is threading.current_thread()
+
+
+def test_a_statement_can_run_on_a_loop() -> None:
+    operation = LoopOperation(
+        "result = await sleep(0, running())",
+        calls=[],
+        sleep=asyncio.sleep,
+        running=asyncio.get_running_loop,
+    )
+    assert operation.run(2) is operation.once()
 
 
 def test_a_difference_and_its_verdict() -> None:
