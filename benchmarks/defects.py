@@ -6,8 +6,8 @@ is used with its default settings where the question does not say otherwise; wha
 never claimed to do is in the table as well, so read the question before the verdict.
 
 The rivals live in an environment of their own, in the versions of
-benchmarks/rivals/requirements.txt; the package is taken from the tree once `make build`
-was run with the same Python, or install it there:
+benchmarks/rivals/requirements.txt. cqrs_fast itself comes from the tree where that is
+built in place (then msgspec is all it needs there), else it is to be installed:
 
     python -m venv .venv-rivals
     .venv-rivals/bin/pip install -r benchmarks/rivals/requirements.txt
@@ -23,6 +23,7 @@ breaks a promise.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,9 +32,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
-    # The folder of this script holds no package; an installed cqrs_fast comes first.
+    # The folder of this script holds no package; the one above it holds two.
     sys.path[:] = [entry for entry in sys.path if entry != str(ROOT / "benchmarks")]
-    sys.path.append(str(ROOT))
+    if not any((ROOT / "cqrs_fast").glob("*.so")):
+        importlib.import_module("cqrs_fast")  # the installed one: this is not built
+    sys.path.insert(0, str(ROOT))
 
 from benchmarks.rivals import (  # noqa: E402
     ask_breakers,
