@@ -157,7 +157,8 @@ def _plain(number: float) -> str:
 def installed_version(distribution: str) -> str | None:
     """Return a version, None for what is not installed."""
     if distribution == OURS:
-        return cqrs_fast.build_info()["version"]
+        version = cqrs_fast.build_info()["version"]
+        return "in place" if version == "unknown" else version
     if distribution == STANDARD_LIBRARY:
         return platform.python_version()
     try:
