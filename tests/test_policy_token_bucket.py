@@ -228,17 +228,14 @@ def test_threads_on_the_system_clock_keep_every_interval(key: str | None) -> Non
         for thread in threads:
             thread.join()
     assert len(spans) >= burst
-    # Of the intervals from any start, the one to any end: those inside both.
+    # Of the intervals from a start to any end: those that lie inside.
+    window_ns = ns_of(window)
     spans.sort()
-    ends = sorted(after for _, after in spans)
     for first in range(0, len(spans), max(len(spans) // 200, 1)):
         start = spans[first][0]
         inside = sorted(after for _, after in spans[first:])
         for count, end in enumerate(inside, start=1):
-            assert count <= burst + Fraction((end - start) * limit, ns_of(window))
-    assert len(ends) <= burst + Fraction(
-        (ends[-1] - spans[0][0]) * limit, ns_of(window)
-    )
+            assert (count - burst) * window_ns <= (end - start) * limit
 
 
 def test_threads_on_a_clock_that_stands_still_share_the_burst() -> None:
@@ -554,7 +551,6 @@ def test_an_update_never_hands_out_tokens(changes: Any) -> None:
         bucket.update(requests_per_window=limit, window=window, burst=burst)
         most = burst or limit
         assert bucket.remaining_tokens() <= share * most
-        assert bucket.remaining_tokens() >= share * most // 1 - 1
         clock.now += step
         filled = share * most + Fraction(step * limit, max(ns_of(window), 1))
         share = min(Fraction(1), filled / most)

@@ -367,6 +367,23 @@ def test_who_waits_in_a_closed_loop_is_passed_over(
     eventually(lambda: full.counts() == (0, 0))
 
 
+def test_threads_and_tasks_hand_over_to_one_another(clock: ManualClock) -> None:
+    with crowd(False) as threads, crowd(True) as tasks:
+        first, second = Hall(threads, clock, 1, max_queue=9), Hall(tasks, clock, 1)
+        second.bus.remove_middleware(second.bulkhead)
+        second.bus.add_middleware(first.bulkhead)
+        second.bulkhead, second.entered = first.bulkhead, first.entered
+        jobs = first.admit(0)
+        for number in range(1, 7):
+            jobs += (first, second)[number % 2].wait(number)
+        for number, job in enumerate(jobs):
+            first.inside(number)
+            (first, second)[number % 2].release(number)
+            assert job.result() == number
+        assert first.entered == list(range(7))
+        assert first.counts() == (0, 0)
+
+
 def test_drain_ends_every_wait(hall: Callable[..., Hall]) -> None:
     full = hall(1, max_queue=5)
     (inside,) = full.admit(1)

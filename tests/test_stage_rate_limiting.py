@@ -380,6 +380,25 @@ def test_keys_wait_in_lines_of_their_own(people: Crowd, clock: ManualClock) -> N
     assert limit.snapshot().keys == 2
 
 
+def test_threads_and_tasks_of_two_loops_stand_in_one_line(clock: ManualClock) -> None:
+    limit = RateLimitingMiddleware(1, 1.0, max_wait=20.0)
+    with crowd(False) as threads, crowd(True) as tasks, crowd(True) as others:
+        worlds = [
+            (them, bus_of(clock, limit, people=them)) for them in (threads, tasks)
+        ]
+        worlds.append((others, bus_of(clock, limit, people=others)))
+        threads.run(worlds[0][1], Add())
+        jobs = []
+        for number in range(9):
+            them, bus = worlds[number % 3]
+            jobs += them.queue(1, bus, [Add(number)].__getitem__, limit)
+        for number, job in enumerate(jobs):
+            eventually(lambda: clock.waiting == 1)
+            clock.advance(1)
+            assert job.result() == number
+    assert limit.snapshot().waiting == 0
+
+
 def test_nobody_overtakes_the_line(people: Crowd, clock: ManualClock) -> None:
     limit = RateLimitingMiddleware(1, 1.0, max_wait=10.0)
     bus = bus_of(clock, limit, people=people)
@@ -542,7 +561,9 @@ class Line:
         self.started.append((message.number, self.clock()))
 
     async def settle(self) -> None:
-        for _ in range(30):
+        loop: Any = asyncio.get_running_loop()
+        await asyncio.sleep(0)
+        while loop._ready:
             await asyncio.sleep(0)
 
     async def play(self, steps: list[tuple[str, int]]) -> None:
@@ -559,6 +580,8 @@ class Line:
                 await self.settle()
         await self.settle()
         for _ in range(40):
+            if self.clock.waiting == 0:
+                break
             self.clock.advance(0.5)
             await self.settle()
         assert all(task.done() for task in self.tasks.values())
@@ -605,19 +628,23 @@ def test_any_schedule_keeps_the_rate_and_the_order(
 
 @pytest.mark.slow
 def test_a_hundred_thousand_schedules_keep_the_rate_and_the_order() -> None:
-    for seed in range(100_000):
-        chance = random.Random(seed)
-        steps = [
-            (
-                chance.choice(["call", "call", "cancel", "pass"]),
-                chance.randrange(400 if chance.random() < 0.4 else 9),
-            )
-            for _ in range(chance.randrange(1, 20))
-        ]
-        limit, burst = chance.randrange(1, 6), chance.randrange(1, 5)
-        line = Line(limit, 0.5, burst, 2.0)
-        asyncio.run(line.play(steps))
-        line.check(limit, 500_000_000, burst)
+    with asyncio.Runner() as runner:
+        for seed in range(100_000):
+            play_one(runner, random.Random(seed))
+
+
+def play_one(runner: asyncio.Runner, chance: random.Random) -> None:
+    steps = [
+        (
+            chance.choice(["call", "call", "cancel", "pass"]),
+            chance.randrange(400 if chance.random() < 0.4 else 9),
+        )
+        for _ in range(chance.randrange(1, 20))
+    ]
+    limit, burst = chance.randrange(1, 6), chance.randrange(1, 5)
+    line = Line(limit, 0.5, burst, 2.0)
+    runner.run(line.play(steps))
+    line.check(limit, 500_000_000, burst)
 
 
 def hammer_line(threads: int, calls: int, people: Crowd) -> None:

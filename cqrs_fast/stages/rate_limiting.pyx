@@ -121,7 +121,6 @@ cdef class RateLimitingMiddleware(Stage):
         at construction. Each bucket keeps its share of the burst. Who waits already
         keeps to the `max_wait` that it came with.
         """
-        cdef int64_t max_wait_ns
         max_wait = settings.pop("max_wait", self.max_wait)
         max_waiters = settings.pop("max_waiters", self.max_waiters)
         max_wait_ns = seconds_or_zero("max_wait", max_wait)
@@ -296,9 +295,8 @@ cdef class Line(Stage):
 
     cdef int64_t estimate(self, Bucket bucket, int64_t now_ns) noexcept:
         """Return how long one more would wait, behind all who wait already."""
-        cdef int64_t ahead = 0
-        if bucket.attached is not None:
-            ahead = (<WaitQueue>bucket.attached).length
+        cdef WaitQueue queue = bucket.attached
+        cdef int64_t ahead = 0 if queue is None else queue.length
         return bucket_wait(&bucket.state, now_ns, ahead + 1)
 
     cdef int queue_up(self, Frame *f, Bucket bucket, int64_t now_ns) except -1:
