@@ -759,7 +759,8 @@ def check_schedules(count: int, seed: int) -> None:
                 try:
                     assert await task == query.number
                 except Failure as error:
-                    assert error.args == (query.number,)
+                    numbers = error.args
+                    assert numbers == (query.number,)
                 except asyncio.CancelledError:
                     assert task.cancelled()
             assert cache.stats().loading == 0

@@ -53,6 +53,7 @@ cdef extern from *:
     bint PyType_IsSubtype(PyTypeObject *cls, PyTypeObject *base) noexcept
 
 
+@cython.final
 @cython.auto_pickle(False)
 cdef class QueryCache:
     """Entries by class, fields and scope; the least used goes first."""

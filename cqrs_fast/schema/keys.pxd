@@ -75,6 +75,8 @@ cdef KeyPlan plan_of(object cls)
 cdef object freeze_value(object value)
 cdef tuple freeze_message(KeyPlan plan, object message)
 cdef tuple freeze_key(KeyPlan plan, object value)
+# All fields of a message, of whatever class, up to a mebibyte of containers.
+cdef object fingerprint_of(KeyPlan plan, object message)
 
 cdef TypedKey typed_key(
     KeyPlan plan, object key, object scope, uint64_t group, uint64_t hash

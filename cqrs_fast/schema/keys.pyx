@@ -174,6 +174,19 @@ cdef tuple freeze_key(KeyPlan plan, object value):
     return (<object>plan.cls, freeze_value(value))
 
 
+cdef object fingerprint_of(KeyPlan plan, object message):
+    cdef uint64_t unused
+    cdef int64_t budget = 1 << 20
+    if plan.offsets != NULL and hash_message(plan, <PyObject *>message, &unused):
+        return message
+    if plan.shape != OPAQUE:
+        return freeze_fields(plan, message, 0, &budget)
+    fields = getattr(message, "__dict__", None)
+    if type(fields) is not dict:
+        raise unkeyable(message)
+    return (<object>plan.cls, freeze(fields, 0, &budget))
+
+
 cdef object unkeyable(object value):
     return Unkeyable(f"no key can be made of a {type(value).__name__}")
 

@@ -208,7 +208,8 @@ cdef class CachingMiddleware(Stage):
     def _check(self):
         """Raise AssertionError unless the tables are in order; for tests."""
         self.core.cache._check()
-        assert len(self.core.loads.flights) <= self.core.loads.count
+        if len(self.core.loads.flights) > self.core.loads.count:
+            raise AssertionError("there are more flights than loads")
 
     cdef object observed(self):
         return self.stats()
