@@ -8,11 +8,15 @@ import logging
 import random
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -730,7 +734,7 @@ def test_every_callback_may_call_every_method() -> None:
 
         return call
 
-    for settings in (
+    for given in (
         {"key": callback(1)},
         {"condition": callback(True)},
         {"tags": callback(["tag"])},
@@ -740,7 +744,7 @@ def test_every_callback_may_call_every_method() -> None:
         {"clock": Tick(), "max_size": 1, "ttl": 1e-9},
         {"max_size": 1},
     ):
-        world.build(**settings)
+        world.build(**given)
         world.answer = lambda query: Value()
         for number in (1, 2, 1, 1, 3):
             world.bus.execute(Find(number))
@@ -819,3 +823,98 @@ def test_the_size_never_passes_its_bound_under_threads() -> None:
     assert stats.hits + stats.misses + stats.bypasses == 20_000
     assert stats.loading == 0
     cache._check()  # type: ignore[attr-defined]
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """The cache against an ordered dictionary that does the same, step by step."""
+
+    queries = st.builds(Find, st.integers(0, 7)) | st.builds(Other, st.integers(0, 2))
+    users = st.sampled_from([None, "alice", "bob"])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(False)
+        self.cache = self.world.build(ttl=10, max_size=4, tags=lambda q: [q.number])
+        self.model: OrderedDict[tuple[Any, Any], tuple[Any, float]] = OrderedDict()
+        self.now, self.ttl, self.most = 0.0, 10.0, 4
+        self.hits = self.misses = 0
+
+    @rule(query=queries, user=users)
+    def ask(self, query: Any, user: Any) -> None:
+        key = (query, user)
+        ctx = Context.background().with_principal(user)
+        answer = self.world.bus.execute(query, ctx)
+        known = self.model.get(key)
+        if known is not None and self.now < known[1]:
+            self.hits += 1
+            self.model.move_to_end(key)
+            assert answer == known[0]
+            return
+        self.misses += 1
+        self.model.pop(key, None)
+        assert answer == self.misses
+        if not self.ttl:
+            return
+        for _ in range(4):
+            coldest = next(iter(self.model), None)
+            if coldest is not None and self.model[coldest][1] <= self.now:
+                del self.model[coldest]
+        if len(self.model) >= self.most:
+            self.model.popitem(last=False)
+        self.model[key] = (answer, self.now + self.ttl)
+
+    @rule(seconds=st.sampled_from([1.0, 3.0, 10.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.clock.advance(seconds)
+        self.now += seconds
+
+    @rule(ttl=st.sampled_from([0, 2, 10]), most=st.integers(1, 6))
+    def change(self, ttl: int, most: int) -> None:
+        self.cache.update(ttl=ttl, max_size=most)
+        self.ttl, self.most = ttl, most
+        while len(self.model) > most:
+            self.model.popitem(last=False)
+
+    def forget(self, gone: int, test: Callable[[Any, Any], bool]) -> None:
+        matching = [key for key in self.model if test(*key)]
+        assert gone == len(matching)
+        for key in matching:
+            del self.model[key]
+
+    @rule(query=queries)
+    def invalidate(self, query: Any) -> None:
+        self.forget(self.cache.invalidate(query), lambda q, u: q == query)
+
+    @rule(query=queries, user=users)
+    def invalidate_in_scope(self, query: Any, user: Any) -> None:
+        ctx = Context.background().with_principal(user)
+        gone = self.cache.invalidate(query, ctx)
+        self.forget(gone, lambda q, u: q == query and u == user)
+
+    @rule(cls=st.sampled_from([Find, Other, FindMore]))
+    def invalidate_type(self, cls: Any) -> None:
+        gone = self.cache.invalidate_type(cls)
+        self.forget(gone, lambda q, u: isinstance(q, cls))
+
+    @rule(tags=st.lists(st.integers(0, 7), max_size=2))
+    def invalidate_tags(self, tags: list[int]) -> None:
+        gone = self.cache.invalidate_tags(*tags)
+        self.forget(gone, lambda q, u: q.number in tags)
+
+    @rule()
+    def sweep(self) -> None:
+        gone = self.cache.sweep()
+        self.forget(gone, lambda q, u: self.model[q, u][1] <= self.now)
+
+    @invariant()
+    def they_are_alike(self) -> None:
+        assert len(self.cache) == len(self.model) <= self.most
+        stats = self.cache.stats()
+        assert (stats.hits, stats.misses) == (self.hits, self.misses)
+        self.cache._check()  # type: ignore[attr-defined]
+
+
+TestCacheMachine = CacheMachine.TestCase
+TestCacheMachine.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None
+)
