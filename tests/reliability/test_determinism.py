@@ -45,7 +45,7 @@ def note(*what):
 retry = RetryMiddleware(4, 0.5, jitter="full", seed=seed,
                         on_retry=lambda *seen: note("retry", seen))
 breaker = CircuitBreakerMiddleware(3, 5.0, timeout_jitter=0.3, seed=seed,
-                                   on_change=lambda *seen: note("breaker", seen))
+                                   on_event=lambda *seen: note("breaker", seen))
 cache = CachingMiddleware(20.0, max_size=30, ttl_jitter=0.4, seed=seed)
 limiter = RateLimitingMiddleware(30, 10.0, key=lambda ctx, get: get.name, max_keys=3)
 bus = QueryBus(middleware=[limiter, cache, retry, breaker], clock=clock,

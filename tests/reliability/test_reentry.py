@@ -136,7 +136,7 @@ class Scene:
             self.commands.register_handler(message, self.handler)
 
     def listeners(self) -> dict[str, Any]:
-        return {"on_change": self.on_change}
+        return {"on_event": self.on_event}
 
     def called(self, kind: str) -> None:
         if kind == self.kind and not self.busy:
@@ -178,7 +178,7 @@ class Scene:
         self.called("failure predicate")
         return error is not None
 
-    def on_change(self, *args: Any) -> None:
+    def on_event(self, *args: Any) -> None:
         self.called("breaker event")
 
     def on_retry(self, *args: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rows 12 and 13: one run per key, also where leaders die; nobody else's error spreads."""
+"""Rows 12 and 13: one run per key, also where leaders die; no error spreads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row 4: a limiter that lets callers wait keeps its bound, its order and nothing else."""
+"""Row 4: a limiter that lets callers wait keeps its bound and their order."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Run:
             for last in range(first, len(times)):
                 admitted = last - first + 1
                 allowed = self.schedule.burst * window + limit * (times[last] - begin)
-                assert admitted * window <= allowed, "more than the bound in an interval"
+                assert admitted * window <= allowed, "the bound of an interval"
         admitted_ones = [number for number, _ in self.started]
         places = {number: place for place, number in enumerate(self.came)}
         assert admitted_ones == sorted(admitted_ones, key=places.__getitem__), "FIFO"

@@ -62,7 +62,7 @@ def schedule(seed: int) -> int:
     for end in range(1, STEPS + 1):
         begin = max(end - SPAN, 0)
         most = percent * sum(firsts[begin:end]) + 100 * floor * SPAN
-        assert 100 * sum(retries[begin:end]) <= most, f"seconds {begin} to {end}: {note}"
+        assert 100 * sum(retries[begin:end]) <= most, f"{begin} to {end} s: {note}"
     # Not for want of trying: each first attempt asks for four more.
     asked = any(sum(firsts[:n]) * percent >= 100 for n in range(SPAN))
     assert sum(retries) > 0 or not asked, note

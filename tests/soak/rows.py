@@ -1,7 +1,7 @@
 """The long rows of the reliability bar: each is a schedule drawn from one seed.
 
-A row's `schedule(seed)` draws one schedule, runs it, checks its promises and returns how
-many calls it looked at. What it drew is in a note of the error that it raises.
+A row's `schedule(seed)` draws one schedule, runs it, checks its promises and returns
+how many calls it looked at. What it drew is in a note of the error that it raises.
 """
 
 from __future__ import annotations
