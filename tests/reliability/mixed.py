@@ -19,12 +19,12 @@ from cqrs_fast import (
     Context,
     CQRSError,
     IdempotencyMiddleware,
-    ManualClock,
     RateLimitingMiddleware,
     RetryMiddleware,
     TimeoutMiddleware,
     ValidationMiddleware,
 )
+from cqrs_fast.testing import ManualClock
 
 
 class Mixed:

@@ -26,7 +26,6 @@ from cqrs_fast import (
     DeadlineExceededError,
     IdempotencyInProgressError,
     IdempotencyMiddleware,
-    ManualClock,
     OverloadedError,
     QueryBus,
     RateLimitExceededError,
@@ -36,6 +35,7 @@ from cqrs_fast import (
     ValidationError,
     ValidationMiddleware,
 )
+from cqrs_fast.testing import ManualClock
 
 
 class Limited(Command[int]):

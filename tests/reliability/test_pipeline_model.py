@@ -14,11 +14,11 @@ from cqrs_fast import (
     CircuitBreakerMiddleware,
     CircuitOpenError,
     Context,
-    ManualClock,
     RateLimitExceededError,
     RateLimitingMiddleware,
     RetryMiddleware,
 )
+from cqrs_fast.testing import ManualClock
 
 SECOND = 1_000_000_000
 LIMIT, WINDOW, BURST = 3, 7 * SECOND, 6

@@ -27,13 +27,13 @@ from cqrs_fast import (
     CircuitOpenError,
     Context,
     LRUCache,
-    ManualClock,
     Middleware,
     RateLimitExceededError,
     RateLimitingMiddleware,
     RetryMiddleware,
     ValidationMiddleware,
 )
+from cqrs_fast.testing import ManualClock
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:

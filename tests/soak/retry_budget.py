@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from reliability.parts import Get, assert_at_rest, bus_of, quick_switches, seeded
 
-from cqrs_fast import Context, ManualClock, RetryMiddleware
+from cqrs_fast import Context, RetryMiddleware
+from cqrs_fast.testing import ManualClock
 
 THREADS, STEPS, SPAN = 8, 25, 10
 
