@@ -5,7 +5,6 @@
 
 PYTHON ?= python3
 CASE ?= bare `execute`
-SECONDS ?= 10
 OPERATIONS ?= 2000000
 PYTEST := $(PYTHON) -m pytest
 NATIVE := $(PYTHON) tests/native/run.py
@@ -14,7 +13,7 @@ COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test slow bench lint format types stubs sdist profile \
+.PHONY: help install build test slow soak bench lint format types stubs sdist profile \
 	profile-cpu debug trace asan tsan ci clean
 
 help:  ## list the targets
@@ -31,6 +30,10 @@ test: build  ## run the tests, without the slow ones
 
 slow: build  ## run the slow tests
 	$(PYTEST) -m slow
+
+soak: SECONDS ?= 300
+soak: build  ## run the long reliability rows, SECONDS in all (make soak SECONDS=600)
+	$(PYTHON) -m tests.soak --seconds $(SECONDS)
 
 bench: build  ## run the benchmarks, measure the ratios and put them into README.md
 	$(PYTEST) -q benchmarks --benchmark-columns=min,median,iqr,rounds
@@ -60,6 +63,7 @@ sdist:  ## build the source distribution and the wheel, and check what is in the
 profile:  ## compile with line information for py-spy --native and perf
 	CQRS_FAST_BUILD=profile $(BUILD)
 
+profile-cpu: SECONDS ?= 10
 profile-cpu: profile  ## let perf watch CASE, a row of the benchmarks, for SECONDS
 	perf record -g -o build/perf.data $(PYTHON) -m profiles.workload '$(CASE)' $(SECONDS)
 	perf report -i build/perf.data --no-children --stdio -g none --percent-limit 1

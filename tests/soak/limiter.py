@@ -54,7 +54,7 @@ def drawn(seed: int) -> Schedule:
         random.randrange(1, 5),
         random.randrange(1, 8000),
         random.choice((1, 3, 1000)),
-        sorted(callers),
+        sorted(callers, key=lambda caller: caller.at),
     )
 
 
