@@ -176,8 +176,9 @@ class Scene:
             allowed_end: dict[str, tuple[Any, ...]] = {
                 "task": (asyncio.CancelledError,),
                 "close": (Closed,),
-                # It ends waits; a handler that runs is not interrupted by it.
-                "context": (ContextCancelledError, *allowed),
+                # It ends waits; a handler that runs is not interrupted by it, and what
+                # it raises is not retried any more.
+                "context": (ContextCancelledError, ConnectionError, *allowed),
             }
             assert ended in allowed_end[how]
         else:

@@ -1,4 +1,4 @@
-"""Each long row runs: one schedule of a fixed seed, and the runner tells of failures."""
+"""Each long row runs, one schedule of a seed, and the runner tells of failures."""
 
 from __future__ import annotations
 
