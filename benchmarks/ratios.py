@@ -26,6 +26,7 @@ from benchmarks import (
     bench_async,
     bench_dispatch,
     bench_import,
+    bench_lru_cache,
     bench_memory,
     bench_payloads,
     bench_pipeline,
@@ -43,6 +44,7 @@ FILES = (
     bench_async,
     bench_payloads,
     bench_memory,
+    bench_lru_cache,
     bench_import,
 )
 ROWS: list[AnyRow] = [row for file in FILES for row in file.ROWS]

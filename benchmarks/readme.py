@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 BEGIN = "<!-- results -->"
 END = "<!-- /results -->"
 MARKS = {"met": "met", "over": "**over**", None: ""}
-SUFFIXES = {"ratio": "", "bytes": " bytes", "ms": " ms"}
+SUFFIXES = {"ratio": "", "bytes": " bytes", "ms": " ms", "percent": " %"}
 
 
 def render(results: dict[str, Any], *, promised_only: bool = False) -> str:
@@ -61,7 +61,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _number(value: float, unit: str, sign: str = "") -> str:
-    digits = {"ratio": 2, "bytes": 0, "ms": 1}[unit]
+    digits = {"ratio": 2, "bytes": 0, "ms": 1, "percent": 0}[unit]
     return f"{value:{sign}.{digits}f}{SUFFIXES[unit]}"
 
 

@@ -51,6 +51,8 @@ _LAZY = {
     "execute_typed_async": "cqrs_fast.typed",
     "FallbackMiddleware": "cqrs_fast.stages.fallback",
     "IdempotencyMiddleware": "cqrs_fast.stages.idempotency",
+    "LRUCache": "cqrs_fast.policies.lru_cache",
+    "LRUCacheStats": "cqrs_fast.policies.lru_cache_stats",
     "LoggingMiddleware": "cqrs_fast.stages.logging",
     "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
     "RetryMiddleware": "cqrs_fast.stages.retry",
@@ -65,6 +67,9 @@ _LAZY = {
 if TYPE_CHECKING:
     from cqrs_fast.policies.circuit_breaker import CircuitBreaker
     from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
+    from cqrs_fast.policies.lru_cache import LRUCache
+    from cqrs_fast.policies.lru_cache_stats import LRUCacheStats
+    from cqrs_fast.policies.token_bucket import TokenBucket
     from cqrs_fast.policies.retry_policy import RetryPolicy
     from cqrs_fast.policies.retry_stats import RetryStats
     from cqrs_fast.policies.token_bucket import TokenBucket
@@ -116,6 +121,8 @@ __all__ = [
     "IdempotencyConflictError",
     "IdempotencyInProgressError",
     "IdempotencyMiddleware",
+    "LRUCache",
+    "LRUCacheStats",
     "LatencyHistogram",
     "LoggingMiddleware",
     "MessageStats",

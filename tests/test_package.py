@@ -50,6 +50,8 @@ PUBLIC = [
     "HandlerAlreadyRegisteredError",
     "HandlerNotFoundError",
     "IdempotencyMiddleware",
+    "LRUCache",
+    "LRUCacheStats",
     "LatencyHistogram",
     "LoggingMiddleware",
     "MessageStats",

@@ -65,6 +65,8 @@ cdef extern from "cqrs_fast/policies/core/lru.h":
     # Empty it; it can be used again.
     void lru_free "cqrs_lru_free"(Lru *) noexcept
     int lru_traverse "cqrs_lru_traverse"(const Lru *, visitproc, void *) noexcept
+
+cdef extern from "cqrs_fast/policies/core/lru_check.h":
     # NULL, or what is wrong; for tests.
     const char *lru_check "cqrs_lru_check"(const Lru *) noexcept
 

@@ -1,7 +1,7 @@
 """LRUCache: a bounded mapping that forgets what was not used for longest."""
 
 cimport cython
-from cpython.object cimport PyObject, PyTypeObject, visitproc
+from cpython.object cimport PyObject, visitproc
 
 from cqrs_fast.clock cimport as_clock, is_reached, read_clock
 
@@ -9,7 +9,7 @@ from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, Values
 from types import GenericAlias
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
-from cqrs_fast.policies.cache_stats import CacheStats
+from cqrs_fast.policies.lru_cache_stats import LRUCacheStats
 
 
 cdef extern from "cqrs_fast/policies/core/dict_keys.h":
@@ -352,13 +352,12 @@ cdef class LRUCache:
         lru_release(&self.table)
 
     def stats(self):
-        """Return a CacheStats of this moment; `[]`, `get` and `setdefault` count."""
-        return CacheStats(
+        """Return an LRUCacheStats of this moment; `[]`, `get` and `setdefault` count."""
+        return LRUCacheStats(
             size=self.table.size,
             max_size=self.table.max,
             hits=self.hits,
             misses=self.misses,
-            bypasses=0,
             evictions=self.evictions,
         )
 

@@ -1,19 +1,18 @@
-"""The statistics of a cache."""
+"""The statistics of an LRUCache."""
 
 from __future__ import annotations
 
 import msgspec
 
 
-class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cache has done so far.
+class LRUCacheStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What an LRUCache has done so far.
 
     Attributes:
         size: entries it holds, with those that expired and were not removed yet.
         max_size: how many it may hold.
         hits: lookups that were answered.
         misses: lookups that were not.
-        bypasses: lookups that were left out, because of what was looked up.
         evictions: entries that were removed to make room, before they expired.
     """
 
@@ -21,5 +20,4 @@ class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
     max_size: int
     hits: int
     misses: int
-    bypasses: int
     evictions: int
