@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cqrs_fast import LRUCacheStats, LRUCache
+from cqrs_fast import LRUCache, LRUCacheStats
 from cqrs_fast.testing import ManualClock
 
 

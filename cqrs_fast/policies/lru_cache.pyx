@@ -352,7 +352,7 @@ cdef class LRUCache:
         lru_release(&self.table)
 
     def stats(self):
-        """Return an LRUCacheStats of this moment; `[]`, `get` and `setdefault` count."""
+        """Return an LRUCacheStats; `[]`, `get` and `setdefault` count as lookups."""
         return LRUCacheStats(
             size=self.table.size,
             max_size=self.table.max,
