@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
     from cqrs_fast.policies.lru_cache import LRUCache
     from cqrs_fast.policies.lru_cache_stats import LRUCacheStats
-    from cqrs_fast.policies.token_bucket import TokenBucket
     from cqrs_fast.policies.retry_policy import RetryPolicy
     from cqrs_fast.policies.retry_stats import RetryStats
     from cqrs_fast.policies.token_bucket import TokenBucket

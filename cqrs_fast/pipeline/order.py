@@ -5,7 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from cqrs_fast.errors import CircuitOpenError, MiddlewareOrderWarning
+from cqrs_fast.errors import (
+    CircuitOpenError,
+    CQRSError,
+    MiddlewareOrderWarning,
+    RejectedError,
+)
 from cqrs_fast.pipeline.description import StageInfo
 
 # Outermost first, by class; the two timeouts are the total one and that of an attempt.

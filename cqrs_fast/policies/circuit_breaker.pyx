@@ -191,7 +191,7 @@ cdef class CircuitBreaker:
         is_failure: `is_failure(result, error)` decides in the place of `failure_on`;
             the other argument is None. What it raises counts as a failure.
         on_event: `on_event(CircuitEvent)` is told of every transition, once and in
-            order, by a thread that makes one. What it raises is reported and goes no further.
+            order, by a thread that makes one. What it raises is reported, no more.
         seed: of the jitter, 0 to 2**64 - 1; by default another one each time.
         clock: a callable that returns monotonic nanoseconds; time.monotonic_ns by
             default.

@@ -34,7 +34,7 @@ cdef struct Report:
 
 cdef extern from *:
     """
-    /* What most fields are held to, so simple that no call is needed to find it kept. */
+    /* What most fields are held to, so simple that it is kept or not without a call. */
     typedef struct {
         PyTypeObject *type;         /* exactly; NULL: there is no such simple rule */
         int64_t low, high;          /* of an int, or of the length of a str */
