@@ -18,6 +18,7 @@ from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable, send
 from cqrs_fast.pipeline.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.pipeline.frame cimport Slot, set_error
 from cqrs_fast.pipeline.route cimport (
+    CALL,
     DONE,
     PARK,
     Action,
@@ -34,7 +35,8 @@ from cqrs_fast.pipeline.route cimport (
     start,
     timeout_error,
     turn,
-    walk,
+    walk_in,
+    walk_out,
 )
 from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
@@ -272,19 +274,26 @@ cdef class Dispatch:
     cdef Sent drive(self, PyObject **out) noexcept:
         # hot: nothing may be allocated or looked up here
         cdef Frame *f = &self.frame
-        cdef Action action = walk(f)
-        while action != DONE:
-            if action == PARK:
-                if self.park(out):
-                    return YIELDED
-            elif self.refused is not None:
-                set_error(f, self.refused)
-                turn(f)
-            elif not (may_be_over(f) and refuse_done(f)):
-                if self.call_handler(out):
-                    return YIELDED
-            action = walk(f)
-        return self.finish(out)
+        cdef Action action
+        while True:
+            if not f.upward:
+                action = walk_in(f)
+                if action == PARK:
+                    if self.park(out):
+                        return YIELDED
+                    continue
+                if action == CALL:
+                    if self.refused is not None:
+                        set_error(f, self.refused)
+                        turn(f)
+                    elif not (may_be_over(f) and refuse_done(f)):
+                        if self.call_handler(out):
+                            return YIELDED
+            action = walk_out(f)
+            if action == DONE:
+                return self.finish(out)
+            if action == PARK and self.park(out):
+                return YIELDED
 
     cdef bint call_handler(self, PyObject **out) noexcept:
         # hot: nothing may be allocated or looked up here

@@ -5,7 +5,15 @@ from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 from cqrs_fast.clock cimport Clock, monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.calling cimport call
-from cqrs_fast.pipeline.frame cimport NOT_ENDED, Frame, Slot, frame_context
+from cqrs_fast.pipeline.frame cimport (
+    NOT_ENDED,
+    PROCEED,
+    STOP,
+    WAIT,
+    Frame,
+    Slot,
+    frame_context,
+)
 from cqrs_fast.pipeline.gate cimport Flights, Gate
 
 
@@ -19,6 +27,7 @@ cdef enum Action:
     CALL = 0                # the driver calls the handler
     PARK = 1                # the driver waits
     DONE = 2                # the outcome is final
+    WALK = 3                # the driver walks on, in the frame's direction
 
 
 ctypedef int (*Question)(PyObject *stage, Frame *f) noexcept
@@ -78,9 +87,14 @@ cdef class Router:
     cdef Route route_for(self, object message)
 
 
-# Walk from where the frame stands until the driver is needed. What stages raise becomes
-# the outcome.
-cdef Action walk(Frame *f) noexcept
+# A stage said something else than PROCEED on the way in, but no WAIT: head outwards.
+cdef int stop(Frame *f, Step *step, int verdict) noexcept
+
+# A stage said WAIT or AGAIN on the way out: what the driver does now.
+cdef Action pause(Frame *f, int verdict) noexcept
+
+# Ask a stage on the way out with an error: its verdict.
+cdef int leave_with_error(Step *step, Frame *f) noexcept
 
 # Make the raised exception the outcome.
 cdef int capture_error(Frame *f) noexcept
@@ -211,4 +225,66 @@ cdef inline int release(Frame *f) noexcept:
     Py_XDECREF(waiter)
     if (f.retries or f.notes) and (<Route>f.route).is_inner and f.parent != NULL:
         hand_out(f)
+    return 0
+
+
+# The walk: what stages raise becomes the outcome.
+
+# Inwards, from where the frame stands: CALL, PARK or, heading outwards, WALK.
+cdef inline Action walk_in(Frame *f) noexcept:
+    # hot: no allocation, no reference counting, no Python call but the stages' own
+    # f.position is brought up to date where somebody else looks at it
+    cdef Step *program = (<Route>f.route).program
+    cdef Step *step = &program[f.position]
+    cdef Step *end = &program[f.depth]
+    cdef int verdict
+    while step != end:
+        if step.enter != NULL:
+            f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
+            verdict = step.enter(step.stage, f)
+            if verdict != PROCEED:
+                f.position = <int>(step - program)
+                if verdict == WAIT:
+                    return PARK
+                stop(f, step, verdict)
+                return WALK
+        step += 1
+    f.position = f.depth
+    return CALL
+
+
+# Outwards: DONE, PARK or, where another pass begins, WALK.
+cdef inline Action walk_out(Frame *f) noexcept:
+    # hot, as above
+    cdef Step *program = (<Route>f.route).program
+    cdef Step *step
+    cdef int verdict
+    while f.position > 0:
+        step = &program[f.position - 1]
+        if step.leave != NULL:
+            f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
+            if f.error != NULL:
+                verdict = leave_with_error(step, f)
+            elif step.errors_only:
+                verdict = PROCEED
+            else:
+                verdict = step.leave(step.stage, f)
+                if verdict < 0:
+                    capture_error(f)
+            if verdict > STOP and f.ending == NOT_ENDED:
+                return pause(f, verdict)
+            empty(f.slot)
+        f.ending = NOT_ENDED
+        f.position -= 1
+    return DONE
+
+
+# Drop what a stage has kept for one pass.
+cdef inline int empty(Slot *slot) noexcept:
+    cdef PyObject *remembered
+    if slot != NULL:
+        remembered = slot.object
+        slot.a = slot.b = 0
+        slot.object = NULL
+        Py_XDECREF(remembered)
     return 0

@@ -1,9 +1,10 @@
 """Route: one handler with its stages as a flat program, immutable once built.
 
 The walk
-    Both drivers share `walk`, which asks one stage after the other and comes back only
-    when somebody has to call the handler or to wait. It holds no references of its own:
-    the route keeps its stages alive and the driver the route and the message.
+    Both drivers compile `walk_in` and `walk_out` into themselves: these ask one stage after
+    the other and come back only when somebody has to call the handler or to wait. They hold
+    no references of their own: the route keeps its stages alive and the driver the route
+    and the message.
 """
 
 cimport cython
@@ -36,10 +37,6 @@ from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
 from cqrs_fast.messages import message_name
-
-
-cdef enum:
-    AHEAD = 3               # beside the Actions: another pass begins
 
 
 cdef extern from *:
@@ -108,75 +105,25 @@ cdef class Router:
         raise LookupError("this router has no routes")
 
 
-cdef Action walk(Frame *f) noexcept:
-    # As a loop: a build without optimization keeps a stack frame for every tail call.
-    cdef int action = AHEAD
-    while action == AHEAD:
-        action = walk_once(f)
-    return <Action>action
-
-
-cdef inline int walk_once(Frame *f) noexcept:
-    """Walk in and out again, at most as far as another pass."""
-    # hot: no allocation, no reference counting, no Python call but the stages' own
-    # f.position is brought up to date where somebody else looks at it
-    cdef Step *program = (<Route>f.route).program
-    cdef Step *step = &program[f.position]
-    cdef Step *end = &program[f.depth]
-    cdef int verdict
-    if not f.upward:
-        while step != end:
-            if step.enter != NULL:
-                f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
-                verdict = step.enter(step.stage, f)
-                if verdict != PROCEED:
-                    f.position = <int>(step - program)
-                    if verdict == WAIT:
-                        return PARK
-                    stop(f, step, verdict)
-                    break
-            step += 1
-        else:
-            f.position = f.depth
-            return CALL
-    while f.position > 0:
-        step = &program[f.position - 1]
-        if step.leave == NULL:
-            f.ending = NOT_ENDED
-            f.position -= 1
-            continue
-        f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
-        if f.error != NULL:
-            verdict = leave_with_error(step, f)
-        elif step.errors_only:
-            verdict = PROCEED
-        else:
-            verdict = step.leave(step.stage, f)
-            if verdict < 0:
-                capture_error(f)
-        if verdict > STOP and f.ending == NOT_ENDED:
-            if verdict == WAIT:
-                return PARK
-            f.again = True
-            if f.delay_ns > 0:
-                return PARK
-            begin_pass(f)
-            return AHEAD
-        f.ending = NOT_ENDED
-        f.position -= 1
-        drop_slot(f)
-    return DONE
-
-
 cdef int stop(Frame *f, Step *step, int verdict) noexcept:
     """Head outwards where a stage said STOP, or raised."""
     if verdict < 0:
         capture_error(f)
     elif verdict == AGAIN or f.result == f.error:
         set_error(f, contract_error(step.stage))
-    drop_slot(f)
+    empty(f.slot)
     turn(f)
     return 0
+
+
+cdef Action pause(Frame *f, int verdict) noexcept:
+    if verdict == WAIT:
+        return PARK
+    f.again = True
+    if f.delay_ns > 0:
+        return PARK
+    begin_pass(f)
+    return WALK
 
 
 cdef object contract_error(PyObject *stage):
@@ -258,15 +205,6 @@ cdef int end_wait(Frame *f, object error) noexcept:
     f.again = False
     f.ending = ENDED
     turn(f)
-    return 0
-
-
-cdef inline int drop_slot(Frame *f) noexcept:
-    if f.slot != NULL:
-        remembered = f.slot.object
-        f.slot.a = f.slot.b = 0
-        f.slot.object = NULL
-        Py_XDECREF(remembered)
     return 0
 
 

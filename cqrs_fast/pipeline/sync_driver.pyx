@@ -8,6 +8,7 @@ from cqrs_fast.pipeline.calling cimport call_one, is_awaitable
 from cqrs_fast.pipeline.errstate cimport raise_again, steal
 from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
 from cqrs_fast.pipeline.route cimport (
+    CALL,
     DONE,
     PARK,
     Action,
@@ -23,7 +24,8 @@ from cqrs_fast.pipeline.route cimport (
     release,
     start,
     turn,
-    walk,
+    walk_in,
+    walk_out,
 )
 from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
@@ -119,17 +121,24 @@ cdef PyObject *refuse_awaitable(
 
 cdef int drive(Frame *f, object refused) noexcept:
     """Take the frame to its outcome; where it is refused nobody calls the handler."""
-    cdef Action action = walk(f)
-    while action != DONE:
+    cdef Action action
+    while True:
+        if not f.upward:
+            action = walk_in(f)
+            if action == PARK:
+                park(f)
+                continue
+            if action == CALL:
+                if refused is not None:
+                    set_error(f, refused)
+                    turn(f)
+                elif not (may_be_over(f) and refuse_done(f)):
+                    call_handler(f)
+        action = walk_out(f)
+        if action == DONE:
+            return 0
         if action == PARK:
             park(f)
-        elif refused is not None:
-            set_error(f, refused)
-            turn(f)
-        elif not (may_be_over(f) and refuse_done(f)):
-            call_handler(f)
-        action = walk(f)
-    return 0
 
 
 cdef int call_handler(Frame *f) noexcept:

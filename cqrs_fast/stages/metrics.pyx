@@ -7,6 +7,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport (
     ERROR,
+    OK,
     OUTCOME_COUNT,
     OUTCOMES,
     REJECTED_OTHER,
@@ -45,7 +46,7 @@ cdef class Metrics(Stage):
         # hot
         cdef Counters *counters = &self.counters
         counters.in_flight -= 1
-        counters.outcomes[<int>outcome_of(f.error)] += 1
+        counters.outcomes[<int>(OK if f.error == NULL else outcome_of(f.error))] += 1
         counters.retries += f.retries
         counters.cache_hits += f.notes & CACHE_HIT
         if f.context != NULL:
