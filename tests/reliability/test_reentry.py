@@ -75,7 +75,8 @@ class Helper:
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(target=self.run, daemon=True).start()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
 
     def run(self) -> None:
         while (job := self.jobs.get()) is not None:
@@ -85,6 +86,10 @@ class Helper:
             done.set()
 
     def __call__(self, work: Callable[[], object]) -> None:
+        if threading.current_thread() is self.thread:
+            # The collector called back from here.
+            work()
+            return
         done = threading.Event()
         self.jobs.put((work, done))
         # No limit: who holds a lock here hangs, and the watchdog tells.
@@ -339,6 +344,8 @@ def test_a_callback_may_call_every_public_method(kind: str, by: str) -> None:
             with suppress(Exception):
                 # Some of the actions close the bus or take a handler away.
                 scene.scenario()
+            # What the collector finds of it later calls nobody.
+            scene.kind = "none"
             assert scene.calls > 0, f"{kind} was never called before {name}"
             for owner in OWN:
                 assert_whole(getattr(scene, owner))
