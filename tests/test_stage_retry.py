@@ -800,3 +800,16 @@ def test_it_is_shared_by_two_kinds_of_buses(world: World) -> None:
     assert world(queries) == "done"
     assert world(commands, Pay()) == "done"
     assert stage.snapshot().retries == 2
+
+
+def test_a_budget_follows_the_clock_of_the_bus() -> None:
+    """Made before there is a bus, it has read real time, which is another."""
+    clock = ManualClock(1000.0, auto_advance=True)
+    stage = RetryMiddleware(2, 0.0, budget=100, budget_min_per_sec=0)
+    bus = QueryBus(middleware=[stage], clock=clock)
+    bus.register_handler(Ask, lambda ask: ask.number)
+    for number in range(5):
+        bus.execute(Ask(number))
+    assert stage.snapshot().budget_left == 5
+    clock.advance(11.0)
+    assert stage.snapshot().budget_left == 0

@@ -40,6 +40,8 @@ cdef extern from "cqrs_fast/policies/core/retry.h":
     void cqrs_retry_configure(
         cqrs_retry *, const cqrs_retry_settings *, int64_t now_ns
     ) noexcept nogil
+    # Begin anew in the time of another clock, with nothing deposited.
+    void cqrs_retry_restart(cqrs_retry *, int64_t now_ns) noexcept nogil
     # A first attempt begins.
     void cqrs_retry_first(cqrs_retry *, int64_t now_ns) noexcept nogil
     # An attempt failed: CQRS_RETRY_AGAIN, or why there is no other.
@@ -77,3 +79,6 @@ cdef class RetryPolicy:
     cdef int64_t after(self, object error, int64_t attempt, int64_t ends_ns) except -2
 
     cdef int adopt(self, dict given, tuple checked) except -1
+
+    # Tell time by `clock` from now on; its readings and older ones do not compare.
+    cdef int tell_time_by(self, Clock clock) except -1

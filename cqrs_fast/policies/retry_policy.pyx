@@ -133,6 +133,12 @@ cdef class RetryPolicy:
         del replaced
         return 0
 
+    cdef int tell_time_by(self, Clock clock) except -1:
+        cdef int64_t now_ns = read_clock(clock)
+        self.clock = clock
+        cqrs_retry_restart(&self.state, now_ns)
+        return 0
+
     def update(self, **settings):
         """Change settings in place, all or none; the budget keeps its credits.
 

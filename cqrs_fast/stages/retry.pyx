@@ -86,8 +86,8 @@ cdef class RetryMiddleware(Stage):
     cdef Stage for_route(self, RouteSpec spec):
         if self.policy.state.settings.max_attempts == 1:
             return None
-        if self.policy.clock is None:
-            self.policy.clock = spec.clock
+        if self.policy.clock is None and spec.clock is not None:
+            self.policy.tell_time_by(spec.clock)
         cls = spec.message_class
         # What a name alone stands for is looked at when it fails.
         if spec.kind != "command" or self.retry_commands or cls is None:

@@ -171,6 +171,18 @@ static inline void cqrs_retry_configure(
     cqrs_release(&retry->lock);
 }
 
+/* Begin anew in the time of another clock, with nothing deposited. */
+static inline void cqrs_retry_restart(cqrs_retry *retry, int64_t now_ns) {
+    int64_t length = retry->settings.bucket_ns;
+    int index;
+    cqrs_acquire(&retry->lock);
+    for (index = 0; index < CQRS_RETRY_RING; index++) {
+        retry->deposits[index] = retry->withdrawn[index] = 0;
+    }
+    retry->newest = now_ns / length - (now_ns % length < 0);
+    cqrs_release(&retry->lock);
+}
+
 /* A first attempt begins. */
 static inline void cqrs_retry_first(cqrs_retry *retry, int64_t now_ns) {
     cqrs_acquire(&retry->lock);
