@@ -78,6 +78,9 @@ cdef class CircuitBreakerMiddleware(Stage):
         self.stages = {}
         self.shared = {}
 
+    cdef object observed(self):
+        return self.snapshot()
+
     cdef Stage for_route(self, RouteSpec spec):
         key = (spec.kind, spec.name)
         stage = self.stages.get(key)
