@@ -7,7 +7,7 @@ import faulthandler
 import queue
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -48,8 +48,11 @@ class OtherPut(Put):
     pass
 
 
-def watched(work: Callable[[], None]) -> None:
-    """Run `work` in a thread; fail with everybody's traceback if it hangs."""
+def watched(work: Callable[[], None], steps: Sequence[object] = ()) -> None:
+    """Run `work` in a thread; fail with everybody's traceback if it hangs.
+
+    It does if it neither ends nor adds to `steps` for some time.
+    """
     errors: list[BaseException] = []
 
     def guarded() -> None:
@@ -60,7 +63,10 @@ def watched(work: Callable[[], None]) -> None:
 
     thread = threading.Thread(target=guarded, daemon=True)
     thread.start()
-    thread.join(WATCHED_SECONDS)
+    taken = -1
+    while thread.is_alive() and len(steps) > taken:
+        taken = len(steps)
+        thread.join(WATCHED_SECONDS)
     if thread.is_alive():
         with tempfile.TemporaryFile("w+") as file:
             faulthandler.dump_traceback(file, all_threads=True)
@@ -352,7 +358,7 @@ def test_a_callback_may_call_every_public_method(kind: str, by: str) -> None:
 
     current: list[str] = []
     try:
-        watched(scenes)
+        watched(scenes, current)
     except BaseException as error:
         error.add_note(f"in {kind}, calling {current[-1:]} by {by}")
         raise
