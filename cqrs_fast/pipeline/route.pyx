@@ -1,10 +1,10 @@
 """Route: one handler with its stages as a flat program, immutable once built.
 
 The walk
-    Both drivers compile `walk_in` and `walk_out` into themselves: these ask one stage after
-    the other and come back only when somebody has to call the handler or to wait. They hold
-    no references of their own: the route keeps its stages alive and the driver the route
-    and the message.
+    Both drivers compile `walk_in` and `walk_out` into themselves: these ask one stage
+    after the other and come back only when somebody has to call the handler or to wait.
+    They hold no references of their own: the route keeps its stages alive and the
+    driver the route and the message.
 """
 
 cimport cython
@@ -22,9 +22,7 @@ from cqrs_fast.pipeline.errstate cimport (
 from cqrs_fast.pipeline.frame cimport (
     AGAIN,
     ENDED,
-    NOT_ENDED,
     PROCEED,
-    STOP,
     WAIT,
     Frame,
     clear_outcome,

@@ -7,8 +7,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.pipeline.cached_route cimport is_own_fate
-from cqrs_fast.pipeline.cache_settings cimport error_types
+from cqrs_fast.stages.parts.cached_route cimport is_own_fate
+from cqrs_fast.stages.parts.cache_settings cimport error_types
 from cqrs_fast.pipeline.flight cimport (
     ALONE,
     ANSWERED,
@@ -27,7 +27,7 @@ from cqrs_fast.pipeline.frame cimport (
     set_error,
     set_result,
 )
-from cqrs_fast.pipeline.records cimport (
+from cqrs_fast.stages.parts.records cimport (
     ENDED_FINALLY,
     IN_PROGRESS,
     SUCCEEDED,

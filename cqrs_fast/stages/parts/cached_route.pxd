@@ -2,10 +2,10 @@
 
 from libc.stdint cimport uint32_t
 
-from cqrs_fast.pipeline.cache_core cimport CacheCore
-from cqrs_fast.pipeline.cache_settings cimport CacheSettings
+from cqrs_fast.stages.parts.cache_core cimport CacheCore
+from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
 from cqrs_fast.pipeline.frame cimport Frame
-from cqrs_fast.pipeline.loads cimport Load
+from cqrs_fast.stages.parts.loads cimport Load
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.schema.keys cimport KeyPlan
 

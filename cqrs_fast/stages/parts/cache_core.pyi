@@ -1,6 +1,6 @@
 from typing import Any, final
 
-from cqrs_fast.pipeline.cache_settings import CacheSettings
+from cqrs_fast.stages.parts.cache_settings import CacheSettings
 
 @final
 class StoredError: ...

@@ -4,8 +4,8 @@ from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.cache_settings cimport CacheSettings
-from cqrs_fast.pipeline.loads cimport Load, Loads
+from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
+from cqrs_fast.stages.parts.loads cimport Load, Loads
 from cqrs_fast.policies.query_cache cimport QueryCache, Random
 from cqrs_fast.schema.keys cimport KeyPlan
 

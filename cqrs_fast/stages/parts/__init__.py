@@ -1,0 +1,1 @@
+"""What stages with much to remember are made of; no middleware themselves."""
