@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support import TRANSPARENT, eventually
 
 from cqrs_fast import (
     BulkheadFullError,
@@ -37,7 +38,6 @@ from cqrs_fast import (
     ValidationError,
 )
 from cqrs_fast.clock import ManualClock
-from tests.support import TRANSPARENT, eventually
 
 
 class Flaky:

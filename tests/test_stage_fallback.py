@@ -6,9 +6,9 @@ import functools
 from typing import Any
 
 import pytest
+from support import DRIVERS, TRANSPARENT, Add, Driver, Trace
 
 from cqrs_fast import Command, CommandBus, Context, FallbackMiddleware, Middleware
-from tests.support import DRIVERS, TRANSPARENT, Add, Driver, Trace
 
 
 @pytest.fixture(params=DRIVERS, ids=lambda driver: driver.name)

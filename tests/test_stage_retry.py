@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
+from support import TRANSPARENT, Add, Ask, Trace, eventually
 
 from cqrs_fast import (
     BusClosedError,
@@ -30,7 +31,6 @@ from cqrs_fast import (
     ValidationError,
 )
 from cqrs_fast.clock import ManualClock
-from tests.support import TRANSPARENT, Add, Ask, Trace, eventually
 
 
 class Pay(Command[int]):
