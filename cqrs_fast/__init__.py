@@ -41,6 +41,8 @@ _LAZY = {
     "AuditMiddleware": "cqrs_fast.stages.audit",
     "AuthenticationMiddleware": "cqrs_fast.stages.authentication",
     "BulkheadMiddleware": "cqrs_fast.stages.bulkhead",
+    "BulkheadStats": "cqrs_fast.stages.middleware_stats",
+    "CacheStats": "cqrs_fast.stages.middleware_stats",
     "CachingMiddleware": "cqrs_fast.stages.caching",
     "CircuitBreaker": "cqrs_fast.policies.circuit_breaker",
     "CircuitBreakerMiddleware": "cqrs_fast.stages.circuit_breaker",
@@ -51,15 +53,18 @@ _LAZY = {
     "execute_typed_async": "cqrs_fast.typed",
     "FallbackMiddleware": "cqrs_fast.stages.fallback",
     "IdempotencyMiddleware": "cqrs_fast.stages.idempotency",
+    "IdempotencyStats": "cqrs_fast.stages.middleware_stats",
+    "LoggingMiddleware": "cqrs_fast.stages.logging",
     "LRUCache": "cqrs_fast.policies.lru_cache",
     "LRUCacheStats": "cqrs_fast.policies.lru_cache_stats",
-    "LoggingMiddleware": "cqrs_fast.stages.logging",
     "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
+    "RateLimitStats": "cqrs_fast.stages.middleware_stats",
     "RetryMiddleware": "cqrs_fast.stages.retry",
     "RetryPolicy": "cqrs_fast.policies.retry_policy",
     "RetryStats": "cqrs_fast.policies.retry_stats",
     "SlowCallMiddleware": "cqrs_fast.stages.slow_call",
     "TimeoutMiddleware": "cqrs_fast.stages.timeout",
+    "TimeoutStats": "cqrs_fast.stages.middleware_stats",
     "TokenBucket": "cqrs_fast.policies.token_bucket",
     "ValidationMiddleware": "cqrs_fast.stages.validation",
 }
@@ -82,6 +87,13 @@ if TYPE_CHECKING:
     from cqrs_fast.stages.fallback import FallbackMiddleware
     from cqrs_fast.stages.idempotency import IdempotencyMiddleware
     from cqrs_fast.stages.logging import LoggingMiddleware
+    from cqrs_fast.stages.middleware_stats import (
+        BulkheadStats,
+        CacheStats,
+        IdempotencyStats,
+        RateLimitStats,
+        TimeoutStats,
+    )
     from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
     from cqrs_fast.stages.retry import RetryMiddleware
     from cqrs_fast.stages.slow_call import SlowCallMiddleware
@@ -96,9 +108,11 @@ __all__ = [
     "AuthenticationMiddleware",
     "BulkheadFullError",
     "BulkheadMiddleware",
+    "BulkheadStats",
     "BusClosedError",
     "BusStats",
     "CQRSError",
+    "CacheStats",
     "CachingMiddleware",
     "CircuitBreaker",
     "CircuitBreakerMiddleware",
@@ -120,6 +134,7 @@ __all__ = [
     "IdempotencyConflictError",
     "IdempotencyInProgressError",
     "IdempotencyMiddleware",
+    "IdempotencyStats",
     "LRUCache",
     "LRUCacheStats",
     "LatencyHistogram",
@@ -133,6 +148,7 @@ __all__ = [
     "Query",
     "QueryBus",
     "RateLimitExceededError",
+    "RateLimitStats",
     "RateLimitingMiddleware",
     "RejectedError",
     "ResultTypeError",
@@ -144,6 +160,7 @@ __all__ = [
     "SlowCallMiddleware",
     "StageInfo",
     "TimeoutMiddleware",
+    "TimeoutStats",
     "TokenBucket",
     "ValidationError",
     "ValidationMiddleware",

@@ -30,6 +30,7 @@ LAYERS = {
     "errors": 0,
     "messages": 0,
     "redaction": 0,
+    "rejection": 0,
     "schema": 0,
     "vectorcall": 0,
     # Usable alone, know no pipeline
@@ -56,7 +57,11 @@ LAYERS = {
 }
 
 # Modules of stages that hold data for others to read, and what some are made of.
-SHARED_BY_STAGES = ("cqrs_fast.stages.stats", "cqrs_fast.stages.audit_event")
+SHARED_BY_STAGES = (
+    "cqrs_fast.stages.audit_event",
+    "cqrs_fast.stages.middleware_stats",
+    "cqrs_fast.stages.stats",
+)
 PARTS_OF_STAGES = "cqrs_fast.stages.parts."
 
 # (importing module, imported module): why it may point upwards. It must be lazy.

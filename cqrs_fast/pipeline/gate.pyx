@@ -4,10 +4,14 @@ cimport cython
 
 from cqrs_fast.clock cimport monotonic_ns
 from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.rejection cimport Rejection
 
 import msgspec
 
 from cqrs_fast.errors import BusClosedError
+
+
+cdef Rejection closed = Rejection(BusClosedError)
 
 
 class DrainReport(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ cdef class Gate:
         return 0
 
     cdef object refusal(self, str name):
-        return BusClosedError(None, self.bus, name)
+        return closed.fresh(None, self.bus, name)
 
     def drain(self):
         """Refuse new root dispatches and end every wait of those in flight."""

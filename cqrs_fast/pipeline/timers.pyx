@@ -14,28 +14,30 @@ empty by then.
 cimport cython
 from cpython.ref cimport PyObject
 
-from weakref import WeakKeyDictionary, ref
-
 from cqrs_fast.clock cimport Clock, read_clock
 
 cdef enum:
     STEP_NS = 1_000_000_000     # a timer looks at the list that often …
     TAKEN_BACK = 32             # … in which so many are taken back, the others are left
 
-# asyncio is imported when the first handler suspends under a timeout.
+# These are imported when the first handler suspends under a timeout.
 cdef object current_task = None
 cdef object get_running_loop = None
 cdef object CancelledError = None
+cdef object ref = None
 
 # The lists of each event loop, by clock; and the one that was used last.
-cdef object lists = WeakKeyDictionary()
+cdef object lists = None
 cdef Timers latest = None
 
 
 cdef int load_asyncio() except -1:
-    global current_task, get_running_loop, CancelledError
+    global current_task, get_running_loop, CancelledError, ref, lists
     import asyncio
+    import weakref
 
+    ref = weakref.ref
+    lists = weakref.WeakKeyDictionary()
     CancelledError = asyncio.CancelledError
     get_running_loop = asyncio.get_running_loop
     current_task = asyncio.current_task

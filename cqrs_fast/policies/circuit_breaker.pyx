@@ -11,6 +11,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.rejection cimport Rejection
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import CircuitOpenError
@@ -23,6 +24,8 @@ from cqrs_fast.policies.circuit_state import (
     check,
     seed_of,
 )
+
+cdef Rejection is_open = Rejection(CircuitOpenError, "state", "failures")
 
 cdef enum:
     FIRST_ROOM = 8              # transitions; the ring doubles when it is full …
@@ -407,13 +410,9 @@ cdef class CircuitBreaker:
         return 0
 
     cdef object refusal(self, const Picture *seen, str middleware, str name):
-        # Its constructor only stores these: leave that call of Python code out.
-        error = CircuitOpenError.__new__(CircuitOpenError)
-        error.retry_after = seconds_of(seen.retry_after_ns)
-        error.middleware = middleware
-        error.name = name
-        error.state = STATES[seen.state]
-        error.failures = seen.failures
+        error = is_open.fresh(seconds_of(seen.retry_after_ns), middleware, name)
+        is_open.put(error, 0, STATES[seen.state])
+        is_open.put(error, 1, seen.failures)
         return error
 
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from cqrs_fast.pipeline.stage import Stage
-from cqrs_fast.stages.stats import BulkheadStats
+from cqrs_fast.stages.middleware_stats import BulkheadStats
 
 MOST_PERMITS: int
 MOST_QUEUED: int

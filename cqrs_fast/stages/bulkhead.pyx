@@ -19,13 +19,16 @@ from cqrs_fast.policies.bulkhead cimport (
     bulkhead_resize,
     cqrs_bulkhead,
 )
+from cqrs_fast.rejection cimport Rejection
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import BulkheadFullError
-from cqrs_fast.stages.stats import BulkheadStats
+from cqrs_fast.stages.middleware_stats import BulkheadStats
 
 MOST_PERMITS = 10**9
 MOST_QUEUED = 10**6
+
+cdef Rejection full = Rejection(BulkheadFullError, "in_flight", "limit")
 
 
 @cython.final
@@ -142,16 +145,11 @@ cdef class BulkheadMiddleware(Stage):
 
     cdef int refuse(self, Frame *f) except -1:
         self.rejected += 1
-        set_error(
-            f,
-            BulkheadFullError(
-                None,
-                "BulkheadMiddleware",
-                own_name(<Route>f.route, <object>f.message),
-                self.state.in_flight,
-                self.state.limit,
-            ),
-        )
+        name = own_name(<Route>f.route, <object>f.message)
+        error = full.fresh(None, "BulkheadMiddleware", name)
+        full.put(error, 0, self.state.in_flight)
+        full.put(error, 1, self.state.limit)
+        set_error(f, error)
         return STOP
 
     cdef int hand_over(self) except -1:

@@ -3,7 +3,7 @@ from typing import Any, Literal, final
 
 from cqrs_fast.context import Context
 from cqrs_fast.pipeline.stage import Stage
-from cqrs_fast.stages.stats import CacheStats
+from cqrs_fast.stages.middleware_stats import CacheStats
 
 MOST_SEED: int
 

@@ -18,7 +18,7 @@ from os import urandom
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.pipeline.description import label_of
 from cqrs_fast.schema.keys import Unkeyable
-from cqrs_fast.stages.stats import CacheStats
+from cqrs_fast.stages.middleware_stats import CacheStats
 
 MOST_SEED = 2 ** 64 - 1
 

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, final
 
 from cqrs_fast.pipeline.stage import Stage
-from cqrs_fast.stages.stats import IdempotencyStats
+from cqrs_fast.stages.middleware_stats import IdempotencyStats
 
 @final
 class IdempotencyMiddleware(Stage):

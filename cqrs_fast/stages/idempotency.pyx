@@ -59,7 +59,7 @@ from cqrs_fast.errors import (
 from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
 from cqrs_fast.schema.keys import Unkeyable
-from cqrs_fast.stages.stats import IdempotencyStats
+from cqrs_fast.stages.middleware_stats import IdempotencyStats
 
 cdef enum:
     EXPIRED_PER_INSERT = 4

@@ -26,16 +26,21 @@ from cqrs_fast.policies.keyed_buckets cimport (
     bucket_wait,
 )
 from cqrs_fast.policies.token_bucket cimport TokenBucket
+from cqrs_fast.rejection cimport Rejection
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import RateLimitExceededError
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
 from cqrs_fast.pipeline.description import label_of
-from cqrs_fast.stages.stats import RateLimitStats
+from cqrs_fast.stages.middleware_stats import RateLimitStats
 
 MOST_WAITERS = 10**6
 
 cdef str INSTEAD = "return the key from a plain function (ctx, message)"
+
+cdef Rejection exceeded = Rejection(
+    RateLimitExceededError, "limit", "window", "remaining"
+)
 
 
 @cython.final
@@ -206,17 +211,12 @@ cdef class RateLimitingMiddleware(Stage):
         self, Frame *f, Bucket bucket, int64_t now_ns, int64_t wait_ns
     ) except -1:
         self.rejected += 1
-        set_error(
-            f,
-            RateLimitExceededError(
-                wait_ns / 1e9,
-                "RateLimitingMiddleware",
-                own_name(<Route>f.route, <object>f.message),
-                self.tokens.requests_per_window,
-                self.tokens.window,
-                bucket_remaining(&bucket.state, now_ns),
-            ),
-        )
+        name = own_name(<Route>f.route, <object>f.message)
+        error = exceeded.fresh(wait_ns / 1e9, "RateLimitingMiddleware", name)
+        exceeded.put(error, 0, self.tokens.requests_per_window)
+        exceeded.put(error, 1, self.tokens.window)
+        exceeded.put(error, 2, bucket_remaining(&bucket.state, now_ns))
+        set_error(f, error)
         return STOP
 
     cdef int wake_all(self) except -1:

@@ -19,7 +19,7 @@ from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.arguments import choice, seconds_or_zero
 from cqrs_fast.errors import DeadlineExceededError
-from cqrs_fast.stages.stats import TimeoutStats
+from cqrs_fast.stages.middleware_stats import TimeoutStats
 
 
 @cython.final
