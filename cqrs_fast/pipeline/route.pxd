@@ -257,10 +257,10 @@ cdef inline Action walk_in(Frame *f) noexcept:
 cdef inline Action walk_out(Frame *f) noexcept:
     # hot, as above
     cdef Step *program = (<Route>f.route).program
-    cdef Step *step
+    cdef Step *step = &program[f.position]
     cdef int verdict
-    while f.position > 0:
-        step = &program[f.position - 1]
+    while step != program:
+        step -= 1
         if step.leave != NULL:
             f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
             if f.error != NULL:
@@ -272,19 +272,20 @@ cdef inline Action walk_out(Frame *f) noexcept:
                 if verdict < 0:
                     capture_error(f)
             if verdict > STOP and f.ending == NOT_ENDED:
+                f.position = <int>(step - program) + 1
                 return pause(f, verdict)
-            empty(f.slot)
+            if f.slot != NULL:
+                empty(f.slot)
         f.ending = NOT_ENDED
-        f.position -= 1
+    f.position = 0
     return DONE
 
 
-# Drop what a stage has kept for one pass.
+# Forget what a stage has kept for one pass.
 cdef inline int empty(Slot *slot) noexcept:
-    cdef PyObject *remembered
-    if slot != NULL:
-        remembered = slot.object
-        slot.a = slot.b = 0
+    cdef PyObject *remembered = slot.object
+    slot.a = slot.b = 0
+    if remembered != NULL:
         slot.object = NULL
-        Py_XDECREF(remembered)
+        Py_DECREF(<object>remembered)
     return 0

@@ -109,7 +109,8 @@ cdef int stop(Frame *f, Step *step, int verdict) noexcept:
         capture_error(f)
     elif verdict == AGAIN or f.result == f.error:
         set_error(f, contract_error(step.stage))
-    empty(f.slot)
+    if f.slot != NULL:
+        empty(f.slot)
     turn(f)
     return 0
 

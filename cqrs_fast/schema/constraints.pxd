@@ -8,7 +8,6 @@ A stage compiles a MessageCheck at registration and runs it per dispatch:
 """
 
 cimport cython
-from cpython.object cimport PyObject
 
 from cqrs_fast.schema.containers cimport RecordNode
 
@@ -18,14 +17,6 @@ cdef class MessageCheck:
     cdef readonly object cls         # the class it was compiled for
     cdef RecordNode record         # None: no field can ever be wrong
     cdef object validator          # the class's own `validate`, or None
-
-    # Whether a message of the very class is valid by its simplest rules; False: run.
-    cdef inline bint surely_valid(self, PyObject* message) noexcept:
-        return (
-            self.validator is None
-            and self.record is not None
-            and self.record.is_simple(message)
-        )
 
     # None for a valid message, without allocating anything (a `pattern` allocates its
     # match, and `validate()` what it likes); else up to max_errors (path, code, text).
