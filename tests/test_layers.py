@@ -28,6 +28,7 @@ LAYERS = {
     "clock": 0,
     "config.model": 0,
     "errors": 0,
+    "forks": 0,
     "messages": 0,
     "redaction": 0,
     "rejection": 0,

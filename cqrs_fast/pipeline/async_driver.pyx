@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
+from cqrs_fast.forks cimport fork_count
 from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable, send
 from cqrs_fast.pipeline.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.pipeline.frame cimport Slot, set_error
@@ -465,7 +466,8 @@ cdef class Dispatch:
         self.state = FINISHED
         f.slots_used = 0
         if self.counted:
-            route.flights.count -= 1
+            if f.forks == fork_count:
+                route.flights.count -= 1
             if route.gate.draining:
                 route.gate.left()
         if self.many != NULL:

@@ -58,6 +58,8 @@ cdef class Flight:
     cdef int fail(self, object error) except -1
     # The leader left without an outcome: another leads. False: nobody is left.
     cdef bint pass_on(self) except -1
+    # After a fork: only this thread is left. Whether somebody leads.
+    cdef bint keep_only(self, unsigned long thread) except -1
 
     cdef int dismiss(self) noexcept
     cdef int unlink(self, Seat seat) noexcept

@@ -154,6 +154,20 @@ cdef class Flight:
         self.closed = True
         return False
 
+    cdef bint keep_only(self, unsigned long thread) except -1:
+        cdef Seat seat = self.first
+        cdef Seat after
+        while seat is not None:
+            after = seat.after
+            if seat.thread != thread:
+                self.unlink(seat)
+                seat.stand = ALONE
+                seat.flight = None
+            seat = after
+        if self.leader is not None and self.leader.thread == thread:
+            return True
+        return self.pass_on()
+
 
 cdef object copied_error(object error):
     try:

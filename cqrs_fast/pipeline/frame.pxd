@@ -60,6 +60,7 @@ cdef struct Frame:
     Ending ending
     uint32_t retries            # further attempts that were begun
     uint32_t notes              # Note flags for the stages outside
+    uint32_t forks              # the fork_count it began under
 
 
 # The outcome. Each of these takes its own reference and drops what was there before.

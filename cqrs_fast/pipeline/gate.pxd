@@ -19,6 +19,7 @@ cdef class Gate:
     cdef dict flights               # name -> Flights
     cdef set parked                 # Waiters of dispatches: a drain wakes them
     cdef set closers                # Waiters of close(): the last call out wakes them
+    cdef object __weakref__
 
     cdef Flights flights_of(self, str name)
     cdef int64_t in_flight(self) except -1

@@ -3,6 +3,7 @@
 cimport cython
 
 from cqrs_fast.clock cimport monotonic_ns
+from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.rejection cimport Rejection
 
@@ -42,6 +43,14 @@ cdef class Gate:
     def __init__(self, str bus not None):
         self.bus = bus
         self.flights = {}
+        self.parked = set()
+        self.closers = set()
+        tell_of_forks(self)
+
+    def _after_fork(self):
+        cdef Flights flights
+        for flights in list(self.flights.values()):
+            flights.count = 0
         self.parked = set()
         self.closers = set()
 

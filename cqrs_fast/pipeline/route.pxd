@@ -4,6 +4,7 @@ from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 
 from cqrs_fast.clock cimport Clock, monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
+from cqrs_fast.forks cimport fork_count
 from cqrs_fast.pipeline.calling cimport call
 from cqrs_fast.pipeline.frame cimport (
     NOT_ENDED,
@@ -162,6 +163,7 @@ cdef inline int start(
     f.limited = parent != NULL and (<Context>parent).state.limited
     f.ending = NOT_ENDED
     f.retries = f.notes = 0
+    f.forks = fork_count
     for index in range(route.slot_count):
         slots[index].a = slots[index].b = 0
         slots[index].object = NULL

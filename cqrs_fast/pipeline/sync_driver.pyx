@@ -2,8 +2,9 @@
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_INCREF, PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
+from cqrs_fast.forks cimport fork_count
 from cqrs_fast.pipeline.calling cimport call_one, is_awaitable
 from cqrs_fast.pipeline.errstate cimport raise_again, steal
 from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
@@ -42,11 +43,13 @@ cdef enum:
 cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
     # hot: nothing may be allocated or looked up here
     cdef PyObject *result
+    cdef uint32_t forks = fork_count
     if not route.quick or route.gate.draining or context is not None:
         return run_program(route, message, context)
     route.flights.count += 1
     result = call_one(<PyObject *>route.call, <PyObject *>message)
-    route.flights.count -= 1
+    if forks == fork_count:
+        route.flights.count -= 1
     if route.gate.draining:
         route.gate.left()
     if result != NULL and is_awaitable(result):
@@ -91,7 +94,8 @@ cdef PyObject *run_frame(
     else:
         route.flights.count += 1
         drive(&frame, None)
-        route.flights.count -= 1
+        if frame.forks == fork_count:
+            route.flights.count -= 1
         if route.gate.draining:
             route.gate.left()
     release(&frame)

@@ -30,6 +30,8 @@ cdef class WaitQueue:
     # step that must not be interrupted.
     cdef int join(self, Place place) noexcept
     cdef int remove(self, Place place) noexcept
+    # Nobody stands in it any more; who stepped on would find its place taken away.
+    cdef int forget_all(self) noexcept
 
 
 # A place for the dispatch, kept in its slot until it is left.

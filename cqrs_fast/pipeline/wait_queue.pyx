@@ -52,6 +52,11 @@ cdef class WaitQueue:
         place.queue = None
         return 0
 
+    cdef int forget_all(self) noexcept:
+        while self.first != NULL:
+            self.remove(<Place>self.first)
+        return 0
+
 
 cdef Place take_place(Frame *f):
     cdef Place place = Place.__new__(Place)

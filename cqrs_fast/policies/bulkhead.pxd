@@ -21,6 +21,7 @@ cdef extern from "cqrs_fast/policies/core/bulkhead.h" nogil:
     ) noexcept
     bint bulkhead_leave "cqrs_bulkhead_leave"(cqrs_bulkhead *bulkhead) noexcept
     void bulkhead_give_up "cqrs_bulkhead_give_up"(cqrs_bulkhead *bulkhead) noexcept
+    void bulkhead_forget "cqrs_bulkhead_forget"(cqrs_bulkhead *bulkhead) noexcept
     void bulkhead_resize "cqrs_bulkhead_resize"(
         cqrs_bulkhead *bulkhead, int64_t limit
     ) noexcept

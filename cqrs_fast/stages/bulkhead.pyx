@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
@@ -13,6 +14,7 @@ from cqrs_fast.policies.bulkhead cimport (
     QUEUED,
     bulkhead_admit_next,
     bulkhead_enter,
+    bulkhead_forget,
     bulkhead_give_up,
     bulkhead_init,
     bulkhead_leave,
@@ -65,6 +67,10 @@ cdef class BulkheadMiddleware(Stage):
     cdef int64_t max_wait_ns            # … and in nanoseconds
     cdef int64_t max_queue
     cdef int64_t admitted, rejected
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.has_slot = True
 
     def __init__(self, max_concurrent, *, max_queue=0, max_wait=0.0, clock=None):
         bulkhead_init(&self.state, permits(max_concurrent))
@@ -75,6 +81,11 @@ cdef class BulkheadMiddleware(Stage):
         self.queue = WaitQueue()
         if max_queue > 0:
             self.queueing = QueueingBulkhead(self)
+        tell_of_forks(self)
+
+    def _after_fork(self):
+        self.queue.forget_all()
+        bulkhead_forget(&self.state)
 
     def update(self, **settings):
         """Change `max_concurrent`, `max_queue` or `max_wait`, all or none of them.
@@ -133,13 +144,14 @@ cdef class BulkheadMiddleware(Stage):
     cdef int enter(self, Frame *f) except -1:
         # hot
         if bulkhead_enter(&self.state, 0) == <int>ADMITTED:
+            f.slot.a = fork_count
             self.admitted += 1
             return PROCEED
         return self.refuse(f)
 
     cdef int leave(self, Frame *f) except -1:
         # hot
-        if bulkhead_leave(&self.state):
+        if f.slot.a == fork_count and bulkhead_leave(&self.state):
             self.hand_over()
         return PROCEED
 
@@ -177,7 +189,7 @@ cdef class QueueingBulkhead(Stage):
     """A BulkheadMiddleware in whose pipelines a dispatch may wait.
 
     The slot keeps the place of one that had to wait; a place that was granted holds a
-    permit as much as a dispatch that never had one.
+    permit as much as a dispatch that never had one. A permit counts until a fork.
     """
 
     cdef BulkheadMiddleware pool
@@ -203,6 +215,7 @@ cdef class QueueingBulkhead(Stage):
         cdef BulkheadMiddleware pool = self.pool
         if f.slot.object != NULL:
             return self.look_again(f, <Place>f.slot.object)
+        f.slot.a = fork_count
         if bulkhead_enter(&pool.state, 0) == <int>ADMITTED:
             pool.admitted += 1
             return PROCEED
@@ -219,7 +232,7 @@ cdef class QueueingBulkhead(Stage):
                 self.give_up(place)
                 return PROCEED
             place.granted = False
-        if bulkhead_leave(&self.pool.state):
+        if f.slot.a == fork_count and bulkhead_leave(&self.pool.state):
             self.pool.hand_over()
         return PROCEED
 

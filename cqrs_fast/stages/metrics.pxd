@@ -18,6 +18,7 @@ cdef struct Counters:
 
 cdef class Metrics(Stage):
     cdef Counters counters
+    cdef object __weakref__
 
     cdef int count_inner(self, Context context) noexcept
 

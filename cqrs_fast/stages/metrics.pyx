@@ -4,6 +4,7 @@ cimport cython
 from libc.stdlib cimport calloc, free
 
 from cqrs_fast.context cimport Context
+from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport (
     ERROR,
@@ -33,6 +34,10 @@ cdef class Metrics(Stage):
 
     def __cinit__(self):
         self.reads_clock = self.reads_end = self.observes = True
+        tell_of_forks(self)
+
+    def _after_fork(self):
+        self.counters.in_flight = 0
 
     def __dealloc__(self):
         histogram_free(&self.counters.histogram)
@@ -45,7 +50,8 @@ cdef class Metrics(Stage):
     cdef int leave(self, Frame *f) except -1:
         # hot
         cdef Counters *counters = &self.counters
-        counters.in_flight -= 1
+        if f.forks == fork_count:
+            counters.in_flight -= 1
         counters.outcomes[<int>(OK if f.error == NULL else outcome_of(f.error))] += 1
         counters.retries += f.retries
         counters.cache_hits += f.notes & CACHE_HIT

@@ -5,6 +5,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.clock cimport Clock, read_clock
+from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.frame cimport (
     PROCEED,
@@ -90,6 +91,7 @@ cdef class RateLimitingMiddleware(Stage):
     cdef int64_t max_wait_ns            # … and in nanoseconds
     cdef int64_t max_waiters
     cdef int64_t admitted, rejected, waiting
+    cdef object __weakref__
 
     def __cinit__(self):
         self.reads_clock = True
@@ -108,6 +110,15 @@ cdef class RateLimitingMiddleware(Stage):
         self.max_waiters = whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
         if self.max_wait_ns > 0:
             self.line = Line(self)
+        tell_of_forks(self)
+
+    def _after_fork(self):
+        cdef Bucket bucket
+        for bucket in [self.tokens.one, *self.tokens.keyed.all()]:
+            if bucket.attached is not None:
+                (<WaitQueue>bucket.attached).forget_all()
+                bucket.attached = None
+        self.waiting = 0
 
     def remaining_tokens(self, key=None):
         """Return how many whole tokens there are now, for a key or without one."""

@@ -68,6 +68,12 @@ static inline void cqrs_bulkhead_give_up(cqrs_bulkhead *bulkhead) {
     cqrs_release(&bulkhead->lock);
 }
 
+/* Nobody holds a permit or waits any more: their threads are not in this process. */
+static inline void cqrs_bulkhead_forget(cqrs_bulkhead *bulkhead) {
+    cqrs_lock_init(&bulkhead->lock);
+    bulkhead->in_flight = bulkhead->waiting = 0;
+}
+
 static inline void cqrs_bulkhead_resize(cqrs_bulkhead *bulkhead, int64_t limit) {
     cqrs_acquire(&bulkhead->lock);
     bulkhead->limit = limit;

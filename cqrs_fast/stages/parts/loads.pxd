@@ -15,7 +15,8 @@ cdef class Load(Seat):
     cdef int64_t begun_ns           # where the lifetime counts from there
     cdef bint stale                 # invalidated since it began: not to be stored
     cdef bint running               # it went on to the handler
-    cdef Load newer, older          # in the row of all
+    cdef bint listed                # in the row of all, or forgotten after a fork
+    cdef Load newer, older          # in that row
 
 
 cdef class Loads:
@@ -25,6 +26,7 @@ cdef class Loads:
     cdef Load newest
     cdef int count
     cdef uint64_t shared            # that took the outcome of another
+    cdef object __weakref__
 
     cdef int add(self, Load load) noexcept
     cdef int remove(self, Load load) noexcept

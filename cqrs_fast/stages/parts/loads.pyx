@@ -2,8 +2,10 @@
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint64_t
 
+from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.pipeline.flight cimport LEADING, Flight
 from cqrs_fast.policies.query_cache cimport class_of, shares_tag
 from cqrs_fast.schema.keys cimport KeyPlan, TypedKey, same_key, same_value
@@ -25,8 +27,26 @@ cdef class Loads:
 
     def __cinit__(self):
         self.flights = {}
+        tell_of_forks(self)
+
+    def _after_fork(self):
+        cdef unsigned long here = PyThread_get_thread_ident()
+        cdef Load load = self.newest
+        cdef Load older
+        cdef Flight flight
+        for key, flight in list(self.flights.items()):
+            if not flight.keep_only(here):
+                del self.flights[key]
+        while load is not None:
+            older = load.older
+            if load.thread != here:
+                # No invalidation finds it any more.
+                load.stale = True
+                self.remove(load)
+            load = older
 
     cdef int add(self, Load load) noexcept:
+        load.listed = True
         load.older = self.newest
         if self.newest is not None:
             self.newest.newer = load
@@ -37,6 +57,9 @@ cdef class Loads:
     cdef int remove(self, Load load) noexcept:
         cdef Load newer = load.newer
         cdef Load older = load.older
+        if not load.listed:
+            return 0
+        load.listed = False
         if newer is None:
             self.newest = older
         else:
@@ -53,7 +76,7 @@ cdef class Loads:
 
     cdef int begin(self, Load load) noexcept:
         load.running = True
-        load.stale = False
+        load.stale = not load.listed
         return 0
 
     cdef int close(self, TypedKey key, Flight flight) except -1:

@@ -33,6 +33,7 @@ cdef class Records:
     cdef dict known             # TypedKey -> Record
     cdef list due               # a heap of (expires_ns, number, record), some outdated
     cdef int64_t number
+    cdef object __weakref__
 
     # The record that is in force, or None.
     cdef Record find(self, TypedKey key, int64_t now_ns)

@@ -3,8 +3,10 @@
 from heapq import heapify, heappop, heappush
 
 cimport cython
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t
 
+from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.schema.keys cimport TypedKey
 
 cdef enum:
@@ -32,6 +34,14 @@ cdef class Records:
     def __cinit__(self):
         self.known = {}
         self.due = []
+        tell_of_forks(self)
+
+    def _after_fork(self):
+        cdef unsigned long here = PyThread_get_thread_ident()
+        cdef Record record
+        for record in list(self.known.values()):
+            if record.progress == IN_PROGRESS and not record.flight.keep_only(here):
+                self.remove(record)
 
     cdef Record find(self, TypedKey key, int64_t now_ns):
         cdef Record record = self.known.get(key)
