@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -484,6 +486,58 @@ def test_handler_is_interrupted_in_real_time() -> None:
 
     asyncio.run(main())
     assert handler.started == 1
+
+
+class FailingClock:
+    """Real time, but for the readings that are to fail."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+        self.fails_at = 0
+
+    def __call__(self) -> int:
+        self.readings += 1
+        if self.readings == self.fails_at:
+            raise OSError("clock")
+        return time.monotonic_ns()
+
+
+@pytest.mark.parametrize("reading", [1, 2, 3, 4])
+def test_clock_that_fails_leaves_no_timer_behind(reading: int) -> None:
+    clock = FailingClock()
+    handler = Sleeper()
+    quick = bus_of(suspend_once, TimeoutMiddleware(0.005, clock=clock))
+    bus = bus_of(handler, TimeoutMiddleware(0.005, clock=clock))
+
+    async def main() -> None:
+        clock.fails_at = reading
+        with suppress(OSError):
+            await quick.execute_async(Add())
+        for _ in range(2):
+            with pytest.raises(DeadlineExceededError):
+                await bus.execute_async(Add())
+        assert pending(asyncio.get_running_loop()) == []
+
+    asyncio.run(main())
+    assert handler.started == 2
+
+
+async def suspend_once(command: Add) -> None:
+    await asyncio.sleep(0)
+
+
+def test_clock_that_fails_when_a_timer_ends_delays_no_deadline() -> None:
+    clock = FailingClock()
+    bus = bus_of(Sleeper(), TimeoutMiddleware(0.005, clock=clock))
+
+    async def main() -> None:
+        waiting = asyncio.ensure_future(bus.execute_async(Add()))
+        await asyncio.sleep(0)
+        clock.fails_at = clock.readings + 1
+        with pytest.raises(DeadlineExceededError):
+            await waiting
+
+    asyncio.run(main())
 
 
 def test_no_timer_is_set_for_a_handler_that_does_not_suspend() -> None:

@@ -16,6 +16,8 @@ from cpython.ref cimport PyObject
 
 from cqrs_fast.clock cimport Clock, read_clock
 
+from cqrs_fast.callbacks import report
+
 cdef enum:
     STEP_NS = 1_000_000_000     # a timer looks at the list that often …
     TAKEN_BACK = 32             # … in which so many are taken back, the others are left
@@ -84,7 +86,11 @@ cdef class Timeout:
             self.entry.due_ns = due_ns
             self.entry.timeout = <PyObject *>self
             self.timers = timers_of(loop, clock)
-            self.timers.add(&self.entry, loop)
+            try:
+                self.timers.add(&self.entry, loop)
+            except BaseException:
+                self.task = self.timers = self.limit = None
+                raise
         return True
 
     cdef bint end(self) except -1:
@@ -162,7 +168,12 @@ cdef class Timers:
         before.later.earlier = entry
         before.later = entry
         if self.handle is None or entry.due_ns < self.armed_ns:
-            self.arm(loop, read_clock(self.clock))
+            try:
+                self.arm(loop, read_clock(self.clock))
+            except BaseException:
+                # Of a user's clock or event loop: nobody will take it out.
+                self.take(entry)
+                raise
         return 0
 
     cdef int take(self, Entry *entry) except -1:
@@ -194,12 +205,16 @@ cdef class Timers:
 
     def fire(self):
         """Interrupt what is due, in the order of the deadlines."""
-        cdef int64_t now_ns = read_clock(self.clock)
-        cdef Entry *entry = self.ends.later
-        self.handle = None
         # A loop may call a little early, and one in virtual time much: what its timer
         # was for is due all the same.
-        now_ns = max(now_ns, self.armed_ns)
+        cdef int64_t now_ns = self.armed_ns
+        cdef Entry *entry
+        self.handle = None
+        try:
+            now_ns = max(now_ns, read_clock(self.clock))
+        except Exception as error:
+            report("timer", "an event loop", error)
+        entry = self.ends.later
         while entry != &self.ends and entry.due_ns <= now_ns:
             timeout = <Timeout>entry.timeout
             self.take(entry)
