@@ -18,6 +18,7 @@ from cqrs_fast import (
     Context,
     DeadlineExceededError,
     Middleware,
+    RetryMiddleware,
     TimeoutMiddleware,
 )
 from cqrs_fast.clock import ManualClock
@@ -486,6 +487,35 @@ def test_handler_is_interrupted_in_real_time() -> None:
 
     asyncio.run(main())
     assert handler.started == 1
+
+
+@pytest.mark.parametrize("on_loop", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("limited", [False, True], ids=["no limit", "limited"])
+@pytest.mark.parametrize("delay", [0.0, 2.0])
+def test_deadline_of_one_attempt_ends_no_other(
+    on_loop: bool, limited: bool, delay: float
+) -> None:
+    clock = ManualClock(auto_advance=True)
+    remaining: list[float | None] = []
+
+    def fail(ctx: Context, command: Add) -> int:
+        # The context was shown the deadline of this attempt, which then passes.
+        remaining.append(ctx.remaining())
+        clock.advance(1.5)
+        raise ConnectionError
+
+    retry = RetryMiddleware(3, delay, jitter="none", retry_commands=True)
+    bus = bus_of(fail, retry, TimeoutMiddleware(1), clock=clock)
+    caller = Context.background(clock=clock)
+    if limited:
+        caller = caller.with_timeout(100)
+
+    async def main() -> int:
+        return await bus.execute_async(Add(), caller)
+
+    with pytest.raises(ConnectionError):
+        _ = asyncio.run(main()) if on_loop else bus.execute(Add(), caller)
+    assert remaining == [1.0, 1.0, 1.0]
 
 
 class FailingClock:

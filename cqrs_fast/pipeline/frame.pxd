@@ -142,6 +142,11 @@ cdef inline int delay_by(Frame *f, Clock clock, int64_t delay_ns) except -1:
     f.clock = f.bus_clock if clock is None else <PyObject *>clock
     return 0
 
+# The context with the caller's own deadline and cancellation. That of the dispatch may
+# still show the deadline of a timeout that was left since.
+cdef inline Context caller_context(Frame *f):
+    return background if f.parent == NULL else <Context>f.parent
+
 # What a stage sees as the context without making one.
 cdef inline Context seen_context(Frame *f):
     if f.context != NULL:

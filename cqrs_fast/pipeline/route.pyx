@@ -25,8 +25,8 @@ from cqrs_fast.pipeline.frame cimport (
     PROCEED,
     WAIT,
     Frame,
+    caller_context,
     clear_outcome,
-    seen_context,
     set_error,
     timeout_left_ns,
 )
@@ -228,7 +228,7 @@ cdef object why_done(Context context):
 
 
 cdef bint refuse_done(Frame *f) noexcept:
-    failure = why_done(seen_context(f)) if f.limited else None
+    failure = why_done(caller_context(f)) if f.limited else None
     if failure is None and f.deadline_ns != NO_DEADLINE:
         failure = why_over(f)
     if failure is None:

@@ -4,7 +4,7 @@ from cpython.ref cimport PyObject, Py_XDECREF
 
 from cqrs_fast.clock cimport Clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
-from cqrs_fast.pipeline.frame cimport Frame, seen_context, timeout_left_ns
+from cqrs_fast.pipeline.frame cimport Frame, caller_context, timeout_left_ns
 from cqrs_fast.pipeline.route cimport (
     Route,
     begin_pass,
@@ -20,7 +20,7 @@ from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 cdef int64_t remaining_ns(Frame *f) except? -1:
     cdef int64_t left_ns = NO_DEADLINE
     if f.limited:
-        left_ns = seen_context(f).remaining_ns()
+        left_ns = caller_context(f).remaining_ns()
     if f.deadline_ns != NO_DEADLINE:
         left_ns = min(left_ns, timeout_left_ns(f))
     return left_ns
@@ -29,7 +29,7 @@ cdef int64_t remaining_ns(Frame *f) except? -1:
 cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
     cdef Route route = <Route>f.route
     cdef Waiter waiter = Waiter() if f.waiter == NULL else <Waiter>f.waiter
-    cdef Context context = seen_context(f)
+    cdef Context context = caller_context(f)
     # Watched before it is looked at: what ends it meanwhile wakes the waiter.
     watch(route, context, waiter)
     try:
@@ -95,7 +95,7 @@ cdef int64_t real_ns(Alarm alarm, Waiter waiter) except? -1:
 
 cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1:
     cdef Route route = <Route>f.route
-    cdef Context context = seen_context(f)
+    cdef Context context = caller_context(f)
     let_go(f, route, context, waiter)
     if error is not None:
         end_wait(f, error)
@@ -106,7 +106,7 @@ cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1:
 
 cdef int abandon_wait(Frame *f, Waiter waiter, object error) noexcept:
     if waiter is not None:
-        let_go(f, <Route>f.route, seen_context(f), waiter)
+        let_go(f, <Route>f.route, caller_context(f), waiter)
     end_wait(f, error)
     return 0
 

@@ -12,8 +12,8 @@ from cqrs_fast.pipeline.frame cimport (
     NOT_ENDED,
     PROCEED,
     Frame,
+    caller_context,
     delay_by,
-    seen_context,
 )
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
@@ -175,5 +175,5 @@ cdef bint is_over(Frame *f) except -1:
     """Whether the bus drains or the caller has cancelled: no other attempt begins."""
     if (<Route>f.route).gate.draining:
         return True
-    cdef CancelScope scope = seen_context(f).state.scope
+    cdef CancelScope scope = caller_context(f).state.scope
     return scope is not None and scope.cancelled_one() is not None

@@ -11,7 +11,7 @@ from cqrs_fast.pipeline.frame cimport (
     LATE,
     PROCEED,
     Frame,
-    seen_context,
+    caller_context,
     stage_now,
     timeout_left_ns,
 )
@@ -111,13 +111,13 @@ cdef class TimeoutMiddleware(Stage):
         if f.deadline_ns != NO_DEADLINE:
             left_ns = timeout_left_ns(f)
         if f.limited:
-            caller_ns = seen_context(f).remaining_ns()
+            caller_ns = caller_context(f).remaining_ns()
         if min(left_ns, caller_ns) > self.timeout_ns:
             return False
         if caller_ns < left_ns:
             # The caller's own deadline: from here on it interrupts a handler too.
-            clock = seen_context(f).state.clock
-            f.deadline_ns = seen_context(f).state.deadline_ns
+            clock = caller_context(f).state.clock
+            f.deadline_ns = caller_context(f).state.deadline_ns
             f.deadline_clock = NULL if clock is None else <PyObject *>clock
             f.timeout_ns = 0
         return True
