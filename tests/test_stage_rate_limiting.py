@@ -126,6 +126,22 @@ def test_it_has_the_time_of_the_bus_or_its_own(clock: ManualClock) -> None:
     assert admitted(bus, 2) == 1
 
 
+def test_its_credit_goes_on_in_the_time_of_the_bus(clock: ManualClock) -> None:
+    keyed = RateLimitingMiddleware(1, 60.0, key=lambda ctx, message: message.number)
+    limiter = RateLimitingMiddleware(1, 60.0)
+    # The system's time, by which they are used first, is far from that of the bus.
+    other = CommandBus(middleware=[keyed])
+    other.register_handler(Add, lambda command: 1)
+    assert admitted(other, 2) == 1
+    assert limiter.remaining_tokens() == 1
+    bus = bus_of(clock, limiter, keyed)
+    assert admitted(bus, 1) == 0
+    clock.advance(60)
+    assert admitted(bus, 2) == 1
+    clock.advance(60)
+    assert admitted(bus, 2) == 1
+
+
 @pytest.mark.parametrize("max_wait", [0.0, 1.0])
 @pytest.mark.parametrize("error", TRANSPARENT)
 @pytest.mark.parametrize("drive", DRIVERS, ids=lambda driver: driver.name)

@@ -21,6 +21,9 @@ cdef extern from "cqrs_fast/policies/core/token_bucket.h" nogil:
     ) noexcept
     int64_t bucket_full_at "cqrs_bucket_full_at"(cqrs_bucket *bucket) noexcept
     void bucket_reset "cqrs_bucket_reset"(cqrs_bucket *bucket) noexcept
+    void bucket_retime "cqrs_bucket_retime"(
+        cqrs_bucket *bucket, int64_t now_ns, int64_t other_now_ns
+    ) noexcept
     void bucket_reshape "cqrs_bucket_reshape"(
         cqrs_bucket *bucket, int64_t now_ns, int64_t limit, int64_t cost, int64_t burst
     ) noexcept

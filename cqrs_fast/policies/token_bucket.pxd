@@ -23,6 +23,8 @@ cdef class TokenBucket:
     cdef inline Bucket peek(self, object key):
         return self.one if key is None else self.keyed.peek(key)
 
+    # Keep the credit and go on by another clock.
+    cdef int tell_time_by(self, Clock clock) except -1
     cdef int64_t tokens(self, object n) except -1
     cdef int note(
         self, object requests_per_window, object window, object burst, object most

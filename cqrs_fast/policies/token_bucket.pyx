@@ -12,6 +12,7 @@ from cqrs_fast.policies.keyed_buckets cimport (
     bucket_reset,
     bucket_reshape,
     bucket_remaining,
+    bucket_retime,
     bucket_take,
     bucket_wait,
 )
@@ -147,6 +148,16 @@ cdef class TokenBucket:
             f"TokenBucket({self.requests_per_window}, {self.window!r}, "
             f"burst={self.burst})"
         )
+
+    cdef int tell_time_by(self, Clock clock) except -1:
+        cdef Bucket bucket
+        cdef int64_t now_ns = read_clock(self.clock)
+        cdef int64_t other_now_ns = read_clock(clock)
+        self.clock = clock
+        for bucket in [self.one, *self.keyed.all()]:
+            bucket_retime(&bucket.state, now_ns, other_now_ns)
+        self.keyed.forget_order()
+        return 0
 
     cdef int64_t tokens(self, object n) except -1:
         cdef int64_t tokens

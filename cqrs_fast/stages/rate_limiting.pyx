@@ -180,8 +180,9 @@ cdef class RateLimitingMiddleware(Stage):
         return self.snapshot()
 
     cdef Stage for_route(self, RouteSpec spec):
-        if self.clock is None:
-            self.clock = self.tokens.clock = spec.clock
+        if self.clock is None and spec.clock is not None:
+            self.tokens.tell_time_by(spec.clock)
+            self.clock = spec.clock
         return self if self.line is None else self.line
 
     cdef int enter(self, Frame *f) except -1:

@@ -138,6 +138,16 @@ static inline void cqrs_bucket_reset(cqrs_bucket *bucket) {
     cqrs_release(&bucket->lock);
 }
 
+/* Go on in the time of another clock with the credit there is by now. */
+static inline void cqrs_bucket_retime(
+    cqrs_bucket *bucket, int64_t now_ns, int64_t other_now_ns
+) {
+    cqrs_acquire(&bucket->lock);
+    cqrs_bucket_refill(bucket, now_ns);
+    bucket->last_ns = other_now_ns;
+    cqrs_release(&bucket->lock);
+}
+
 /* Another rate: the credit keeps its share of the cap, rounded down. */
 static inline void cqrs_bucket_reshape(
     cqrs_bucket *bucket, int64_t now_ns, int64_t limit, int64_t cost, int64_t burst
