@@ -20,6 +20,7 @@ from cqrs_fast import (
     HandlerNotFoundError,
     QueryBus,
     RateLimitExceededError,
+    TimeoutMiddleware,
 )
 from cqrs_fast.clock import ManualClock
 
@@ -285,6 +286,42 @@ def test_a_retry_outside_enters_anew_each_time() -> None:
     with pytest.raises(CircuitOpenError):
         world.dispatch()
     assert world.calls == 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_lease_is_no_shorter_than_the_timeout_of_an_attempt(late: bool) -> None:
+    clock = ManualClock()
+    breaker = CircuitBreakerMiddleware(1, 1.0)
+    attempt = TimeoutMiddleware(5.0)
+    bus = CommandBus(middleware=[breaker] if late else [breaker, attempt], clock=clock)
+    takes = [0.0]
+
+    def handle(command: Add) -> int:
+        clock.advance(takes[0])
+        if takes[0] == 0.0:
+            raise ConnectionError
+        return 1
+
+    bus.register_handler(Add, handle)
+    if late:
+        bus.add_middleware(attempt)
+    with pytest.raises(ConnectionError):
+        bus.execute(Add())
+    clock.advance(1.0)
+    takes[0] = 4.9
+    assert bus.execute(Add()) == 1
+    assert breaker.get_state("Add") == "closed"
+    assert breaker.snapshot().late_results == 0
+    [route] = bus.describe()
+    assert route.stages[0].settings["probe_timeout"] == 5.0
+
+
+def test_lease_that_is_given_is_kept() -> None:
+    breaker = CircuitBreakerMiddleware(1, 1.0, probe_timeout=2.0)
+    bus = CommandBus(middleware=[breaker, TimeoutMiddleware(5.0)])
+    bus.register_handler(Add, lambda command: 1)
+    [route] = bus.describe()
+    assert route.stages[0].settings["probe_timeout"] == 2.0
 
 
 def test_queries_and_commands_of_one_name_are_apart() -> None:

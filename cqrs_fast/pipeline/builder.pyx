@@ -6,6 +6,7 @@ becomes the handler of the next program out.
 """
 
 cimport cython
+from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.gate cimport Gate
@@ -92,6 +93,7 @@ cdef Route build_route(
     cdef Route route = new_route(handler, kind, gate, clock)
     cdef Stage stage
     cdef list stages = []
+    cdef int64_t timeout_ns = 0
     route.form = CONTEXT_MESSAGE if handler.with_context else MESSAGE
     route.call = route.call_async = handler.call
     route.is_async = handler.is_async
@@ -111,7 +113,9 @@ cdef Route build_route(
             spec = RouteSpec(
                 handler.name, handler.message_class, kind, route.is_async, clock
             )
+            (<RouteSpec>spec).timeout_ns = timeout_ns
             stage = (<Stage>element).for_route(spec)
+            timeout_ns = (<RouteSpec>spec).timeout_ns
             if stage is not None:
                 stages.append(stage)
     seal(route, stages)

@@ -1,5 +1,7 @@
 """Stage: the form every middleware compiles to. It decides; the driver waits."""
 
+from libc.stdint cimport int64_t
+
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame
 
@@ -12,6 +14,7 @@ cdef class RouteSpec:
     cdef readonly str kind              # of the bus: "command" or "query"
     cdef readonly bint is_async         # the handler or an around middleware inside is
     cdef readonly Clock clock           # of the bus; None is the system clock
+    cdef int64_t timeout_ns             # the nearest of the timeouts inside, or 0
 
 
 cdef class Stage:

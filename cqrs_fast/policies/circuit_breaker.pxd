@@ -91,6 +91,7 @@ cdef class CircuitBreaker:
     cdef Breaker core
     cdef readonly Clock clock           # None is the system clock
     cdef object checked                 # the settings; swapped as a whole
+    cdef int64_t attempt_ns             # the longest timeout inside, or 0
     cdef bint asks                      # they have a callback that judges results
     cdef readonly str name              # in its errors and events, or None
     cdef Announcer announcer
@@ -106,6 +107,8 @@ cdef class CircuitBreaker:
     ) except -1
     # Why a call is not admitted, as a fresh error.
     cdef object refusal(self, const Picture *seen, str middleware, str name)
+    # Grant a probe the time of an attempt that has a timeout of its own.
+    cdef int cover(self, int64_t attempt_ns) except -1
     # Go on with other settings, checked already.
     cdef int configure(self, object checked) except -1
     # Count a permit back with no meaning.

@@ -131,7 +131,7 @@ cdef int tell(CircuitBreaker breaker, const Change *change) except -1:
     return 0
 
 
-cdef Limits limits_of(object checked) except *:
+cdef Limits limits_of(object checked, int64_t attempt_ns) except *:
     cdef Limits limits
     settings = checked.settings
     limits.failure_threshold = settings.failure_threshold
@@ -139,6 +139,8 @@ cdef Limits limits_of(object checked) except *:
     limits.half_open_max_calls = settings.half_open_max_calls
     limits.timeout_ns = checked.timeout_ns
     limits.probe_timeout_ns = checked.probe_timeout_ns
+    if settings.probe_timeout is None:
+        limits.probe_timeout_ns = max(limits.probe_timeout_ns, attempt_ns)
     limits.max_timeout_ns = checked.max_timeout_ns
     limits.timeout_multiplier = settings.timeout_multiplier
     limits.timeout_jitter = settings.timeout_jitter
@@ -147,7 +149,7 @@ cdef Limits limits_of(object checked) except *:
 
 cdef CircuitBreaker new_breaker(object checked, Clock clock, uint64_t seed, str name):
     cdef CircuitBreaker breaker = CircuitBreaker.__new__(CircuitBreaker)
-    cdef Limits limits = limits_of(checked)
+    cdef Limits limits = limits_of(checked, 0)
     begin(breaker, checked, clock, name)
     breaker_init(&breaker.core, &limits, seed)
     return breaker
@@ -212,7 +214,7 @@ cdef class CircuitBreaker:
         }
         valid = check(CircuitSettings(**given))
         begin(self, valid, as_clock(clock), None)
-        limits = limits_of(valid)
+        limits = limits_of(valid, 0)
         breaker_init(&self.core, &limits, seed_of(seed))
 
     def call(self, fn, /, *args, **kwargs):
@@ -402,8 +404,14 @@ cdef class CircuitBreaker:
         self.announce(&changes)
         return seen
 
+    cdef int cover(self, int64_t attempt_ns) except -1:
+        if attempt_ns > self.attempt_ns:
+            self.attempt_ns = attempt_ns
+            self.configure(self.checked)
+        return 0
+
     cdef int configure(self, object checked) except -1:
-        cdef Limits limits = limits_of(checked)
+        cdef Limits limits = limits_of(checked, self.attempt_ns)
         breaker_configure(&self.core, &limits)
         self.asks = checked.settings.is_failure is not None
         self.checked = checked

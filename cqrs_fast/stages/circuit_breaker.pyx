@@ -43,7 +43,8 @@ cdef class CircuitBreakerMiddleware(Stage):
         half_open_max_calls, success_threshold, probe_timeout, timeout_multiplier,
         max_timeout, timeout_jitter, failure_on, ignore, is_failure, on_event, seed and
         clock (by default that of the bus that registers a name first). `seed` makes a
-        sequence for each name.
+        sequence for each name. A `probe_timeout` of None is the `timeout`, or that of
+        the TimeoutMiddleware inside if it is longer.
 
     Put it inside of a retry, so that an open circuit ends that at once, and outside of
     the timeout of an attempt, so that those count. A probe that is cancelled gives its
@@ -93,6 +94,7 @@ cdef class CircuitBreakerMiddleware(Stage):
             else:
                 stage = self.new_stage(spec, f"{spec.kind} {spec.name}")
             stage = self.stages.setdefault(key, stage)
+        (<BreakerStage>stage).breaker.cover(spec.timeout_ns)
         return stage
 
     cdef BreakerStage new_stage(self, RouteSpec spec, str label):
@@ -232,11 +234,15 @@ cdef class BreakerStage(Stage):
         return PROCEED
 
     cdef tuple described(self):
-        return "CircuitBreakerMiddleware", self.owner.settings()
+        return "CircuitBreakerMiddleware", self.settings()
 
     cdef object observed(self):
         return self.breaker.snapshot()
 
     def settings(self):
-        """Return the effective settings of the middleware."""
-        return self.owner.settings()
+        """Return the effective settings of the middleware, for this route."""
+        shown = self.owner.settings()
+        lease = shown["probe_timeout"]
+        if self.breaker.checked.settings.probe_timeout is None:
+            shown["probe_timeout"] = max(lease, self.breaker.attempt_ns / 1e9)
+        return shown

@@ -86,7 +86,11 @@ cdef class TimeoutMiddleware(Stage):
         return self.stats()
 
     cdef Stage for_route(self, RouteSpec spec):
-        return self if self.timeout_ns else None
+        if self.timeout_ns == 0:
+            return None
+        if spec.timeout_ns == 0 or self.timeout_ns < spec.timeout_ns:
+            spec.timeout_ns = self.timeout_ns
+        return self
 
     cdef int enter(self, Frame *f) except -1:
         # hot
