@@ -487,6 +487,37 @@ def test_who_waits_past_a_lease_does_it() -> None:
     assert bus.execute(Pay(1, "k")) == second.result()
 
 
+def test_who_is_told_to_lead_after_the_lease_was_lost_does_not_do_it_twice() -> None:
+    clock = ManualClock()
+    stage = IdempotencyMiddleware(lease=10)
+    bus = CommandBus(middleware=[stage], clock=clock)
+    running: list[int] = []
+
+    async def handle(command: Pay) -> Any:
+        running.append(1)
+        await asyncio.sleep(0.01)
+        return len(running)
+
+    bus.register_handler(Pay, handle)
+
+    async def main() -> None:
+        first, second = (
+            asyncio.ensure_future(bus.execute_async(Pay(1, "k"))) for _ in range(2)
+        )
+        await asyncio.sleep(0)
+        # The next one with its key comes before the loop tells the second anything.
+        first.cancel()
+        clock.advance(10)
+        assert await bus.execute_async(Pay(1, "k")) == 2
+        assert await second == 2
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(main())
+    assert len(running) == 2
+    assert stage.stats().replayed == 1
+
+
 def test_a_deadline_takes_the_place_of_the_lease() -> None:
     clock = ManualClock()
     stage = IdempotencyMiddleware(on_duplicate="raise", clock=clock)

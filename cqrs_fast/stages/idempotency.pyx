@@ -313,9 +313,14 @@ cdef class IdempotencyMiddleware(Stage):
         cdef int64_t expires_ns = read_clock(self.clock) + self.lease_of(f)
         record = self.records.known.get(attempt.key)
         if record is not None and record.flight is flight:
-            attempt.record = record
-            self.records.insert(record, self.records.due_of(record, expires_ns))
-        return PROCEED
+            due = self.records.due_of(record, expires_ns)
+            if self.records.holds(record):
+                attempt.record = record
+                self.records.insert(record, due)
+                return PROCEED
+        # The lease was lost before that: another may be doing it, or have done it.
+        flight.pass_on()
+        return self.decide(f, attempt)
 
     cdef int leave(self, Frame *f) except -1:
         cdef Attempt attempt
