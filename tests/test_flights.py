@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support import TRANSPARENT, eventually, suspend
+from support import TRANSPARENT, Halt, eventually, suspend
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -578,6 +578,118 @@ def test_a_drain_ends_the_waits(cache: CachingMiddleware) -> None:
         gate.end("answer")
         assert leader.result() == "answer"
         assert closing.result().drained
+
+
+# What goes wrong in one who waited
+
+
+def test_a_copier_that_stops_one_who_waited_leaves_nothing() -> None:
+    copies: list[Any] = []
+
+    def copier(value: Any) -> Any:
+        copies.append(value)
+        if len(copies) == 2:
+            raise Halt
+        return value
+
+    cache = CachingMiddleware(copy=copier)
+    gate = AsyncGate()
+    bus = bus_with(cache, gate)
+
+    async def outcome() -> Any:
+        try:
+            return await bus.execute_async(Find(1))
+        except Halt:
+            return "stopped"
+
+    async def main() -> list[Any]:
+        asked = [asyncio.ensure_future(outcome()) for _ in range(3)]
+        await settle()
+        gate.waiting[0].set_result(7)
+        return await asyncio.gather(*asked)
+
+    assert sorted(map(str, asyncio.run(main()))) == ["7", "7", "stopped"]
+    assert cache.stats().loading == 0
+    assert cache.stats().shared == 1
+
+
+def test_a_clock_that_fails_one_told_to_lead_lets_another_lead() -> None:
+    failing: list[bool] = []
+
+    def clock() -> int:
+        if failing and failing.pop():
+            raise Halt
+        return 1
+
+    cache = CachingMiddleware(clock=clock)
+    gate = AsyncGate()
+    bus = bus_with(cache, gate)
+
+    async def outcome() -> Any:
+        try:
+            return await bus.execute_async(Find(1))
+        except Halt:
+            return "stopped"
+
+    async def main() -> None:
+        leader, *others = [asyncio.ensure_future(outcome()) for _ in range(3)]
+        await settle()
+        failing.append(True)
+        leader.cancel()
+        await settle()
+        gate.waiting[1].set_result("answer")
+        assert await asyncio.gather(*others) == ["stopped", "answer"]
+
+    asyncio.run(main())
+    assert cache.stats().loading == 0
+
+
+# Other keys while something is computed
+
+
+def test_who_leads_after_a_change_of_scope_stores_nothing_for_others() -> None:
+    cache = CachingMiddleware(scope="shared")
+
+    async def handle(ctx: Context, query: Find) -> Any:
+        await asyncio.sleep(0)
+        return ctx.principal
+
+    bus = bus_with(cache, handle)
+    ctx = Context.background()
+
+    async def main() -> None:
+        leader, follower = (
+            asyncio.ensure_future(bus.execute_async(Find(1), ctx.with_principal(name)))
+            for name in ("alice", "bob")
+        )
+        await asyncio.sleep(0)
+        cache.update(scope="principal")
+        leader.cancel()
+        assert await follower == "bob"
+        assert await bus.execute_async(Find(1), ctx) is None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("callback", ["key", "condition", "tags"])
+def test_a_change_of_scope_by_a_callback_leaves_the_query_uncached(
+    callback: str,
+) -> None:
+    store: CachingMiddleware
+
+    def change(query: Find) -> Any:
+        store.update(scope="principal")
+        return (1,)
+
+    store = CachingMiddleware(scope="shared", **{callback: change})  # type: ignore[arg-type]
+    bus = QueryBus(middleware=[store])
+    bus.register_handler(Find, lambda ctx, query: ctx.principal)
+    ctx = Context.background()
+    assert bus.execute(Find(1), ctx.with_principal("alice")) == "alice"
+    assert store.stats().bypasses == 1
+    assert bus.execute(Find(1), ctx) is None
+    assert bus.execute(Find(1), ctx) is None
+    assert store.stats().hits == 1
 
 
 # Re-entry

@@ -88,7 +88,8 @@ cdef class CachingMiddleware(Stage):
     def update(self, **settings):
         """Change settings, all or none; entries stay, unless `scope` or `key` changes.
 
-        `seed` and `clock` cannot be changed. Raises as the constructor does.
+        `seed` and `clock` cannot be changed, nor can routes that were built without
+        `single_flight` begin to wait. Raises as the constructor does.
         """
         unknown = settings.keys() - self.core.config.given.keys()
         if unknown:
@@ -96,11 +97,16 @@ cdef class CachingMiddleware(Stage):
             raise TypeError(f"there is nothing to change as {names}")
         cdef CacheSettings old = self.core.config
         cdef CacheSettings new = CacheSettings(**{**old.given, **settings})
+        cdef bint other_keys = (
+            new.scope is not old.scope
+            or new.scope_kind != old.scope_kind
+            or new.key is not old.key
+        )
+        # At once: a key belongs to the settings that it was made by.
+        self.core.era += other_keys
         self.core.config = new
         self.core.cache.resize(new.max_size)
-        if new.scope is not old.scope or new.scope_kind != old.scope_kind:
-            self.clear()
-        elif new.key is not old.key:
+        if other_keys:
             self.clear()
 
     def set_ttl(self, cls, seconds):
@@ -142,12 +148,15 @@ cdef class CachingMiddleware(Stage):
         cdef uint64_t hash
         cdef KeyPlan plan = plan_of(type(query))
         cdef CacheSettings config = self.core.config
+        cdef uint64_t era = self.core.era
         cdef int64_t now_ns = read_clock(self.core.clock)
         try:
             key = self.core.make_key(config, plan, query, &group)
             hash = group
             scope = scope_of(plan, scope_in(config, ctx), &hash)
         except Unkeyable:
+            return default
+        if era != self.core.era:
             return default
         cdef uint32_t id = find(
             &self.core.cache.table, plan, <PyObject *>key, <PyObject *>scope, hash

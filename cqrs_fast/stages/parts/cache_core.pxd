@@ -19,6 +19,7 @@ cdef class StoredError:
 
 cdef class CacheCore:
     cdef CacheSettings config           # swapped as a whole
+    cdef uint64_t era                   # counts what keys were made by otherwise
     cdef QueryCache cache
     cdef Loads loads
     cdef Clock clock                    # None is the system clock

@@ -72,7 +72,10 @@ cdef class CacheCore:
         now_ns = begun_ns = read_clock(self.clock)
         if config.from_start:
             begun_ns = load.begun_ns
-        if begun_ns + ttl_ns > now_ns and not load.stale:
+        # What its key was made by may have changed: under it, others would find this.
+        if load.stale or load.era != self.era:
+            return 0
+        if begun_ns + ttl_ns > now_ns:
             self.cache.put(load.key, value, load.tags, begun_ns + ttl_ns, now_ns)
         return 0
 

@@ -24,6 +24,7 @@ cdef class CachedRoute(Stage):
     cdef int hit(self, Frame *f, CacheSettings config, uint32_t id) except -1
     cdef int miss(self, Frame *f, CacheSettings config, Load load) except -1
     cdef int go_on(self, Frame *f) except -1
+    cdef int take(self, Frame *f, Load load) except -1
     # On the way out.
     cdef object store(self, Frame *f, Load load, object value)
     cdef int store_error(self, Load load, object error) except -1

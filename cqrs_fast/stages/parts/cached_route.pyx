@@ -136,10 +136,12 @@ cdef class CachedRoute(Stage):
         """The same for every query, error and clock; what it lacks, it begins."""
         cdef CacheCore core = self.core
         cdef CacheSettings config = core.config
+        cdef uint64_t era = core.era
         cdef uint64_t group = 0
         cdef uint64_t hash
         cdef int64_t now_ns
         cdef uint32_t id
+        cdef Load load
         message = <object>f.message
         if type(message) is not self.message_class and self.message_class is object:
             self.follow(type(message))
@@ -163,12 +165,17 @@ cdef class CachedRoute(Stage):
             now_ns = f.now_ns
         else:
             now_ns = read_clock(core.clock)
+        if era != core.era:
+            # Users' code ran: this key is made by settings of before.
+            return self.bypass(f)
         id = find(&core.cache.table, plan, <PyObject *>key, <PyObject *>scope, hash)
         if id:
             if now_ns < core.cache.table.nodes[id].expires_ns:
                 return self.hit(f, config, id)
             core.cache.expire(id)
-        return self.miss(f, config, make_load(plan, key, scope, group, hash, now_ns))
+        load = make_load(plan, key, scope, group, hash, now_ns)
+        load.era = era
+        return self.miss(f, config, load)
 
     cdef int bypass(self, Frame *f, object error=None) except -1:
         """Let it go on uncached; an error of users' code is reported."""
@@ -196,7 +203,7 @@ cdef class CachedRoute(Stage):
         """Begin to compute it, or wait for the one who does."""
         cdef CacheCore core = self.core
         cdef Flight flight = None
-        cdef Flight known
+        cdef Flight known = None
         cdef uint32_t id
         if config.tags is not None:
             try:
@@ -208,31 +215,45 @@ cdef class CachedRoute(Stage):
             load.waiter = Waiter()
             flight = Flight.__new__(Flight)
         # No Python code runs from here on. Until now it did: another may have stored.
+        if load.era != core.era:
+            return self.bypass(f)
         id = find(
             &core.cache.table, load.key.plan, <PyObject *>load.key.key,
             <PyObject *>load.key.scope, load.key.hash,
         )
         if id and load.begun_ns < core.cache.table.nodes[id].expires_ns:
             return self.hit(f, config, id)
+        if flight is not None:
+            known = core.loads.flight_of(load.key)
+            if known is None:
+                # Before it counts as a load: this alone may fail.
+                core.loads.flights[load.key] = flight
+                flight.lead(load)
         core.misses += 1
         core.loads.add(load)
         Py_INCREF(load)
         f.slot.object = <PyObject *>load
-        if flight is not None:
-            known = core.loads.flight_of(load.key)
-            if known is None:
-                core.loads.flights[load.key] = flight
-                flight.lead(load)
-            elif known.admits(load):
-                known.wait(load, f, core.clock, config.wait_ns)
-                return WAIT
+        if known is not None and known.admits(load):
+            known.wait(load, f, core.clock, config.wait_ns)
+            return WAIT
         core.loads.begin(load)
         return PROCEED
 
     cdef int go_on(self, Frame *f) except -1:
         """Its wait for another is over."""
-        cdef CacheCore core = self.core
+        cdef Loads loads = self.core.loads
         cdef Load load = <Load>f.slot.object
+        try:
+            return self.take(f, load)
+        except BaseException:
+            # Of a copier, an error or a clock: no `leave` comes after it.
+            loads.remove(load)
+            loads.pass_on(load)
+            raise
+
+    cdef int take(self, Frame *f, Load load) except -1:
+        """Take what the other got, or compute it."""
+        cdef CacheCore core = self.core
         cdef Stand stand = load.resume()
         outcome = load.outcome
         load.outcome = None

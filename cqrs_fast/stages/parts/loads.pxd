@@ -12,6 +12,7 @@ cdef class Load(Seat):
 
     cdef TypedKey key
     cdef tuple tags                 # frozen, or None
+    cdef uint64_t era               # of the settings that its key was made by
     cdef int64_t begun_ns           # where the lifetime counts from there
     cdef bint stale                 # invalidated since it began: not to be stored
     cdef bint running               # it went on to the handler
