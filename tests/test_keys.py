@@ -13,7 +13,9 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
+import attrs
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,6 +73,44 @@ class Point:
 @dataclass
 class Movable:
     x: Any
+
+
+@dataclass(slots=True)
+class Tight:
+    x: Any
+
+
+@dataclass(frozen=True, init=False)
+class Named(str):
+    """What it holds lies in no field."""
+
+
+class Slot:
+    __slots__ = ("y",)
+
+
+@dataclass
+class Slotted(Slot):
+    x: Any
+
+
+@attrs.define
+class Attrs:
+    x: Any
+
+
+class Model(pydantic.BaseModel, extra="allow"):
+    x: Any
+    _hidden: Any = pydantic.PrivateAttr()
+
+    def secretly(self, value: Any) -> Model:
+        self._hidden = value
+        return self
+
+
+def with_more(value: Any) -> Any:
+    value.more = 1
+    return value
 
 
 class Hostile:
@@ -166,6 +206,17 @@ DISTINCT = [
     lambda: [Inner(1)],
     lambda: Point(1),
     lambda: Point(1, 2),
+    lambda: Loose(1),
+    lambda: Loose([1]),
+    lambda: Movable(1),
+    lambda: Movable(1.0),
+    lambda: Movable(Movable(1)),
+    lambda: Tight(1),
+    lambda: Attrs(1),
+    lambda: Attrs(2),
+    lambda: Model(x=1),
+    lambda: Model(x=1, y=2),
+    lambda: Model(x=True),
     lambda: msgspec.UNSET,
     lambda: uuid.UUID(int=1),
     lambda: uuid.UUID(int=2),
@@ -199,8 +250,10 @@ NO_KEY = [
     lambda: bytearray(b"a"),
     lambda: range(3),
     lambda: int,
-    lambda: Loose(1),
-    lambda: Movable(1),
+    lambda: with_more(Movable(1)),
+    lambda: Model(x=1).secretly(2),
+    lambda: Named("a"),
+    lambda: Slotted(1),
     lambda: type("Text", (str,), {})("a"),
     lambda: type("Number", (int,), {})(1),
     lambda: type("Row", (tuple,), {})((1,)),
@@ -289,13 +342,26 @@ def test_cache_key_stands_for_the_fields() -> None:
         message_key(Unusable())
 
 
-def test_a_frozen_dataclass_is_a_message_and_a_plain_object_is_none() -> None:
+@pytest.mark.parametrize(
+    "kind", [Point, Movable, Tight, Attrs, Loose, lambda x: Model(x=x)]
+)
+def test_whatever_declares_fields_is_a_message(kind: Any) -> None:
+    assert message_key(kind([2])) == message_key(kind([2]))
+    assert message_key(kind(1)) != message_key(kind(1.0))
+    message = kind([2])
+    key = message_key(message)
+    message.x.append(3)
+    assert key == message_key(kind([2])) != message_key(message)
+
+
+def test_a_plain_object_is_no_message() -> None:
     class Plain:
         pass
 
-    assert message_key(Point(1, [2])) == message_key(Point(1, [2]))
-    assert message_key(Point(1)) != message_key(Point(1.0))
-    for message in (Plain(), Movable(1)):
+    class Child(Movable):
+        pass
+
+    for message in (Plain(), Child(1)):
         with pytest.raises(Unkeyable):
             message_key(message)
 

@@ -47,6 +47,12 @@ class TransferCommand:
     idempotency_key: Any
 
 
+@dataclass(slots=True)
+class TightCommand:
+    amount: Any
+    idempotency_key: Any
+
+
 class LooseCommand:
     def __init__(self, amount: Any) -> None:
         self.amount = amount
@@ -69,7 +75,7 @@ class World:
     def build(self, key: Any = None, **settings: Any) -> IdempotencyMiddleware:
         self.stage = IdempotencyMiddleware(key, **settings)
         self.bus = CommandBus(middleware=[self.stage], clock=self.clock)
-        for cls in (Pay, Refund, Plain, TransferCommand, LooseCommand):
+        for cls in (Pay, Refund, Plain, TransferCommand, TightCommand, LooseCommand):
             self.bus.register_handler(cls, self.handler())
         return self.stage
 
@@ -174,6 +180,8 @@ def test_other_fields_under_the_same_key_are_a_conflict(world: World) -> None:
         lambda amount: Pay([*range(1000), amount], "k"),
         lambda amount: TransferCommand([amount], "k"),
         lambda amount: LooseCommand(amount),
+        lambda amount: TightCommand([amount], "k"),
+        lambda amount: Pay([TightCommand(amount, None)], "k"),
     ],
 )
 def test_fields_of_every_form_are_compared(world: World, make: Any) -> None:

@@ -1,8 +1,10 @@
 """Structural keys: messages and principals compared by type and content, typed.
 
 A message whose fields are all plain (see keys.h) is its own key. Any other is frozen to
-a tuple that starts with its class, or it has no key. Neither hashing nor comparing a
-key runs user code; making one may, where a class has a `cache_key`.
+a tuple that starts with its class, or it has no key. What can change is frozen as it is
+now, by the fields that its class declares; where it holds more, it has no key. Neither
+hashing nor comparing a key runs user code; making one may, where a class has a
+`cache_key`.
 """
 
 cimport cython
@@ -37,7 +39,8 @@ cdef extern from "cqrs_fast/schema/keys.h":
 cdef enum Shape:
     OPAQUE = 0              # no key but what cache_key() gives
     STRUCT = 1
-    DATACLASS = 2
+    DATACLASS = 2           # a frozen one
+    CHANGEABLE = 3          # fields are declared, by whatever library
 
 
 @cython.final

@@ -28,6 +28,8 @@ cdef extern from "structmember.h":
 cdef uint64_t SECRET = int.from_bytes(urandom(8), "little")
 cdef uint64_t FACTOR = int.from_bytes(urandom(8), "little") | 1
 
+cdef str EXTRA = "__pydantic_extra__"      # attributes that are no fields, or None
+cdef int HEAP_TYPE = 1 << 9                 # of type.__flags__: not written in C
 cdef object BY_HASH = itemgetter(0)
 cdef dict plans = {}        # address of a class: (weak reference to it, plan)
 
@@ -107,13 +109,11 @@ cdef KeyPlan make_plan(object cls):
         plan.names = cls.__struct_fields__
         find_offsets(plan, cls)
         plan.is_own = plan.offsets != NULL and not plan.has_cache_key
-    elif is_frozen_dataclass(cls):
-        plan.shape = DATACLASS
-        plan.names = tuple([
-            name
-            for name, field in cls.__dataclass_fields__.items()
-            if field._field_type.name == "_FIELD"
-        ])
+    else:
+        names = declared_names(cls)
+        if names is not None and not has_other_state(cls, names):
+            plan.shape = DATACLASS if is_frozen_dataclass(cls) else CHANGEABLE
+            plan.names = names
     return plan
 
 
@@ -121,6 +121,47 @@ cdef bint is_frozen_dataclass(object cls) except -1:
     # A subclass that is none itself may hold more than the fields.
     parameters = vars(cls).get("__dataclass_params__")
     return parameters is not None and parameters.frozen
+
+
+cdef tuple declared_names(object cls):
+    """Return the fields that a class itself declares; None where it declares none."""
+    own = vars(cls)
+    if isinstance(cls, msgspec.StructMeta):
+        return cls.__struct_fields__
+    if "__dataclass_params__" in own:
+        return tuple([
+            name
+            for name, field in cls.__dataclass_fields__.items()
+            if field._field_type.name == "_FIELD"
+        ])
+    if "__attrs_attrs__" in own:
+        return tuple([field.name for field in cls.__attrs_attrs__])
+    if "__pydantic_complete__" in own:
+        return (*cls.model_fields, EXTRA)
+    return None
+
+
+cdef bint has_other_state(object cls, tuple names) except -1:
+    """Whether instances hold what lies in no field: other slots, a str or a list."""
+    is_struct = isinstance(cls, msgspec.StructMeta)
+    for base in cls.__mro__:
+        if base is not object and not is_struct and not base.__flags__ & HEAP_TYPE:
+            return True
+        for name, value in vars(base).items():
+            if type(value) is MemberDescriptorType:
+                if name not in names and not name.startswith("__"):
+                    return True
+    return False
+
+
+cdef bint holds_more(KeyPlan plan, object message) except -1:
+    """Whether a changeable one has attributes beside its declared fields."""
+    if plan.shape != CHANGEABLE:
+        return False
+    attributes = getattr(message, "__dict__", None)
+    if attributes is not None and not attributes.keys() <= set(plan.names):
+        return True
+    return EXTRA in plan.names and bool(message.__pydantic_private__)
 
 
 cdef int find_offsets(KeyPlan plan, object cls) except -1:
@@ -179,7 +220,7 @@ cdef object fingerprint_of(KeyPlan plan, object message):
     cdef int64_t budget = 1 << 20
     if plan.offsets != NULL and hash_message(plan, <PyObject *>message, &unused):
         return message
-    if plan.shape != OPAQUE:
+    if plan.shape != OPAQUE and not holds_more(plan, message):
         return freeze_fields(plan, message, 0, &budget)
     fields = getattr(message, "__dict__", None)
     if type(fields) is not dict:
@@ -193,6 +234,8 @@ cdef object unkeyable(object value):
 
 cdef tuple freeze_fields(KeyPlan plan, object value, int depth, int64_t *budget):
     cdef list frozen = [<object>plan.cls]
+    if holds_more(plan, value):
+        raise unkeyable(value)
     for name in plan.names:
         frozen.append(freeze(getattr(value, name), depth, budget))
     return tuple(frozen)
