@@ -8,8 +8,9 @@ import gc
 import math
 import random
 import uuid
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -108,8 +109,26 @@ class Model(pydantic.BaseModel, extra="allow"):
         return self
 
 
+class Roomy(msgspec.Struct, frozen=True, dict=True):
+    x: Any
+
+
+@dataclass(frozen=True)
+class Derived:
+    x: Any
+    more: InitVar[Any] = None
+
+    def __post_init__(self, more: Any) -> None:
+        if more is not None:
+            object.__setattr__(self, "hidden", more)
+
+    @cached_property
+    def doubled(self) -> Any:
+        return [self.x, self.x]
+
+
 def with_more(value: Any) -> Any:
-    value.more = 1
+    vars(value)["more"] = 1
     return value
 
 
@@ -208,6 +227,7 @@ DISTINCT = [
     lambda: Point(1, 2),
     lambda: Loose(1),
     lambda: Loose([1]),
+    lambda: Roomy(1),
     lambda: Movable(1),
     lambda: Movable(1.0),
     lambda: Movable(Movable(1)),
@@ -251,6 +271,8 @@ NO_KEY = [
     lambda: range(3),
     lambda: int,
     lambda: with_more(Movable(1)),
+    lambda: with_more(Roomy(1)),
+    lambda: Derived(1, 2),
     lambda: Model(x=1).secretly(2),
     lambda: Named("a"),
     lambda: Slotted(1),
@@ -352,6 +374,12 @@ def test_whatever_declares_fields_is_a_message(kind: Any) -> None:
     key = message_key(message)
     message.x.append(3)
     assert key == message_key(kind([2])) != message_key(message)
+
+
+def test_what_is_worked_out_of_the_fields_does_not_count() -> None:
+    asked = Derived(1)
+    assert asked.doubled == [1, 1]
+    assert message_key(asked) == message_key(Derived(1))
 
 
 def test_a_plain_object_is_no_message() -> None:

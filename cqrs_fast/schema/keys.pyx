@@ -4,6 +4,7 @@ import datetime
 import decimal
 import uuid
 from enum import Enum, Flag
+from functools import cached_property
 from operator import itemgetter
 from os import urandom
 from types import MemberDescriptorType
@@ -104,7 +105,8 @@ cdef KeyPlan make_plan(object cls):
     plan.cacheable = getattr(cls, "cacheable", True) is not False
     plan.has_cache_key = callable(getattr(cls, "cache_key", None))
     plan.names = ()
-    if isinstance(cls, msgspec.StructMeta) and cls.__struct_config__.frozen:
+    is_struct = isinstance(cls, msgspec.StructMeta)
+    if is_struct and cls.__struct_config__.frozen and not cls.__dictoffset__:
         plan.shape = STRUCT
         plan.names = cls.__struct_fields__
         find_offsets(plan, cls)
@@ -155,12 +157,15 @@ cdef bint has_other_state(object cls, tuple names) except -1:
 
 
 cdef bint holds_more(KeyPlan plan, object message) except -1:
-    """Whether a changeable one has attributes beside its declared fields."""
-    if plan.shape != CHANGEABLE:
+    """Whether something has attributes beside its declared fields."""
+    if plan.shape == STRUCT:
         return False
     attributes = getattr(message, "__dict__", None)
-    if attributes is not None and not attributes.keys() <= set(plan.names):
-        return True
+    for name in attributes or ():
+        if name not in plan.names:
+            # What was worked out of the fields says no more than they do.
+            if type(descriptor_of(<object>plan.cls, name)) is not cached_property:
+                return True
     return EXTRA in plan.names and bool(message.__pydantic_private__)
 
 
@@ -225,7 +230,8 @@ cdef object fingerprint_of(KeyPlan plan, object message):
     fields = getattr(message, "__dict__", None)
     if type(fields) is not dict:
         raise unkeyable(message)
-    return (<object>plan.cls, freeze(fields, 0, &budget))
+    declared = declared_fields(plan, message, 0, &budget)
+    return (*declared, freeze(fields, 0, &budget))
 
 
 cdef object unkeyable(object value):
@@ -233,9 +239,13 @@ cdef object unkeyable(object value):
 
 
 cdef tuple freeze_fields(KeyPlan plan, object value, int depth, int64_t *budget):
-    cdef list frozen = [<object>plan.cls]
     if holds_more(plan, value):
         raise unkeyable(value)
+    return declared_fields(plan, value, depth, budget)
+
+
+cdef tuple declared_fields(KeyPlan plan, object value, int depth, int64_t *budget):
+    cdef list frozen = [<object>plan.cls]
     for name in plan.names:
         frozen.append(freeze(getattr(value, name), depth, budget))
     return tuple(frozen)
