@@ -99,15 +99,14 @@ def excess() -> float:
 
 # In an interpreter of its own, where nothing freed before is used again.
 FILL = f"""
-import psutil
+from benchmarks.environment import resident_bytes
 from cqrs_fast import LRUCache
-process = psutil.Process()
 keys = [str(number) for number in range({MANY})]
 table = LRUCache({MANY})
-before = process.memory_info().rss
+before = resident_bytes()
 for key in keys:
     KEEP
-print((process.memory_info().rss - before) / {MANY})
+print((resident_bytes() - before) / {MANY})
 """
 
 
