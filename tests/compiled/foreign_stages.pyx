@@ -5,7 +5,6 @@ from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock, as_clock
-from cqrs_fast.context cimport Context, ContextState
 from cqrs_fast.pipeline cimport (
     AGAIN,
     PROCEED,
@@ -15,7 +14,6 @@ from cqrs_fast.pipeline cimport (
     RouteSpec,
     Stage,
     clear_outcome,
-    frame_context,
     seen_context,
     set_error,
     set_result,
@@ -187,7 +185,7 @@ cdef class Count(Stage):
 
 
 cdef class Limit(Stage):
-    """Give what lies inside a context with a deadline on a clock of its own."""
+    """Give what lies inside a deadline on a clock of its own."""
 
     cdef Clock clock
     cdef int64_t limit_ns
@@ -198,13 +196,8 @@ cdef class Limit(Stage):
         self.reads_clock = True
 
     cdef int enter(self, Frame *f) except -1:
-        cdef Context context = frame_context(f)
-        cdef ContextState state = context.state.copy()
-        state.deadline_ns = f.now_ns + self.limit_ns
-        state.clock = self.clock
-        state.limited = True
-        context.state = state
-        f.limited = True
+        f.deadline_ns = f.now_ns + self.limit_ns
+        f.deadline_clock = NULL if self.clock is None else <PyObject *>self.clock
         return PROCEED
 
 
