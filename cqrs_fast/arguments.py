@@ -63,11 +63,12 @@ def choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
 
 def exception_classes(argument: str, classes: object) -> tuple[type[Exception], ...]:
     """Return an Exception class, or a tuple of them, as a tuple."""
-    found = classes if isinstance(classes, tuple) else (classes,)
-    for one in found:
+    found: list[type[Exception]] = []
+    for one in classes if isinstance(classes, tuple) else (classes,):
         if not isinstance(one, type) or not issubclass(one, Exception):
             raise TypeError(
                 f"{argument} must be an Exception class or a tuple of such, "
                 f"got {classes!r}"
             )
-    return found
+        found.append(one)
+    return tuple(found)

@@ -107,14 +107,15 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 def _exceptions(argument: str, given: object) -> tuple[type[Exception], ...]:
-    classes = given if isinstance(given, tuple | list) else (given,)
-    for one in classes:
+    found: list[type[Exception]] = []
+    for one in given if isinstance(given, tuple | list) else (given,):
         # Anything that is no Exception passes every breaker uncounted.
         if not isinstance(one, type) or not issubclass(one, Exception):
             raise TypeError(
                 f"{argument} must be a subclass of Exception or several, got {one!r}"
             )
-    return tuple(classes)
+        found.append(one)
+    return tuple(found)
 
 
 def _callback(argument: str, function: Any) -> None:
