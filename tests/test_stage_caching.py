@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from reliability.parts import rss_bytes
+from reliability.parts import measures_memory, rss_bytes
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -766,6 +766,7 @@ def test_a_cache_that_refers_to_itself_is_collected() -> None:
     assert bus() is None
 
 
+@measures_memory
 def test_bypassed_and_failing_queries_leave_nothing_behind() -> None:
     world = World(False)
     world.build(max_size=10)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import msgspec
+import pytest
 
 from cqrs_fast import (
     AuditMiddleware,
@@ -33,6 +34,7 @@ from cqrs_fast import (
     SlowCallMiddleware,
     TimeoutMiddleware,
     ValidationMiddleware,
+    build_info,
 )
 
 
@@ -211,6 +213,12 @@ def close(steps: Any) -> None:
 
 
 # Processes and time
+
+
+measures_memory = pytest.mark.skipif(
+    build_info()["mode"] == "asan",
+    reason="the address sanitizer keeps what is freed for a while",
+)
 
 
 def rss_bytes() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from reliability.mixed import Mixed, slope
-from reliability.parts import Get, assert_at_rest, bus_of, rss_bytes
+from reliability.parts import Get, assert_at_rest, bus_of, measures_memory, rss_bytes
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -45,6 +45,7 @@ SCENES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 }
 
 
+@measures_memory
 @pytest.mark.parametrize("name", SCENES)
 def test_keys_that_store_nothing_leave_nothing(name: str) -> None:
     """Row 14: 10^6 distinct keys in all; no flight is left, and < 1 MiB each."""
@@ -71,6 +72,7 @@ def test_keys_that_store_nothing_leave_nothing(name: str) -> None:
     assert_at_rest(bus)
 
 
+@measures_memory
 def test_keys_of_a_limiter_are_bounded() -> None:
     """Law 8: 10^5 keys share `max_keys` buckets and one for all the others."""
     limiter = RateLimitingMiddleware(
@@ -97,6 +99,7 @@ def test_keys_of_a_limiter_are_bounded() -> None:
     assert_at_rest(bus)
 
 
+@measures_memory
 def test_unknown_messages_leave_nothing() -> None:
     """Row 14, security rule 5: names without a handler create no state."""
     breaker = CircuitBreakerMiddleware()
@@ -123,6 +126,7 @@ def test_unknown_messages_leave_nothing() -> None:
     assert_at_rest(bus)
 
 
+@measures_memory
 def test_mixed_dispatches_leak_nothing() -> None:
     """Row 22: 10^5 of every outcome; objects, references and memory stay level."""
     mixed = Mixed(22)
