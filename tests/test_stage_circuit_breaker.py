@@ -510,3 +510,16 @@ def test_what_cannot_be_updated_is_refused_and_nothing_is_changed(name: str) -> 
 def test_awaitables_stepped_by_hand_go_through() -> None:
     world = World(DRIVERS[3])
     assert drive(world.bus.execute_async(Add())) == 1
+
+
+@pytest.mark.parametrize("method", ["force_open", "disable"])
+def test_what_is_forced_on_all_holds_for_those_registered_later(method: str) -> None:
+    breaker = CircuitBreakerMiddleware()
+    getattr(breaker, method)()
+    bus = CommandBus(middleware=[breaker])
+    bus.register_handler("Later", lambda command: 1)
+    expected = {"force_open": "forced-open", "disable": "disabled"}[method]
+    assert breaker.get_state("Later") == breaker.get_state() == expected
+    breaker.reset()
+    bus.register_handler("Last", lambda command: 1)
+    assert breaker.get_state() == "closed"

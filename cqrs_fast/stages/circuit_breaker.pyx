@@ -61,6 +61,7 @@ cdef class CircuitBreakerMiddleware(Stage):
     cdef str per
     cdef dict stages                # (kind of bus, registered name): its BreakerStage
     cdef dict shared                # kind of bus: the BreakerStage of all, per="bus"
+    cdef str forced                 # what was last done to all, if it still holds
 
     def __init__(self, failure_threshold=5, timeout=30.0, *, per="handler", seed=None,
                  clock=None, **settings):
@@ -112,6 +113,8 @@ cdef class CircuitBreakerMiddleware(Stage):
             seed,
             spec.name if self.per == "handler" else None,
         )
+        if self.forced is not None:
+            getattr(stage.breaker, self.forced)()
         stage.owner = self
         stage.takes_time = self.checked.settings.on_event is not None
         return stage
@@ -158,18 +161,30 @@ cdef class CircuitBreakerMiddleware(Stage):
         What is in flight no longer counts.
         """
         cdef CircuitBreaker breaker
+        if name is None:
+            self.forced = None
         for breaker in self.breakers(name):
             breaker.reset()
 
     def force_open(self, name=None):
-        """Refuse every dispatch of a registered name, or of all, until `reset`."""
+        """Refuse every dispatch of a registered name, or of all, until `reset`.
+
+        Without a name that holds for what is registered later, too.
+        """
         cdef CircuitBreaker breaker
+        if name is None:
+            self.forced = "force_open"
         for breaker in self.breakers(name):
             breaker.force_open()
 
     def disable(self, name=None):
-        """Admit every dispatch of a registered name, or of all, until `reset`."""
+        """Admit every dispatch of a registered name, or of all, until `reset`.
+
+        Without a name that holds for what is registered later, too.
+        """
         cdef CircuitBreaker breaker
+        if name is None:
+            self.forced = "disable"
         for breaker in self.breakers(name):
             breaker.disable()
 
