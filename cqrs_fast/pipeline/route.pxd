@@ -276,18 +276,16 @@ cdef inline Action walk_out(Frame *f) noexcept:
             if verdict > STOP and f.ending == NOT_ENDED:
                 f.position = <int>(step - program) + 1
                 return pause(f, verdict)
-            if f.slot != NULL:
-                empty(f.slot)
+            if f.slot != NULL and f.slot.object != NULL:
+                drop_object(f.slot)
         f.ending = NOT_ENDED
     f.position = 0
     return DONE
 
 
-# Forget what a stage has kept for one pass.
-cdef inline int empty(Slot *slot) noexcept:
+# Drop what a stage has kept for one pass.
+cdef inline int drop_object(Slot *slot) noexcept:
     cdef PyObject *remembered = slot.object
-    slot.a = slot.b = 0
-    if remembered != NULL:
-        slot.object = NULL
-        Py_DECREF(<object>remembered)
+    slot.object = NULL
+    Py_DECREF(<object>remembered)
     return 0

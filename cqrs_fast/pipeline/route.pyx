@@ -109,8 +109,8 @@ cdef int stop(Frame *f, Step *step, int verdict) noexcept:
         capture_error(f)
     elif verdict == AGAIN or f.result == f.error:
         set_error(f, contract_error(step.stage))
-    if f.slot != NULL:
-        empty(f.slot)
+    if f.slot != NULL and f.slot.object != NULL:
+        drop_object(f.slot)
     turn(f)
     return 0
 
@@ -186,9 +186,15 @@ cdef int read_end(Frame *f, Route route) noexcept:
 
 
 cdef int begin_pass(Frame *f) noexcept:
+    cdef Step *program = (<Route>f.route).program
+    cdef int index
     clear_outcome(f)
     f.again = f.upward = False
     f.retries += 1
+    # Those inside are entered as if for the first time.
+    for index in range(f.position, f.depth):
+        if program[index].slot >= 0:
+            f.slots[program[index].slot].a = f.slots[program[index].slot].b = 0
     if (<Route>f.route).reads_clock:
         read_end(f, <Route>f.route)
         # Nothing to enter if a user's clock raised.

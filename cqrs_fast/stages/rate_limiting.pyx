@@ -187,7 +187,9 @@ cdef class RateLimitingMiddleware(Stage):
 
     cdef int enter(self, Frame *f) except -1:
         # hot
-        cdef int64_t now_ns = stage_now(f, self.clock)
+        cdef int64_t now_ns = f.now_ns
+        if self.clock is not None:
+            now_ns = stage_now(f, self.clock)
         cdef int64_t wait_ns
         if self.key is not None:
             return self.enter_keyed(f)

@@ -99,10 +99,13 @@ cdef class TimeoutMiddleware(Stage):
         if f.limited or f.deadline_ns != NO_DEADLINE:
             if self.inherit(f):
                 return PROCEED
-        f.deadline_ns = stage_now(f, self.clock) + self.timeout_ns
-        f.deadline_clock = (
-            f.bus_clock if self.clock is None else <PyObject *>self.clock
-        )
+        if self.clock is None:
+            # Without a call, and so without a reference: this is the usual case.
+            f.deadline_ns = f.now_ns + self.timeout_ns
+            f.deadline_clock = f.bus_clock
+        else:
+            f.deadline_ns = stage_now(f, self.clock) + self.timeout_ns
+            f.deadline_clock = <PyObject *>self.clock
         f.timeout_ns = self.timeout_ns
         return PROCEED
 

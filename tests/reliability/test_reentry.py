@@ -37,7 +37,7 @@ from cqrs_fast import (
     ValidationMiddleware,
 )
 
-WATCHED_SECONDS = 2.0
+WATCHED_SECONDS = 10.0
 
 
 class Other(Get):
@@ -338,7 +338,7 @@ def calling(method: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("by", ["itself", "another thread"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_callback_may_call_every_public_method(kind: str, by: str) -> None:
-    """Row 9: generated from the public methods, watched for 2 s each."""
+    """Row 9: generated from the public methods, watched for 10 s each."""
     helper = Helper()
 
     def scenes() -> None:
