@@ -9,10 +9,8 @@ import sys
 from functools import partial
 from typing import Any
 
-import pytest
-
-from benchmarks.suite import parameters, run, run_probe
-from benchmarks.table import Difference, Operation, Pair, Row, Table
+from benchmarks.suite import run, run_probe
+from benchmarks.table import AnyRow, Difference, Operation, Pair, Row, Table
 from cqrs_fast import LRUCache
 
 FEW = 1_000
@@ -143,15 +141,8 @@ ROWS += [
 ]
 
 
-@pytest.mark.parametrize(
-    ("row", "part"), parameters(row for row in ROWS if isinstance(row, Row))
-)
-def test_lru_cache(benchmark: Any, row: Row, part: str) -> None:
-    run(benchmark, row, part)
-
-
-@pytest.mark.parametrize(
-    ("row", "part"), parameters(row for row in ROWS if isinstance(row, Difference))
-)
-def test_lru_cache_as_a_whole(benchmark: Any, row: Difference, part: str) -> None:
-    run_probe(benchmark, row, part)
+def test_lru_cache(benchmark: Any, row: AnyRow, part: str) -> None:
+    if isinstance(row, Row):
+        run(benchmark, row, part)
+    else:
+        run_probe(benchmark, row, part)
