@@ -119,6 +119,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         finally:
             self.holds -= 1
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Join the threads in real time: a virtual timeout would pass at once."""
+        with self.held():
+            await super().shutdown_default_executor()
+
     def timers(self) -> list[asyncio.TimerHandle]:
         """Return the timers that would still fire."""
         return [one for one in self._scheduled if not one.cancelled()]  # type: ignore[attr-defined]

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../cqrs_fast/policies/core/bulkhead.h"
-#include "../../cqrs_fast/policies/core/random.h"
+#include "cqrs_fast/policies/core/bulkhead.h"
+#include "cqrs_fast/policies/core/random.h"
 
 enum { MOST_THREADS = 64, LEAST_LIMIT = 2, MOST_LIMIT = 4, MAX_QUEUE = 3 };
 

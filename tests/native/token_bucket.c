@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../cqrs_fast/policies/core/random.h"
-#include "../../cqrs_fast/policies/core/token_bucket.h"
+#include "cqrs_fast/policies/core/random.h"
+#include "cqrs_fast/policies/core/token_bucket.h"
 
 typedef __int128 wide;
 
