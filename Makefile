@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 CASE ?= bare `execute`
-OPERATIONS ?= 250000
+OPERATIONS ?= 2000000
 PYTEST := $(PYTHON) -m pytest
 NATIVE := $(PYTHON) tests/native/run.py
 BUILD := $(PYTHON) setup.py -q build_ext --inplace
