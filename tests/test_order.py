@@ -19,10 +19,13 @@ from cqrs_fast import (
     IdempotencyMiddleware,
     MiddlewareOrderWarning,
     QueryBus,
+    RateLimitingMiddleware,
     RejectedError,
     RetryMiddleware,
     TimeoutMiddleware,
+    ValidationMiddleware,
 )
+from cqrs_fast.pipeline.order import DEFAULT_ORDER
 
 
 class Pay(Command[int]):
@@ -125,3 +128,24 @@ def test_warning_turned_into_an_error_registers_nothing() -> None:
         with pytest.raises(MiddlewareOrderWarning):
             bus.register_handler(Ask, lambda query: 1)
     assert bus.registered_queries() == []
+
+
+def test_default_order_is_a_good_one_of_what_there_is() -> None:
+    made: dict[str, Any] = {
+        "ValidationMiddleware": ValidationMiddleware(),
+        "RateLimitingMiddleware": RateLimitingMiddleware(),
+        "CachingMiddleware": CachingMiddleware(60),
+        "RetryMiddleware": retry(),
+        "CircuitBreakerMiddleware": CircuitBreakerMiddleware(),
+        "BulkheadMiddleware": BulkheadMiddleware(5),
+    }
+    timeouts = iter([TimeoutMiddleware(3.5), TimeoutMiddleware(1.0)])
+    chain = [
+        next(timeouts) if kind == "TimeoutMiddleware" else made.pop(kind)
+        for kind in DEFAULT_ORDER
+        if kind == "TimeoutMiddleware" or kind in made
+    ]
+    assert made == {}
+    assert warned(*chain) == []
+    # Turned round, what it is there to prevent is told of.
+    assert len(warned(*reversed(chain))) >= 2

@@ -6,12 +6,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport Context
-from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
-from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
-from cqrs_fast.stages.parts.cached_route cimport cached_route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.policies.query_cache cimport find
 from cqrs_fast.schema.keys cimport KeyPlan, freeze_value, plan_of, scope_of
+from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
+from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
+from cqrs_fast.stages.parts.cached_route cimport cached_route
 
 from os import urandom
 

@@ -7,8 +7,6 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.stages.parts.cached_route cimport is_own_fate
-from cqrs_fast.stages.parts.cache_settings cimport error_types
 from cqrs_fast.pipeline.flight cimport (
     ALONE,
     ANSWERED,
@@ -27,14 +25,6 @@ from cqrs_fast.pipeline.frame cimport (
     set_error,
     set_result,
 )
-from cqrs_fast.stages.parts.records cimport (
-    ENDED_FINALLY,
-    IN_PROGRESS,
-    SUCCEEDED,
-    Attempt,
-    Record,
-    Records,
-)
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiter cimport Waiter
@@ -48,6 +38,16 @@ from cqrs_fast.schema.keys cimport (
     same_key,
     scope_of,
     typed_key,
+)
+from cqrs_fast.stages.parts.cache_settings cimport error_types
+from cqrs_fast.stages.parts.cached_route cimport is_own_fate
+from cqrs_fast.stages.parts.records cimport (
+    ENDED_FINALLY,
+    IN_PROGRESS,
+    SUCCEEDED,
+    Attempt,
+    Record,
+    Records,
 )
 
 from cqrs_fast.arguments import choice, seconds_to_ns, whole_number

@@ -6,10 +6,10 @@ from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.clock cimport Clock, read_clock
 from cqrs_fast.context cimport Context, background
-from cqrs_fast.stages.parts.cache_settings cimport SHARED, CacheSettings
-from cqrs_fast.stages.parts.loads cimport Load, Loads
 from cqrs_fast.policies.query_cache cimport QueryCache, random_unit
 from cqrs_fast.schema.keys cimport KeyPlan, freeze_key, hash_frozen, key_of
+from cqrs_fast.stages.parts.cache_settings cimport SHARED, CacheSettings
+from cqrs_fast.stages.parts.loads cimport Load, Loads
 
 
 @cython.final

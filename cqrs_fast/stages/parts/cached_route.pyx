@@ -7,8 +7,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.clock cimport is_reached, read_clock
 from cqrs_fast.context cimport Context
-from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
-from cqrs_fast.stages.parts.cache_settings cimport BY_PRINCIPAL, CacheSettings
 from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.flight cimport (
     ANSWERED,
@@ -28,7 +26,6 @@ from cqrs_fast.pipeline.frame cimport (
     set_error,
     set_result,
 )
-from cqrs_fast.stages.parts.loads cimport Load, Loads
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiter cimport Waiter
@@ -46,6 +43,9 @@ from cqrs_fast.schema.keys cimport (
     scope_of,
     typed_key,
 )
+from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
+from cqrs_fast.stages.parts.cache_settings cimport BY_PRINCIPAL, CacheSettings
+from cqrs_fast.stages.parts.loads cimport Load, Loads
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
