@@ -23,6 +23,7 @@ PACKAGE = Path(cqrs_fast.__file__).parent
 LAYERS = {
     # Data, nothing else
     "arguments": 0,
+    "awaitables": 0,
     "build": 0,
     "callbacks": 0,
     "clock": 0,

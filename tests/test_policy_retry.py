@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import types
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,6 +30,7 @@ from support import TRANSPARENT, eventually
 from cqrs_fast import (
     BulkheadFullError,
     BusClosedError,
+    CircuitBreaker,
     CircuitOpenError,
     DeadlineExceededError,
     HandlerNotFoundError,
@@ -1017,3 +1019,18 @@ def test_extreme_settings_do_not_overflow() -> None:
     with pytest.raises(OSError, match="1"):
         policy.call(Flaky(*errors(30)))
     assert policy.snapshot().budget_left == 10**15 + 9
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(), CircuitBreaker()])
+def test_coroutine_of_a_generator_is_awaited(policy: Any) -> None:
+    @types.coroutine
+    def old() -> Any:
+        yield
+        return "awaited"
+
+    async def main() -> Any:
+        return await policy.call_async(old)
+
+    assert asyncio.run(main()) == "awaited"
+    with pytest.raises(TypeError, match="awaitable"):
+        policy.call(old)

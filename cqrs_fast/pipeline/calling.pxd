@@ -2,6 +2,8 @@
 
 from cpython.ref cimport PyObject
 
+from cqrs_fast.awaitables cimport is_awaitable
+
 
 cdef extern from *:
     """
@@ -49,30 +51,6 @@ cdef extern from *:
         return PyIter_Send(iterator, sent, out);
     }
 
-    static inline int cqrs_is_old_coroutine(PyObject *value) {
-        if (!PyGen_CheckExact(value)) {
-            return 0;
-        }
-    #if PY_VERSION_HEX >= 0x030c0000
-        PyCodeObject *code = PyGen_GetCode((PyGenObject *)value);
-    #else
-        PyCodeObject *code = ((PyGenObject *)value)->gi_code;
-        Py_INCREF(code);
-    #endif
-        int flags = code->co_flags;
-        Py_DECREF(code);
-        return flags & CO_ITERABLE_COROUTINE;
-    }
-
-    /* Whether `await value` would work; a few loads for a plain value. */
-    static inline int cqrs_is_awaitable(PyObject *value) {
-        PyAsyncMethods *slots = Py_TYPE(value)->tp_as_async;
-        if (slots != NULL && slots->am_await != NULL) {
-            return 1;
-        }
-        return cqrs_is_old_coroutine(value);
-    }
-
     /* The iterator that `await value` steps; steals the reference. */
     static PyObject *cqrs_awaitable_iterator(PyObject *value) {
         if (PyCoro_CheckExact(value) || cqrs_is_old_coroutine(value)) {
@@ -88,7 +66,6 @@ cdef extern from *:
         return iterator;
     }
     """
-    bint is_awaitable "cqrs_is_awaitable"(PyObject *value) noexcept
     PyObject *awaitable_iterator "cqrs_awaitable_iterator"(PyObject *value) noexcept
 
     # A new reference, or NULL with an exception.

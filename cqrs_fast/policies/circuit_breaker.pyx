@@ -10,6 +10,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
+from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
 from cqrs_fast.rejection cimport Rejection
 
@@ -31,16 +32,6 @@ cdef enum:
     FIRST_ROOM = 8              # transitions; the ring doubles when it is full …
     MOST_ROOM = 1 << 16         # … up to here
     MOST_ECHOES = 1000          # transitions that callbacks may make in one delivery
-
-
-cdef extern from *:
-    """
-    static inline int cqrs_awaits(PyObject *result) {
-        PyAsyncMethods *slots = Py_TYPE(result)->tp_as_async;
-        return slots != NULL && slots->am_await != NULL;
-    }
-    """
-    bint awaits "cqrs_awaits"(object result) noexcept
 
 
 @cython.final
@@ -227,7 +218,7 @@ cdef class CircuitBreaker:
         cdef Permit permit = self.admit()
         try:
             result = fn(*args, **kwargs)
-            if awaits(result):
+            if is_awaitable(<PyObject *>result):
                 self.give_back(&permit)
                 close = getattr(result, "close", None)
                 if close is not None:
@@ -249,7 +240,7 @@ cdef class CircuitBreaker:
         cdef Permit permit = self.admit()
         try:
             result = fn(*args, **kwargs)
-            if awaits(result):
+            if is_awaitable(<PyObject *>result):
                 result = await result
         except BaseException as error:
             self.complete(&permit, NULL, <PyObject *>error)

@@ -3,6 +3,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
+from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.policies.delay cimport block
@@ -40,14 +41,8 @@ cdef extern from *:
         }
         return value < 1e9 ? (int64_t)(value * 1e9) : (int64_t)1000000000000000000;
     }
-
-    static int cqrs_gives_awaitable(PyObject *value) {
-        PyAsyncMethods *slots = Py_TYPE(value)->tp_as_async;
-        return slots != NULL && slots->am_await != NULL;
-    }
     """
     int64_t retry_after_ns "cqrs_retry_after_ns"(object seconds) noexcept
-    bint gives_awaitable "cqrs_gives_awaitable"(object value) noexcept
 
     # As an `except` clause matches: by subclass, asking no metaclass.
     bint PyErr_GivenExceptionMatches(PyObject *error, PyObject *classes) noexcept
@@ -209,7 +204,7 @@ cdef class RetryPolicy:
             failure = None
             if delay_ns > 0:
                 block(self.clock, delay_ns)
-        if gives_awaitable(result):
+        if is_awaitable(<PyObject *>result):
             raise misplaced(result, "function", "use call_async")
         return result
 
@@ -225,7 +220,7 @@ cdef class RetryPolicy:
         while True:
             try:
                 result = function(*args, **kwargs)
-                if gives_awaitable(result):
+                if is_awaitable(<PyObject *>result):
                     result = await result
             except Exception as error:
                 failure = error
@@ -277,7 +272,7 @@ cdef class RetryPolicy:
         if listener is not None:
             try:
                 returned = listener(attempt, delay_ns / 1e9, type(error))
-                if gives_awaitable(returned):
+                if is_awaitable(<PyObject *>returned):
                     raise misplaced(returned, "on_retry", "it must be a plain function")
             except Exception as raised:
                 report("on_retry", name, raised)
