@@ -48,6 +48,10 @@ _LAZY = {
     "CircuitBreakerMiddleware": "cqrs_fast.stages.circuit_breaker",
     "CircuitEvent": "cqrs_fast.policies.circuit_state",
     "CircuitSnapshot": "cqrs_fast.policies.circuit_state",
+    "Config": "cqrs_fast.config.model",
+    "default_config": "cqrs_fast.config.presets",
+    "high_throughput_config": "cqrs_fast.config.presets",
+    "low_latency_config": "cqrs_fast.config.presets",
     "DebugMiddleware": "cqrs_fast.stages.debug",
     "execute_typed": "cqrs_fast.typed",
     "execute_typed_async": "cqrs_fast.typed",
@@ -70,6 +74,12 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
+    from cqrs_fast.config.model import Config
+    from cqrs_fast.config.presets import (
+        default_config,
+        high_throughput_config,
+        low_latency_config,
+    )
     from cqrs_fast.policies.circuit_breaker import CircuitBreaker
     from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
     from cqrs_fast.policies.lru_cache import LRUCache
@@ -121,6 +131,7 @@ __all__ = [
     "CircuitSnapshot",
     "Command",
     "CommandBus",
+    "Config",
     "ConfigError",
     "Context",
     "ContextCancelledError",
@@ -165,9 +176,12 @@ __all__ = [
     "ValidationError",
     "ValidationMiddleware",
     "build_info",
+    "default_config",
     "execute_typed",
     "execute_typed_async",
     "handles",
+    "high_throughput_config",
+    "low_latency_config",
     "message_name",
     "middleware",
 ]

@@ -28,6 +28,8 @@ LAYERS = {
     "callbacks": 0,
     "clock": 0,
     "config.model": 0,
+    "config.presets": 0,
+    "config.sections": 0,
     "errors": 0,
     "forks": 0,
     "messages": 0,
@@ -46,6 +48,8 @@ LAYERS = {
     # What assembles
     "batch": 4,
     "bus": 4,
+    "config.assembly": 4,
+    "config.reload": 4,
     "typed": 4,
     # Around the buses
     "config": 5,

@@ -39,3 +39,24 @@ cdef class Stage:
     cdef tuple described(self)
     # What bus.stats() shows of its state: a struct of plain numbers, or None.
     cdef object observed(self)
+    # Check new settings, under the names of the constructor's parameters, and return
+    # what puts them in effect; None for a stage without a state to keep. Raises
+    # TypeError and ValueError as the constructor does; nothing is changed yet.
+    cdef Revision revise(self, dict settings)
+
+
+cdef class Revision(Stage):
+    """New settings for a stage that keeps its state, checked and not in effect yet.
+
+    Routes are built with it in place of the stage: its `for_route` gives what serves
+    under the new settings. They take effect in one step with the routes, for every bus.
+    """
+
+    # What the bus has in its list from then on: the stage itself, or another one that
+    # shares its state.
+    cdef Stage stage
+
+    # Put the settings in effect. No user code may run: nothing is freed that might.
+    cdef int apply(self) noexcept
+    # What remains to be done once the routes are in place: evictions, wake-ups.
+    cdef int settle(self) except -1

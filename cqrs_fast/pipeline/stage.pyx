@@ -43,6 +43,20 @@ cdef class Stage:
     cdef object observed(self):
         return None
 
+    cdef Revision revise(self, dict settings):
+        return None
+
     def settings(self):
         """Return the settings that `bus.describe()` shows for this stage, as a dict."""
         return {}
+
+
+@cython.auto_pickle(False)
+cdef class Revision(Stage):
+    """New settings for a stage that keeps its state, checked and not in effect yet."""
+
+    cdef int apply(self) noexcept:
+        return 0
+
+    cdef int settle(self) except -1:
+        return 0

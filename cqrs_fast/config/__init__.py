@@ -1,0 +1,1 @@
+"""Configuration: the model, loading, presets, assembly and live reload."""

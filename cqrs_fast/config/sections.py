@@ -1,0 +1,220 @@
+"""Section: what each part of a Config is, and what it remembers of where it comes from.
+
+A section remembers which of its fields were given, and by what; only those count where
+it overrides another one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import msgspec
+
+from cqrs_fast.errors import ConfigError
+
+S = TypeVar("S", bound="Section")
+
+CODE = "code"
+SHOWN_CHARACTERS = 80
+
+
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,)
+)
+class _SectionMeta(msgspec.StructMeta):
+    """Make a section remember the fields that its constructor was given."""
+
+    def __call__(cls, *args: Any, **given: Any) -> Any:
+        section = super().__call__(*args, **given)
+        section.__dict__["origins"] = dict.fromkeys(given, CODE)
+        return section
+
+
+class Section(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    dict=True,
+    forbid_unknown_fields=True,
+    metaclass=_SectionMeta,
+):
+    """The base of Config and its parts: immutable, so safe to share.
+
+    Raises ConfigError for a value of a wrong type or out of range, naming the field.
+    """
+
+    def __post_init__(self) -> None:
+        for field in fields_of(type(self)).values():
+            field.check(getattr(self, field.name))
+
+
+class Field(NamedTuple):
+    """One field of a section.
+
+    Attributes:
+        name: without the path to it.
+        type: its annotation.
+        default: its value where nobody gives one.
+        section: the class of the section that it is, or None.
+        choices: the words that it may be; empty for any.
+        description: one line for people; empty for a section.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    section: type[Section] | None
+    choices: tuple[str, ...]
+    description: str
+
+    def check(self, value: object) -> Any:
+        """Return `value` as the type says, or raise a ConfigError with this key."""
+        if self.section is not None:
+            if isinstance(value, self.section):
+                return value
+            self.refuse(f"expected a {self.section.__name__}", value)
+        if self.choices and value not in self.choices:
+            hint = nearest(value, self.choices)
+            self.refuse(f"expected one of {', '.join(self.choices)}", value, hint)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.refuse("expected a finite number", value)
+        try:
+            return msgspec.convert(value, self.type)
+        except msgspec.ValidationError as error:
+            wanted = str(error).split(" - at ")[0].split(", got ")[0]
+            wanted = wanted.replace("`", "").replace("float", "number")
+            self.refuse(wanted[:1].lower() + wanted[1:], value)
+
+    def refuse(self, wanted: str, value: object, hint: str | None = None) -> None:
+        """Raise the ConfigError of a value that is not what is wanted."""
+        raise ConfigError(f"{wanted}, got {shown(value)}", key=self.name, hint=hint)
+
+
+def shown(value: object) -> str:
+    """Return a value for an error, cut short."""
+    text = repr(value)
+    if len(text) > SHOWN_CHARACTERS:
+        text = f"{text[:SHOWN_CHARACTERS]}..."
+    return text
+
+
+def nearest(name: object, known: tuple[str, ...]) -> str | None:
+    """Return a hint that names what was probably meant, or None."""
+    matches = get_close_matches(str(name)[:SHOWN_CHARACTERS], known, 1)
+    return f"did you mean {matches[0]}?" if matches else None
+
+
+@cache
+def fields_of(section: type[Section]) -> dict[str, Field]:
+    """Return the fields of a section by name, in order."""
+    hints = get_type_hints(section, include_extras=True)
+    found = {}
+    for field in msgspec.structs.fields(section):
+        hint = hints[field.name]
+        is_section = isinstance(hint, type) and issubclass(hint, Section)
+        found[field.name] = Field(
+            name=field.name,
+            type=hint,
+            default=field.default,
+            section=hint if is_section else None,
+            choices=_choices(hint),
+            description="" if is_section else _description(hint),
+        )
+    return found
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return get_args(bare) if get_origin(bare) is Literal else ()
+
+
+def _description(hint: Any) -> str:
+    if get_origin(hint) is UnionType or NoneType in get_args(hint):
+        return next(filter(None, map(_description, get_args(hint))), "")
+    metas = getattr(hint, "__metadata__", ())
+    return next((meta.description for meta in metas if meta.description), "")
+
+
+def origins_of(section: Section) -> dict[str, str]:
+    """Return the fields that were given and where each comes from.
+
+    What `msgspec.structs.replace` made remembers nothing: there it is what differs from
+    the defaults.
+    """
+    origins: dict[str, str] | None = section.__dict__.get("origins")
+    if origins is not None:
+        return origins
+    return {
+        name: CODE
+        for name, field in fields_of(type(section)).items()
+        if field.section is not None or getattr(section, name) != field.default
+    }
+
+
+def with_origins(section: S, origins: dict[str, str]) -> S:
+    """Set what a section that was just made remembers, and return it."""
+    section.__dict__["origins"] = origins
+    return section
+
+
+class Setting(NamedTuple):
+    """One value of a Config: its key path, value, origin and field."""
+
+    key: str
+    value: Any
+    origin: str
+    field: Field
+
+
+def settings_of(section: Section, path: str = "") -> Iterator[Setting]:
+    """Yield every value in a section and those below it, in order."""
+    origins = origins_of(section)
+    for name, field in fields_of(type(section)).items():
+        value = getattr(section, name)
+        if field.section is not None:
+            yield from settings_of(value, f"{path}{name}.")
+        else:
+            origin = origins.get(name, "default")
+            yield Setting(f"{path}{name}", value, origin, field)
+
+
+def merged(base: S, override: S) -> S:
+    """Return `base` with the fields that were given to `override`, at every depth."""
+    given = origins_of(override)
+    values, origins = {}, dict(origins_of(base))
+    for name, field in fields_of(type(base)).items():
+        value = getattr(base, name)
+        if field.section is not None:
+            value = merged(value, getattr(override, name))
+        elif name in given:
+            value = getattr(override, name)
+            origins[name] = given[name]
+        values[name] = value
+    return with_origins(type(base)(**values), origins)
+
+
+def marked(section: S, origin: str) -> S:
+    """Return the same values, with `origin` as that of all that were given."""
+    values = {
+        name: marked(getattr(section, name), origin)
+        if field.section is not None
+        else getattr(section, name)
+        for name, field in fields_of(type(section)).items()
+    }
+    origins = dict.fromkeys(origins_of(section), origin)
+    return with_origins(type(section)(**values), origins)
