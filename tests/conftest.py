@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from foreign import compiled
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the
 # tests that send a real one need it whatever started them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def revise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Return `revise(stage, **settings)`: the Change of tests/compiled/revising.pyx."""
+    revising: Any = compiled("revising", tmp_path_factory.mktemp("revising"))
+    return revising.revise

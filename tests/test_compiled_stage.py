@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from foreign import compiled
 
-import cqrs_fast
 from cqrs_fast import (
     AsyncHandlerError,
     BusClosedError,
@@ -41,8 +36,6 @@ from cqrs_fast import (
 from cqrs_fast.clock import ManualClock
 from cqrs_fast.pipeline.waiter import Waiter
 
-SOURCES = Path(__file__).parent / "compiled"
-PACKAGES = Path(cqrs_fast.__file__).parents[1]
 PATIENCE = 20.0
 
 
@@ -61,29 +54,7 @@ class Look(Query[int]):
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """Return the compiled foreign module."""
-    folder = tmp_path_factory.mktemp("foreign")
-    for name in ("foreign_stages.pyx", "build_foreign.py"):
-        shutil.copy(SOURCES / name, folder)
-    # A sanitizer that is preloaded into this process has no business in the compiler.
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-    build = subprocess.run(
-        [sys.executable, "build_foreign.py", str(PACKAGES)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert build.returncode == 0, build.stdout + build.stderr
-    (path,) = folder.glob("foreign_stages.*.so")
-    spec = importlib.util.spec_from_file_location("foreign_stages", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["foreign_stages"] = module
-    spec.loader.exec_module(module)
-    return module
+    return compiled("foreign_stages", tmp_path_factory.mktemp("foreign"))
 
 
 class Driver:

@@ -557,6 +557,165 @@ def test_only_a_pipeline_with_a_wait_may_wait() -> None:
     assert limit.settings()["requests_per_window"] == 5
 
 
+# New limits for a bus that is built anew: see Stage.revise
+
+
+def test_revised_limits_wait_for_apply_and_keep_the_share_of_the_burst(
+    revise: Any, clock: ManualClock
+) -> None:
+    limit = RateLimitingMiddleware(10, 1.0)
+    bus = bus_of(clock, limit)
+    assert admitted(bus, 5) == 5
+    shown = limit.settings()
+    change = revise(limit, requests_per_window=100, max_keys=7)
+    assert change.stage is limit
+    assert limit.settings() == shown
+    assert limit.remaining_tokens() == 5
+    clock.advance(0.1)
+    change.apply()
+    change.settle()
+    assert limit.remaining_tokens() == 60
+    assert limit.settings() == shown | {
+        "requests_per_window": 100,
+        "burst": 100,
+        "max_keys": 7,
+    }
+    assert limit.snapshot().admitted == 5
+
+
+def test_revised_limits_hold_for_every_key(revise: Any, clock: ManualClock) -> None:
+    limit = RateLimitingMiddleware(
+        2, 1.0, max_keys=2, key=lambda ctx, message: message.number
+    )
+    bus = bus_of(clock, limit)
+    for number in (1, 2, 3):
+        bus.execute(Add(number))
+    change = revise(limit, requests_per_window=4, burst=8)
+    change.apply()
+    assert [limit.remaining_tokens(key) for key in (1, 2, 3, None)] == [4, 4, 4, 8]
+
+
+def test_a_key_that_comes_in_during_a_change_has_the_new_rate(
+    revise: Any, clock: ManualClock
+) -> None:
+    class Key:
+        """Change the rate while the bucket is put in."""
+
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            if changes:
+                changes.pop().apply()
+            return self is other
+
+    limit = RateLimitingMiddleware(2, 1.0, key=lambda ctx, message: next(keys))
+    bus = bus_of(clock, limit)
+    changes: list[Any] = []
+    first, second = Key(), Key()
+    keys = iter([first, second])
+    bus.execute(Add())
+    changes.append(revise(limit, requests_per_window=50))
+    bus.execute(Add())
+    assert not changes
+    assert [limit.remaining_tokens(key) for key in (first, second)] == [25, 49]
+
+
+def test_revised_limits_may_turn_waiting_on_for_new_routes(
+    revise: Any, people: Crowd, clock: ManualClock
+) -> None:
+    limit = RateLimitingMiddleware(1, 1.0)
+    old = bus_of(clock, limit)
+    change = revise(limit, max_wait=10.0)
+    new = bus_of(clock, change.element, people=people)
+    assert old.execute(Add(1)) == 1
+    change.apply()
+    jobs = people.queue(2, new, Add, limit)
+    # Who cannot wait does not overtake who does.
+    clock.advance(0.5)
+    with pytest.raises(RateLimitExceededError) as caught:
+        old.execute(Add())
+    assert caught.value.retry_after == 2.5
+    later = bus_of(clock, limit, people=people)
+    jobs += people.queue(1, later, lambda number: Add(2), limit)
+    for number, job in enumerate(jobs):
+        eventually(lambda: clock.waiting == 1)
+        clock.advance(1 - 0.5 * (number == 0))
+        assert job.result() == number
+    assert limit.snapshot().waiting == 0
+
+
+def test_revised_limits_may_turn_waiting_off_for_new_routes(
+    revise: Any, people: Crowd, clock: ManualClock
+) -> None:
+    limit = RateLimitingMiddleware(1, 1.0, max_wait=10.0)
+    old = bus_of(clock, limit, people=people)
+    people.run(old, Add())
+    jobs = people.queue(2, old, Add, limit)
+    change = revise(limit, max_wait=0.0)
+    new = bus_of(clock, change.element)
+    change.apply()
+    change.settle()
+    assert admitted(new, 1) == 0
+    assert isinstance(people.start(old, Add()).error(), RateLimitExceededError)
+    for number, job in enumerate(jobs):
+        eventually(lambda: clock.waiting == 1)
+        clock.advance(1)
+        assert job.result() == number
+    with pytest.raises(ValueError, match="max_wait must stay 0"):
+        limit.update(max_wait=1.0)
+    clock.advance(1)
+    assert admitted(new, 2) == 1
+
+
+def test_a_faster_revised_rate_is_felt_by_who_waits(
+    revise: Any, people: Crowd, clock: ManualClock
+) -> None:
+    limit = RateLimitingMiddleware(1, 100.0, max_wait=1000.0)
+    bus = bus_of(clock, limit, people=people)
+    people.run(bus, Add())
+    jobs = people.queue(2, bus, Add, limit)
+    change = revise(limit, window=1.0)
+    change.apply()
+    change.settle()
+    for number, job in enumerate(jobs):
+        eventually(lambda: clock.waiting == 1)
+        clock.advance(1)
+        assert job.result() == number
+
+
+def test_a_limit_that_takes_a_new_clock_before_it_changes_keeps_its_credit(
+    revise: Any, clock: ManualClock
+) -> None:
+    limit = RateLimitingMiddleware(10, 1.0)
+    change = revise(limit, requests_per_window=20)
+    bus = bus_of(clock, change.element)
+    change.apply()
+    assert admitted(bus, 30) == 20
+    clock.advance(0.5)
+    assert admitted(bus, 30) == 10
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"colour": 1}, "update() has no setting 'colour'"),
+        ({"clock": None}, "update() has no setting 'clock'"),
+        ({"max_waiters": 0}, "max_waiters must be from 1 to 1000000, got 0"),
+        ({"window": 0}, "window must be"),
+    ],
+)
+def test_senseless_revised_limits_are_refused(
+    revise: Any, wrong: dict[str, Any], message: str
+) -> None:
+    limit = RateLimitingMiddleware(5, 1.0)
+    shown = limit.settings()
+    with pytest.raises((TypeError, ValueError)) as caught:
+        revise(limit, requests_per_window=9, **wrong)
+    assert str(caught.value).startswith(message)
+    assert limit.settings() == shown
+
+
 # The rule of the line, against a model
 
 

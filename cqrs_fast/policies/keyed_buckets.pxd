@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 cdef extern from "cqrs_fast/policies/core/token_bucket.h" nogil:
     ctypedef struct cqrs_bucket:
         int64_t last_ns
+        int64_t limit, cost, cap
 
     void bucket_init "cqrs_bucket_init"(
         cqrs_bucket *bucket, int64_t limit, int64_t cost, int64_t burst
@@ -54,7 +55,11 @@ cdef class KeyedBuckets:
     cdef Bucket peek(self, object key)
     cdef list all(self)
     # After the credit of any was raised: all of them may be full by now.
-    cdef int forget_order(self) except -1
+    cdef int forget_order(self) noexcept
+    # Give all of them another rate; their credit keeps its share.
+    cdef int reshape(
+        self, int64_t now_ns, int64_t limit, int64_t cost, int64_t burst
+    ) noexcept
 
     cdef Bucket add(self, object key, int64_t now_ns)
     cdef Bucket full_one(self, int64_t now_ns)

@@ -11,6 +11,8 @@ lookup costs no more than the takes that went before it.
 """
 
 cimport cython
+from cpython.dict cimport PyDict_Next
+from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t
 
 
@@ -60,9 +62,10 @@ cdef class KeyedBuckets:
         bucket = Bucket.__new__(Bucket)
         bucket.key = key
         bucket.full_ns = now_ns
-        bucket_copy(&bucket.state, &self.overflow.state, now_ns)
         found = self.buckets.setdefault(key, bucket)
         if found is bucket:
+            # Only now: until it was in, users' code ran, and the rate may have changed.
+            bucket_copy(&bucket.state, &self.overflow.state, now_ns)
             self.push(bucket)
         return found
 
@@ -103,6 +106,7 @@ cdef class KeyedBuckets:
                 return 0
         if found is not None:
             self.buckets.setdefault((<Bucket>found).key, found)
+            follow_rate(<Bucket>found, self.overflow)
         if found is full:
             self.push(full)
         return 0
@@ -141,8 +145,32 @@ cdef class KeyedBuckets:
         heap[at] = moved
         return 0
 
-    cdef int forget_order(self) except -1:
+    cdef int forget_order(self) noexcept:
         cdef Bucket bucket
         for bucket in self.heap:
             bucket.full_ns = INT64_MIN
         return 0
+
+    cdef int reshape(
+        self, int64_t now_ns, int64_t limit, int64_t cost, int64_t burst
+    ) noexcept:
+        cdef Py_ssize_t at = 0
+        cdef PyObject *bucket = NULL
+        while PyDict_Next(self.buckets, &at, NULL, &bucket):
+            bucket_reshape(&(<Bucket>bucket).state, now_ns, limit, cost, burst)
+        bucket_reshape(&self.overflow.state, now_ns, limit, cost, burst)
+        return self.forget_order()
+
+
+cdef int follow_rate(Bucket bucket, Bucket like) noexcept:
+    """Give it the rate of another, which changed while it was out of the table."""
+    cdef cqrs_bucket *rate = &like.state
+    if (
+        bucket.state.limit != rate.limit
+        or bucket.state.cost != rate.cost
+        or bucket.state.cap != rate.cap
+    ):
+        bucket_reshape(
+            &bucket.state, INT64_MIN, rate.limit, rate.cost, rate.cap // rate.cost
+        )
+    return 0

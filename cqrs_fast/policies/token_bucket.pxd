@@ -6,6 +6,15 @@ from cqrs_fast.clock cimport Clock
 from cqrs_fast.policies.keyed_buckets cimport Bucket, KeyedBuckets
 
 
+cdef class NewRate:
+    # Settings of a TokenBucket that were checked and are not in effect yet.
+    cdef int64_t limit, cost, burst         # as the arithmetic takes them
+    cdef int64_t requests_per_window, max_keys
+    cdef object window, own_burst           # as given; then what they replace
+    cdef Clock clock                        # when they were checked, and by which clock
+    cdef int64_t now_ns
+
+
 cdef class TokenBucket:
     cdef readonly int64_t requests_per_window
     cdef readonly object window             # as given, in seconds
@@ -26,6 +35,6 @@ cdef class TokenBucket:
     # Keep the credit and go on by another clock.
     cdef int tell_time_by(self, Clock clock) except -1
     cdef int64_t tokens(self, object n) except -1
-    cdef int note(
-        self, object requests_per_window, object window, object burst, object most
-    ) except -1
+    # What `update` takes, checked: to be taken once. Runs no user code.
+    cdef NewRate checked(self, dict settings)
+    cdef int take(self, NewRate rate) noexcept

@@ -5,6 +5,9 @@ MOST_TOKENS: int
 MOST_KEYS: int
 
 @final
+class NewRate: ...
+
+@final
 class TokenBucket:
     def __init__(
         self,

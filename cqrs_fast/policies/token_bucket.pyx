@@ -5,6 +5,7 @@ generic cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
 """
 
 cimport cython
+from libc.stdint cimport INT64_MIN, int64_t
 
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.policies.keyed_buckets cimport (
@@ -15,6 +16,7 @@ from cqrs_fast.policies.keyed_buckets cimport (
     bucket_retime,
     bucket_take,
     bucket_wait,
+    cqrs_bucket,
 )
 
 from math import gcd
@@ -23,6 +25,12 @@ from cqrs_fast.arguments import seconds_to_ns, whole_number
 
 MOST_TOKENS = 10**12        # in a window or a burst
 MOST_KEYS = 10**9
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class NewRate:
+    """Settings of a TokenBucket that were checked and are not in effect yet."""
 
 
 @cython.final
@@ -55,13 +63,12 @@ cdef class TokenBucket:
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None,
                  max_keys=10000, clock=None):
-        limit, cost, most = rate(requests_per_window, window, burst)
-        whole_number("max_keys", max_keys, 1, MOST_KEYS)
+        cdef NewRate rate = new_rate(requests_per_window, window, burst, max_keys)
         self.clock = as_clock(clock)
         self.one = Bucket.__new__(Bucket)
-        bucket_init(&self.one.state, limit, cost, most)
-        self.keyed = KeyedBuckets(self.one, max_keys)
-        self.note(requests_per_window, window, burst, most)
+        bucket_init(&self.one.state, rate.limit, rate.cost, rate.burst)
+        self.keyed = KeyedBuckets(self.one, rate.max_keys)
+        self.take(rate)
 
     def try_acquire(self, n=1, key=None):
         """Take `n` tokens if they are there; return whether they were.
@@ -103,26 +110,7 @@ cdef class TokenBucket:
         burst of None goes on to follow the limit. All or nothing; raises as the
         constructor does, and TypeError for an unknown name.
         """
-        cdef Bucket bucket
-        cdef int64_t now_ns
-        known = self.settings()
-        unknown = sorted(settings.keys() - known.keys())
-        if unknown:
-            raise TypeError(f"update() has no setting {unknown[0]!r}")
-        new = {**known, **settings}
-        limit, cost, most = rate(
-            new["requests_per_window"], new["window"], new["burst"]
-        )
-        max_keys = whole_number("max_keys", new["max_keys"], 1, MOST_KEYS)
-        now_ns = read_clock(self.clock)
-        if (limit, cost, most) != rate(
-            self.requests_per_window, self.window, self.own_burst
-        ):
-            for bucket in [self.one, *self.keyed.all()]:
-                bucket_reshape(&bucket.state, now_ns, limit, cost, most)
-            self.keyed.forget_order()
-        self.keyed.max_keys = max_keys
-        self.note(new["requests_per_window"], new["window"], new["burst"], most)
+        self.take(self.checked(settings))
 
     def settings(self):
         """Return the settings under the names of the parameters, without the clock."""
@@ -168,18 +156,44 @@ cdef class TokenBucket:
         whole_number("n", n, 1, MOST_TOKENS)
         raise ValueError(f"n must be at most the burst of {self.burst}, got {n!r}")
 
-    cdef int note(
-        self, object requests_per_window, object window, object burst, object most
-    ) except -1:
-        self.requests_per_window = requests_per_window
-        self.window = window
-        self.own_burst = burst
-        self.burst = most
+    cdef NewRate checked(self, dict settings):
+        cdef NewRate rate
+        new = {**self.settings(), **settings}
+        unknown = sorted(settings.keys() - self.settings().keys())
+        if unknown:
+            raise TypeError(f"update() has no setting {unknown[0]!r}")
+        rate = new_rate(
+            new["requests_per_window"], new["window"], new["burst"], new["max_keys"]
+        )
+        rate.clock = self.clock
+        rate.now_ns = read_clock(self.clock)
+        return rate
+
+    cdef int take(self, NewRate rate) noexcept:
+        cdef cqrs_bucket *one = &self.one.state
+        # Readings of two clocks do not compare: no time has passed then.
+        cdef int64_t now_ns = rate.now_ns if rate.clock is self.clock else INT64_MIN
+        if (
+            rate.limit != one.limit
+            or rate.cost != one.cost
+            or rate.burst * rate.cost != one.cap
+        ):
+            bucket_reshape(one, now_ns, rate.limit, rate.cost, rate.burst)
+            self.keyed.reshape(now_ns, rate.limit, rate.cost, rate.burst)
+        self.keyed.max_keys = rate.max_keys
+        self.requests_per_window = rate.requests_per_window
+        self.burst = rate.burst
+        # Nothing is let go of here: that could run any code.
+        self.window, rate.window = rate.window, self.window
+        self.own_burst, rate.own_burst = rate.own_burst, self.own_burst
         return 0
 
 
-cdef tuple rate(object requests_per_window, object window, object burst):
-    """Check a rate; return limit and window in ns without common divisor, and burst."""
+cdef NewRate new_rate(
+    object requests_per_window, object window, object burst, object max_keys
+):
+    """Check a rate; limit and window lose their greatest common divisor."""
+    cdef NewRate rate = NewRate.__new__(NewRate)
     whole_number("requests_per_window", requests_per_window, 1, MOST_TOKENS)
     window_ns = seconds_to_ns("window", window)
     most = requests_per_window
@@ -193,4 +207,11 @@ cdef tuple rate(object requests_per_window, object window, object burst):
             f"burst={most!r} does not fit 64 bits: choose a smaller burst, or numbers "
             "that have a greater common divisor"
         )
-    return requests_per_window // divisor, cost, most
+    rate.max_keys = whole_number("max_keys", max_keys, 1, MOST_KEYS)
+    rate.limit = requests_per_window // divisor
+    rate.cost = cost
+    rate.burst = most
+    rate.requests_per_window = requests_per_window
+    rate.window = window
+    rate.own_burst = burst
+    return rate

@@ -2,7 +2,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, final
 
 from cqrs_fast.context import Context
-from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.pipeline.stage import Revision, Stage
 from cqrs_fast.stages.middleware_stats import RateLimitStats
 
 MOST_WAITERS: int
@@ -40,3 +40,6 @@ class RateLimitingMiddleware(Stage):
 class Line(Stage):
     def __init__(self, limits: RateLimitingMiddleware) -> None: ...
     def settings(self) -> dict[str, Any]: ...
+
+@final
+class NewLimits(Revision): ...

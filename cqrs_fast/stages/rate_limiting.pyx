@@ -17,7 +17,7 @@ from cqrs_fast.pipeline.frame cimport (
     stage_now,
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.pipeline.wait_queue cimport Place, WaitQueue, rouse, stand, take_place
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.keyed_buckets cimport (
@@ -26,7 +26,7 @@ from cqrs_fast.policies.keyed_buckets cimport (
     bucket_take,
     bucket_wait,
 )
-from cqrs_fast.policies.token_bucket cimport TokenBucket
+from cqrs_fast.policies.token_bucket cimport NewRate, TokenBucket
 from cqrs_fast.rejection cimport Rejection
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
@@ -137,20 +137,16 @@ cdef class RateLimitingMiddleware(Stage):
         at construction. Each bucket keeps its share of the burst. Who waits already
         keeps to the `max_wait` that it came with.
         """
-        max_wait = settings.pop("max_wait", self.max_wait)
-        max_waiters = settings.pop("max_waiters", self.max_waiters)
-        max_wait_ns = seconds_or_zero("max_wait", max_wait)
-        whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
-        if max_wait_ns > 0 and self.line is None:
+        cdef NewLimits new = self.revise(settings)
+        if new.line is not None and self.line is None:
             raise ValueError(
-                f"max_wait must stay 0, got {max_wait!r}: pipelines were built that "
-                "cannot wait, so make a RateLimitingMiddleware with a max_wait"
+                f"max_wait must stay 0, got {new.max_wait!r}: pipelines were built "
+                "that cannot wait, so make a RateLimitingMiddleware with a max_wait"
             )
-        self.tokens.update(**settings)
-        self.max_wait_ns = max_wait_ns
-        self.max_wait = max_wait
-        self.max_waiters = max_waiters
-        self.wake_all()
+        # Pipelines stay as they were built.
+        new.line = self.line
+        new.apply()
+        new.settle()
 
     def snapshot(self):
         """Return a RateLimitStats of now."""
@@ -180,33 +176,53 @@ cdef class RateLimitingMiddleware(Stage):
         return self.snapshot()
 
     cdef Stage for_route(self, RouteSpec spec):
+        return self.served(spec, self.line)
+
+    cdef Stage served(self, RouteSpec spec, Line line):
         if self.clock is None and spec.clock is not None:
             self.tokens.tell_time_by(spec.clock)
             self.clock = spec.clock
-        return self if self.line is None else self.line
+        return self if line is None else line
+
+    cdef Revision revise(self, dict settings):
+        cdef NewLimits new = NewLimits.__new__(NewLimits)
+        settings = dict(settings)
+        new.stage = self
+        new.max_wait = settings.pop("max_wait", self.max_wait)
+        new.max_wait_ns = seconds_or_zero("max_wait", new.max_wait)
+        new.max_waiters = whole_number(
+            "max_waiters",
+            settings.pop("max_waiters", self.max_waiters),
+            1,
+            MOST_WAITERS,
+        )
+        new.rate = self.tokens.checked(settings)
+        if new.max_wait_ns > 0:
+            new.line = Line(self) if self.line is None else self.line
+        return new
 
     cdef int enter(self, Frame *f) except -1:
         # hot
         cdef int64_t now_ns = f.now_ns
         if self.clock is not None:
             now_ns = stage_now(f, self.clock)
-        cdef int64_t wait_ns
-        if self.key is not None:
-            return self.enter_keyed(f)
-        wait_ns = bucket_take(&self.tokens.one.state, now_ns, 1)
-        if wait_ns == 0:
+        cdef Bucket bucket
+        if self.key is None:
+            bucket = self.tokens.one
+        else:
+            bucket = self.bucket_of(f, &now_ns)
+        if bucket.attached is None and bucket_take(&bucket.state, now_ns, 1) == 0:
             self.admitted += 1
             return PROCEED
-        return self.refuse(f, self.tokens.one, now_ns, wait_ns)
+        return self.turn_away(f, bucket, now_ns)
 
-    cdef int enter_keyed(self, Frame *f) except -1:
-        cdef int64_t now_ns = 0
-        cdef Bucket bucket = self.bucket_of(f, &now_ns)
-        cdef int64_t wait_ns = bucket_take(&bucket.state, now_ns, 1)
-        if wait_ns == 0:
+    cdef int turn_away(self, Frame *f, Bucket bucket, int64_t now_ns) except -1:
+        """Refuse it: there is no token, or those of a pipeline that waits go first."""
+        self.rouse_late(bucket, now_ns)
+        if bucket.attached is None and bucket_take(&bucket.state, now_ns, 1) == 0:
             self.admitted += 1
             return PROCEED
-        return self.refuse(f, bucket, now_ns, wait_ns)
+        return self.refuse(f, bucket, now_ns, self.estimate(bucket, now_ns))
 
     cdef Bucket bucket_of(self, Frame *f, int64_t *now_ns):
         """Find the bucket of the dispatch's key, and set the time as of now."""
@@ -240,7 +256,42 @@ cdef class RateLimitingMiddleware(Stage):
             return 0
         for bucket in [self.tokens.one, *self.tokens.keyed.all()]:
             if bucket.attached is not None:
-                self.line.wake_first(<WaitQueue>bucket.attached)
+                self.wake_first(<WaitQueue>bucket.attached)
+        return 0
+
+    # The lines: each bucket that somebody waits for has a queue attached.
+
+    cdef int64_t estimate(self, Bucket bucket, int64_t now_ns) noexcept:
+        """Return how long one more would wait, behind all who wait already."""
+        cdef WaitQueue queue = bucket.attached
+        cdef int64_t ahead = 0 if queue is None else queue.length
+        return bucket_wait(&bucket.state, now_ns, ahead + 1)
+
+    cdef int remove(self, WaitQueue queue, Place place) except -1:
+        queue.remove(place)
+        self.waiting -= 1
+        if queue.first == NULL:
+            bucket, queue.serves = queue.serves, None
+            (<Bucket>bucket).attached = None
+        return 0
+
+    cdef int wake_first(self, WaitQueue queue) except -1:
+        """Wake the first who can be woken; who cannot, loses its place."""
+        cdef Place first
+        while queue.first != NULL:
+            first = <Place>queue.first
+            if rouse(first):
+                break
+            if first.queue is queue:
+                self.remove(queue, first)
+        return 0
+
+    cdef int rouse_late(self, Bucket bucket, int64_t now_ns) except -1:
+        """Wake a first one that should have looked by now: its loop may be closed."""
+        cdef WaitQueue queue = bucket.attached
+        if queue is not None and queue.first != NULL:
+            if (<Place>queue.first).due_ns < now_ns:
+                self.wake_first(queue)
         return 0
 
 
@@ -260,9 +311,9 @@ cdef int check_hashable(object key) except -1:
 cdef class Line(Stage):
     """A RateLimitingMiddleware in whose pipelines a dispatch may wait.
 
-    Each bucket that somebody waits for has a queue attached. Only its first one has a
-    timer and takes a token, when it acts; there are no reservations, so leaving the
-    queue needs nothing to be given back. Whoever leaves as the first wakes the next.
+    Only the first of a queue has a timer and takes a token, when it acts; there are no
+    reservations, so leaving the queue needs nothing to be given back. Whoever leaves as
+    the first wakes the next.
     """
 
     cdef RateLimitingMiddleware limits
@@ -307,20 +358,14 @@ cdef class Line(Stage):
             self.depart(<Place>f.slot.object)
         return PROCEED
 
-    cdef int64_t estimate(self, Bucket bucket, int64_t now_ns) noexcept:
-        """Return how long one more would wait, behind all who wait already."""
-        cdef WaitQueue queue = bucket.attached
-        cdef int64_t ahead = 0 if queue is None else queue.length
-        return bucket_wait(&bucket.state, now_ns, ahead + 1)
-
     cdef int queue_up(self, Frame *f, Bucket bucket, int64_t now_ns) except -1:
         cdef RateLimitingMiddleware limits = self.limits
         cdef int64_t most_ns = min(limits.max_wait_ns, remaining_ns(f))
         cdef int64_t wait_ns
         cdef WaitQueue queue, fresh
         cdef Place place
-        self.rouse_late(bucket, now_ns)
-        wait_ns = self.estimate(bucket, now_ns)
+        limits.rouse_late(bucket, now_ns)
+        wait_ns = limits.estimate(bucket, now_ns)
         if wait_ns > most_ns or most_ns <= 0 or limits.waiting >= limits.max_waiters:
             return limits.refuse(f, bucket, now_ns, wait_ns)
         place = take_place(f)
@@ -381,34 +426,33 @@ cdef class Line(Stage):
         if queue is None:
             return 0
         was_first = queue.first == <PyObject *>place
-        self.remove(queue, place)
+        self.limits.remove(queue, place)
         if was_first:
-            self.wake_first(queue)
+            self.limits.wake_first(queue)
         return 0
 
-    cdef int remove(self, WaitQueue queue, Place place) except -1:
-        queue.remove(place)
-        self.limits.waiting -= 1
-        if queue.first == NULL:
-            bucket, queue.serves = queue.serves, None
-            (<Bucket>bucket).attached = None
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class NewLimits(Revision):
+    """Other limits of a RateLimitingMiddleware, and whether new routes may wait."""
+
+    cdef NewRate rate
+    cdef Line line                      # None: new routes do not wait
+    cdef object max_wait                # then the one that it replaces
+    cdef int64_t max_wait_ns, max_waiters
+
+    cdef Stage for_route(self, RouteSpec spec):
+        return (<RateLimitingMiddleware>self.stage).served(spec, self.line)
+
+    cdef int apply(self) noexcept:
+        cdef RateLimitingMiddleware limits = <RateLimitingMiddleware>self.stage
+        limits.tokens.take(self.rate)
+        limits.line = self.line
+        limits.max_wait_ns = self.max_wait_ns
+        limits.max_waiters = self.max_waiters
+        limits.max_wait, self.max_wait = self.max_wait, limits.max_wait
         return 0
 
-    cdef int wake_first(self, WaitQueue queue) except -1:
-        """Wake the first who can be woken; who cannot, loses its place."""
-        cdef Place first
-        while queue.first != NULL:
-            first = <Place>queue.first
-            if rouse(first):
-                break
-            if first.queue is queue:
-                self.remove(queue, first)
-        return 0
-
-    cdef int rouse_late(self, Bucket bucket, int64_t now_ns) except -1:
-        """Wake a first one that should have looked by now: its loop may be closed."""
-        cdef WaitQueue queue = bucket.attached
-        if queue is not None and queue.first != NULL:
-            if (<Place>queue.first).due_ns < now_ns:
-                self.wake_first(queue)
-        return 0
+    cdef int settle(self) except -1:
+        return (<RateLimitingMiddleware>self.stage).wake_all()

@@ -1,11 +1,12 @@
-"""Compile foreign_stages.pyx, given the folder that holds the cqrs_fast package.
+"""Compile the modules in this folder, given the one that holds the cqrs_fast package.
 
-    python build_foreign.py PACKAGES
+    python build.py PACKAGES
 
-Run in the folder of the source; the module is put beside it.
+Run in the folder of the sources; each module is put beside its source.
 """
 
 import sys
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -17,11 +18,12 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                "foreign_stages",
-                ["foreign_stages.pyx"],
+                path.stem,
+                [path.name],
                 # What the package's own build turns off, a foreign one may leave on.
                 extra_compile_args=["-O1", "-g0", "-Wno-unused-function"],
             )
+            for path in Path().glob("*.pyx")
         ],
         include_path=[packages],
         quiet=True,
