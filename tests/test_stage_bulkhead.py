@@ -444,6 +444,78 @@ def test_only_a_pipeline_with_a_line_may_wait() -> None:
         drive(bus.execute_async(Add(4)))
 
 
+def test_a_revised_size_takes_effect_at_once_and_lets_in_who_waits(
+    revise: Any, hall: Callable[..., Hall]
+) -> None:
+    full = hall(1, max_queue=5)
+    full.admit(1)
+    full.wait(2, 3, 4)
+    change = revise(full.bulkhead, max_concurrent=3, max_queue=1)
+    assert change.stage is full.bulkhead
+    assert full.bulkhead.settings()["max_concurrent"] == 1
+    change.apply()
+    assert full.bulkhead.settings() == {
+        "max_concurrent": 3,
+        "max_queue": 1,
+        "max_wait": 0.0,
+    }
+    # Those in line go first.
+    full.refused()
+    assert full.counts() == (1, 3)
+    change.settle()
+    full.inside(2)
+    full.inside(3)
+    assert full.counts() == (3, 1)
+    full.release(1, 2, 3, 4)
+    eventually(lambda: full.counts() == (0, 0))
+
+
+def test_a_revised_bulkhead_keeps_its_permits_for_routes_that_may_wait(
+    revise: Any, hall: Callable[..., Hall]
+) -> None:
+    full = hall(1)
+    old = full.bus
+    full.admit(1)
+    change = revise(full.bulkhead, max_queue=1)
+    full.bus = CommandBus(middleware=[change.element])
+    full.bus.register_handler(Add, full.async_stay if full.people.loop else full.stay)
+    full.refused()
+    change.apply()
+    change.settle()
+    (waiting,) = full.wait(2)
+    full.refused()
+    full.bus = old
+    full.refused()
+    full.release(1)
+    full.inside(2)
+    full.bulkhead.update(max_queue=2)
+    off = revise(full.bulkhead, max_queue=0)
+    off.apply()
+    with pytest.raises(ValueError, match="max_queue must stay 0"):
+        full.bulkhead.update(max_queue=1)
+    full.release(2)
+    assert waiting.result() == 2
+    assert full.counts() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"colour": 1}, "update() has no setting 'colour'"),
+        ({"max_concurrent": 0}, "max_concurrent must be from 1 to 1000000000, got 0"),
+        ({"max_wait": -1}, "max_wait must be"),
+    ],
+)
+def test_a_senseless_revised_size_is_refused(
+    revise: Any, wrong: dict[str, Any], message: str
+) -> None:
+    bulkhead = BulkheadMiddleware(5)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        revise(bulkhead, **{"max_concurrent": 9, **wrong})
+    assert str(caught.value).startswith(message)
+    assert bulkhead.settings()["max_concurrent"] == 5
+
+
 def test_a_clock_that_fails_gives_the_place_back() -> None:
     failing: list[int] = []
 

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, final
 
-from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.pipeline.stage import Revision, Stage
 from cqrs_fast.stages.middleware_stats import BulkheadStats
 
 MOST_PERMITS: int
@@ -31,3 +31,6 @@ class BulkheadMiddleware(Stage):
 class QueueingBulkhead(Stage):
     def __init__(self, pool: BulkheadMiddleware) -> None: ...
     def settings(self) -> dict[str, Any]: ...
+
+@final
+class NewSize(Revision): ...

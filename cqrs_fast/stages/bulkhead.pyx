@@ -7,7 +7,7 @@ from cqrs_fast.clock cimport Clock, as_clock, read_clock
 from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.pipeline.wait_queue cimport Place, WaitQueue, rouse, stand, take_place
 from cqrs_fast.policies.bulkhead cimport (
     ADMITTED,
@@ -95,24 +95,16 @@ cdef class BulkheadMiddleware(Stage):
         constructor does, TypeError for an unknown name, and ValueError for a
         `max_queue` above 0 where it was 0 at construction.
         """
-        limit = permits(settings.pop("max_concurrent", self.state.limit))
-        max_queue = settings.pop("max_queue", self.max_queue)
-        whole_number("max_queue", max_queue, 0, MOST_QUEUED)
-        max_wait = settings.pop("max_wait", self.max_wait)
-        max_wait_ns = seconds_or_zero("max_wait", max_wait)
-        if settings:
-            raise TypeError(f"update() has no setting {sorted(settings)[0]!r}")
-        if max_queue > 0 and self.queueing is None:
+        cdef NewSize new = self.revise(settings)
+        if new.queueing is not None and self.queueing is None:
             raise ValueError(
-                f"max_queue must stay 0, got {max_queue!r}: pipelines were built that "
-                "cannot wait, so make a BulkheadMiddleware with a max_queue"
+                f"max_queue must stay 0, got {new.max_queue!r}: pipelines were built "
+                "that cannot wait, so make a BulkheadMiddleware with a max_queue"
             )
-        self.max_queue = max_queue
-        self.max_wait = max_wait
-        self.max_wait_ns = max_wait_ns
-        bulkhead_resize(&self.state, limit)
-        while bulkhead_admit_next(&self.state):
-            self.hand_over()
+        # Pipelines stay as they were built.
+        new.queueing = self.queueing
+        new.apply()
+        new.settle()
 
     def snapshot(self):
         """Return a BulkheadStats of now."""
@@ -137,9 +129,28 @@ cdef class BulkheadMiddleware(Stage):
         return self.snapshot()
 
     cdef Stage for_route(self, RouteSpec spec):
+        return self.served(spec, self.queueing)
+
+    cdef Stage served(self, RouteSpec spec, QueueingBulkhead queueing):
         if self.clock is None:
             self.clock = spec.clock
-        return self if self.queueing is None else self.queueing
+        return self if queueing is None else queueing
+
+    cdef Revision revise(self, dict settings):
+        cdef NewSize new = NewSize.__new__(NewSize)
+        settings = dict(settings)
+        new.stage = self
+        new.limit = permits(settings.pop("max_concurrent", self.state.limit))
+        new.max_queue = whole_number(
+            "max_queue", settings.pop("max_queue", self.max_queue), 0, MOST_QUEUED
+        )
+        new.max_wait = settings.pop("max_wait", self.max_wait)
+        new.max_wait_ns = seconds_or_zero("max_wait", new.max_wait)
+        if settings:
+            raise TypeError(f"update() has no setting {sorted(settings)[0]!r}")
+        if new.max_queue > 0:
+            new.queueing = self.queueing or QueueingBulkhead(self)
+        return new
 
     cdef int enter(self, Frame *f) except -1:
         # hot
@@ -296,4 +307,32 @@ cdef class QueueingBulkhead(Stage):
             place.granted = False
             if bulkhead_leave(&self.pool.state):
                 self.pool.hand_over()
+        return 0
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class NewSize(Revision):
+    """Another size of a BulkheadMiddleware, and whether new routes may wait."""
+
+    cdef QueueingBulkhead queueing      # None: new routes do not wait
+    cdef object max_wait                # then the one that it replaces
+    cdef int64_t limit, max_queue, max_wait_ns
+
+    cdef Stage for_route(self, RouteSpec spec):
+        return (<BulkheadMiddleware>self.stage).served(spec, self.queueing)
+
+    cdef int apply(self) noexcept:
+        cdef BulkheadMiddleware pool = <BulkheadMiddleware>self.stage
+        pool.queueing = self.queueing
+        pool.max_queue = self.max_queue
+        pool.max_wait_ns = self.max_wait_ns
+        pool.max_wait, self.max_wait = self.max_wait, pool.max_wait
+        bulkhead_resize(&pool.state, self.limit)
+        return 0
+
+    cdef int settle(self) except -1:
+        cdef BulkheadMiddleware pool = <BulkheadMiddleware>self.stage
+        while bulkhead_admit_next(&pool.state):
+            pool.hand_over()
         return 0
