@@ -507,6 +507,128 @@ def test_what_cannot_be_updated_is_refused_and_nothing_is_changed(name: str) -> 
     assert breaker.settings() == before
 
 
+# Other settings for a bus that is built anew: see Stage.revise
+
+
+def rebuilt(world: World, *middleware: Any) -> CommandBus:
+    bus = CommandBus(middleware=middleware, clock=world.clock)
+    bus.register_handler(Add, lambda command: 1)
+    return bus
+
+
+def test_revised_settings_wait_for_apply_and_keep_every_state(
+    revise: Any, driver: Driver
+) -> None:
+    world = World(driver)
+    world.fail(2)
+    change = revise(world.breaker, failure_threshold=1, timeout=20.0)
+    new = rebuilt(world, change.element)
+    shown = world.breaker.settings()
+    assert change.stage is world.breaker
+    assert (shown["failure_threshold"], shown["timeout"]) == (2, TIMEOUT)
+    assert world.breaker.get_state("Add") == "open"
+    change.apply()
+    change.settle()
+    assert world.breaker.settings() == shown | {
+        "failure_threshold": 1,
+        "timeout": 20.0,
+        "probe_timeout": 20.0,
+    }
+    with pytest.raises(CircuitOpenError):
+        new.execute(Add())
+    world.clock.advance(TIMEOUT)
+    assert new.execute(Add()) == 1
+    assert world.breaker.get_state("Add") == "closed"
+    world.fail()
+    assert world.refused().retry_after == 20.0
+    assert world.breaker.snapshot("Add").opened == 2
+
+
+def test_a_name_that_comes_with_revised_settings_has_them_once_they_apply(
+    revise: Any,
+) -> None:
+    breaker = CircuitBreakerMiddleware(2)
+    change = revise(breaker, failure_threshold=1)
+    bus = CommandBus(middleware=[change.element])
+    bus.register_handler(Add, lambda command: 1 / 0)
+    change.apply()
+    with pytest.raises(ZeroDivisionError):
+        bus.execute(Add())
+    assert breaker.get_state("Add") == "open"
+
+
+def test_revised_leases_follow_the_timeouts_of_the_routes_built_with_them(
+    revise: Any,
+) -> None:
+    world = World(DRIVERS[0])
+    rebuilt(world, world.breaker, TimeoutMiddleware(60.0))
+
+    def lease() -> Any:
+        (route,) = bus.describe()
+        return route.stages[0].settings["probe_timeout"]
+
+    change = revise(world.breaker, failure_threshold=3)
+    bus = rebuilt(world, change.element, TimeoutMiddleware(15.0))
+    assert lease() == 60.0
+    change.apply()
+    assert lease() == 15.0
+
+
+def test_breakers_of_another_extent_begin_anew(revise: Any, driver: Driver) -> None:
+    world = World(driver)
+    world.fail(2)
+    change = revise(world.breaker, per="bus")
+    new = rebuilt(world, change.element)
+    new.register_handler(Other, lambda command: 1)
+    assert world.breaker.get_state() == "open"
+    change.apply()
+    assert world.breaker.get_state() == "closed"
+    assert world.breaker.settings()["per"] == "bus"
+    assert new.execute(Add()) == 1
+    world.breaker.force_open("Other")
+    with pytest.raises(CircuitOpenError):
+        new.execute(Add())
+
+
+def test_settings_that_go_run_no_code_until_the_change_is_dropped(revise: Any) -> None:
+    class Judge:
+        def __call__(self, result: Any, error: Any) -> bool:
+            return error is not None
+
+        def __del__(self) -> None:
+            gone.append(1)
+
+    gone: list[int] = []
+    breaker = CircuitBreakerMiddleware(is_failure=Judge())
+    bus = CommandBus(middleware=[breaker])
+    bus.register_handler(Add, lambda command: 1)
+    change = revise(breaker, is_failure=None)
+    change.apply()
+    change.settle()
+    assert not gone
+    del change
+    assert gone
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"per": "principal"}, ValueError, "per must be"),
+        ({"seed": 1}, TypeError, "seed cannot be updated"),
+        ({"colour": 1}, TypeError, "colour cannot be updated"),
+        ({"timeout": 0}, ValueError, "timeout must be"),
+    ],
+)
+def test_senseless_revised_settings_are_refused(
+    revise: Any, wrong: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    breaker = CircuitBreakerMiddleware()
+    before = breaker.settings()
+    with pytest.raises(error, match=text):
+        revise(breaker, failure_threshold=1, **wrong)
+    assert breaker.settings() == before
+
+
 def test_awaitables_stepped_by_hand_go_through() -> None:
     world = World(DRIVERS[3])
     assert drive(world.bus.execute_async(Add())) == 1

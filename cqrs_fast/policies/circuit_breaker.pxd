@@ -87,6 +87,14 @@ cdef class Announcer:
     cdef int deliver(self, CircuitBreaker breaker) except -1
 
 
+cdef class BreakerPlan:
+    """Settings as the decisions take them; shared by breakers, never changed."""
+
+    cdef object checked                 # what circuit_state.check returned
+    cdef Limits limits                  # probe_timeout_ns is 0 where it follows others
+    cdef bint asks                      # they have a callback that judges results
+
+
 cdef class CircuitBreaker:
     cdef Breaker core
     cdef readonly Clock clock           # None is the system clock
@@ -109,8 +117,9 @@ cdef class CircuitBreaker:
     cdef object refusal(self, const Picture *seen, str middleware, str name)
     # Grant a probe the time of an attempt that has a timeout of its own.
     cdef int cover(self, int64_t attempt_ns) except -1
-    # Go on with other settings, checked already.
-    cdef int configure(self, object checked) except -1
+    # Go on with other settings. No user code runs as long as the caller holds those of
+    # before.
+    cdef int configure(self, BreakerPlan plan) noexcept
     # Count a permit back with no meaning.
     cdef int give_back(self, Permit *permit) noexcept
     # The outcome that the settings see in a result or an error.
@@ -120,8 +129,10 @@ cdef class CircuitBreaker:
     cdef Picture look(self) except *
 
 
-# Make one; `checked` is what circuit_state.checked returned.
-cdef CircuitBreaker new_breaker(object checked, Clock clock, uint64_t seed, str name)
+# The plan of what circuit_state.check or changed returned.
+cdef BreakerPlan plan_of(object checked)
+
+cdef CircuitBreaker new_breaker(BreakerPlan plan, Clock clock, uint64_t seed, str name)
 
 
 # What a healthy breaker costs: one load on each way.

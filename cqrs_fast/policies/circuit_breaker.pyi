@@ -12,6 +12,9 @@ _T = TypeVar("_T")
 class Announcer: ...
 
 @final
+class BreakerPlan: ...
+
+@final
 class CircuitBreaker:
     def __init__(
         self,

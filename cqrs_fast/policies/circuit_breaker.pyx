@@ -122,38 +122,53 @@ cdef int tell(CircuitBreaker breaker, const Change *change) except -1:
     return 0
 
 
-cdef Limits limits_of(object checked, int64_t attempt_ns) except *:
-    cdef Limits limits
+@cython.final
+@cython.auto_pickle(False)
+cdef class BreakerPlan:
+    """Settings as the decisions take them; shared by breakers, never changed."""
+
+
+cdef BreakerPlan plan_of(object checked):
+    cdef BreakerPlan plan = BreakerPlan.__new__(BreakerPlan)
     settings = checked.settings
-    limits.failure_threshold = settings.failure_threshold
-    limits.success_threshold = settings.success_threshold
-    limits.half_open_max_calls = settings.half_open_max_calls
-    limits.timeout_ns = checked.timeout_ns
-    limits.probe_timeout_ns = checked.probe_timeout_ns
-    if settings.probe_timeout is None:
-        limits.probe_timeout_ns = max(limits.probe_timeout_ns, attempt_ns)
-    limits.max_timeout_ns = checked.max_timeout_ns
-    limits.timeout_multiplier = settings.timeout_multiplier
-    limits.timeout_jitter = settings.timeout_jitter
+    plan.checked = checked
+    plan.asks = settings.is_failure is not None
+    plan.limits.failure_threshold = settings.failure_threshold
+    plan.limits.success_threshold = settings.success_threshold
+    plan.limits.half_open_max_calls = settings.half_open_max_calls
+    plan.limits.timeout_ns = checked.timeout_ns
+    plan.limits.probe_timeout_ns = (
+        0 if settings.probe_timeout is None else checked.probe_timeout_ns
+    )
+    plan.limits.max_timeout_ns = checked.max_timeout_ns
+    plan.limits.timeout_multiplier = settings.timeout_multiplier
+    plan.limits.timeout_jitter = settings.timeout_jitter
+    return plan
+
+
+cdef Limits limits_for(BreakerPlan plan, int64_t attempt_ns) noexcept:
+    cdef Limits limits = plan.limits
+    if limits.probe_timeout_ns == 0:
+        limits.probe_timeout_ns = max(limits.timeout_ns, attempt_ns)
     return limits
 
 
-cdef CircuitBreaker new_breaker(object checked, Clock clock, uint64_t seed, str name):
+cdef CircuitBreaker new_breaker(BreakerPlan plan, Clock clock, uint64_t seed, str name):
     cdef CircuitBreaker breaker = CircuitBreaker.__new__(CircuitBreaker)
-    cdef Limits limits = limits_of(checked, 0)
-    begin(breaker, checked, clock, name)
-    breaker_init(&breaker.core, &limits, seed)
+    begin(breaker, plan, clock, seed, name)
     return breaker
 
 
 cdef int begin(
-    CircuitBreaker breaker, object checked, Clock clock, str name
+    CircuitBreaker breaker, BreakerPlan plan, Clock clock, uint64_t seed, str name
 ) except -1:
-    breaker.checked = checked
-    breaker.asks = checked.settings.is_failure is not None
+    cdef Limits limits = limits_for(plan, 0)
+    breaker.checked = plan.checked
+    breaker.asks = plan.asks
     breaker.clock = clock
     breaker.name = name
     breaker.announcer = Announcer.__new__(Announcer)
+    breaker_init(&breaker.core, &limits, seed)
     return 0
 
 
@@ -199,14 +214,11 @@ cdef class CircuitBreaker:
 
     def __init__(self, failure_threshold=5, timeout=30.0, *, seed=None, clock=None,
                  **settings):
-        cdef Limits limits
         given = {
             "failure_threshold": failure_threshold, "timeout": timeout, **settings
         }
-        valid = check(CircuitSettings(**given))
-        begin(self, valid, as_clock(clock), None)
-        limits = limits_of(valid, 0)
-        breaker_init(&self.core, &limits, seed_of(seed))
+        plan = plan_of(check(CircuitSettings(**given)))
+        begin(self, plan, as_clock(clock), seed_of(seed), None)
 
     def call(self, fn, /, *args, **kwargs):
         """Call `fn` and return what it returns; count what comes of it.
@@ -293,7 +305,11 @@ cdef class CircuitBreaker:
         timeout from the next opening. `seed` and `clock` cannot be changed. Raises
         TypeError and ValueError as the constructor does.
         """
-        self.configure(changed(self.checked.settings, settings))
+        cdef BreakerPlan plan = plan_of(changed(self.checked.settings, settings))
+        # Let go of last: that may run any code.
+        replaced = self.checked
+        self.configure(plan)
+        del replaced
 
     def __repr__(self):
         # Neither the clock nor a callback may run where a breaker is only shown.
@@ -398,14 +414,14 @@ cdef class CircuitBreaker:
     cdef int cover(self, int64_t attempt_ns) except -1:
         if attempt_ns > self.attempt_ns:
             self.attempt_ns = attempt_ns
-            self.configure(self.checked)
+            self.configure(plan_of(self.checked))
         return 0
 
-    cdef int configure(self, object checked) except -1:
-        cdef Limits limits = limits_of(checked, self.attempt_ns)
+    cdef int configure(self, BreakerPlan plan) noexcept:
+        cdef Limits limits = limits_for(plan, self.attempt_ns)
         breaker_configure(&self.core, &limits)
-        self.asks = checked.settings.is_failure is not None
-        self.checked = checked
+        self.asks = plan.asks
+        self.checked = plan.checked
         return 0
 
     cdef object refusal(self, const Picture *seen, str middleware, str name):

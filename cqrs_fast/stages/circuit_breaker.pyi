@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, final
 
-from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.pipeline.stage import Revision, Stage
 from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
 
 @final
@@ -36,3 +36,9 @@ class CircuitBreakerMiddleware(Stage):
 @final
 class BreakerStage(Stage):
     def settings(self) -> dict[str, Any]: ...
+
+@final
+class Cover: ...
+
+@final
+class NewBreakers(Revision): ...

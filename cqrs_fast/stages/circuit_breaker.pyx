@@ -1,18 +1,22 @@
 """Circuit breaker: spare a handler that keeps failing, and its callers the wait."""
 
 cimport cython
-from libc.stdint cimport uint64_t
+from cpython.dict cimport PyDict_Next
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.clock cimport Clock, as_clock
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.policies.circuit_breaker cimport (
+    BreakerPlan,
     CircuitBreaker,
     Permit,
     Picture,
     new_breaker,
     passes,
+    plan_of,
     unmoved,
 )
 
@@ -55,7 +59,7 @@ cdef class CircuitBreakerMiddleware(Stage):
     sense. One object may serve many buses, threads and event loops at once.
     """
 
-    cdef object checked             # the settings of those to come
+    cdef BreakerPlan plan           # the settings of all, and of those to come
     cdef Clock clock                # None: that of the bus
     cdef object seed
     cdef str per
@@ -65,16 +69,11 @@ cdef class CircuitBreakerMiddleware(Stage):
 
     def __init__(self, failure_threshold=5, timeout=30.0, *, per="handler", seed=None,
                  clock=None, **settings):
-        if per == "principal":
-            raise ValueError(
-                "per must be 'handler' or 'bus', got 'principal': a breaker tells how "
-                "a handler is doing, not a caller, who could fill memory with breakers"
-            )
-        self.per = choice("per", per, ("handler", "bus"))
+        self.per = known_per(per)
         given = {
             "failure_threshold": failure_threshold, "timeout": timeout, **settings
         }
-        self.checked = check(CircuitSettings(**given))
+        self.plan = plan_of(check(CircuitSettings(**given)))
         self.clock = as_clock(clock)
         self.seed = None if seed is None else seed_of(seed)
         self.stages = {}
@@ -84,21 +83,34 @@ cdef class CircuitBreakerMiddleware(Stage):
         return self.snapshot()
 
     cdef Stage for_route(self, RouteSpec spec):
-        key = (spec.kind, spec.name)
-        stage = self.stages.get(key)
-        if stage is None:
-            if self.per == "bus":
-                stage = self.shared.get(spec.kind)
-                if stage is None:
-                    stage = self.new_stage(spec, spec.kind)
-                    stage = self.shared.setdefault(spec.kind, stage)
-            else:
-                stage = self.new_stage(spec, f"{spec.kind} {spec.name}")
-            stage = self.stages.setdefault(key, stage)
-        (<BreakerStage>stage).breaker.cover(spec.timeout_ns)
+        cdef BreakerStage stage = self.find(spec, self.per, self.stages, self.shared)
+        stage.breaker.cover(spec.timeout_ns)
         return stage
 
-    cdef BreakerStage new_stage(self, RouteSpec spec, str label):
+    cdef BreakerStage find(
+        self, RouteSpec spec, str per, dict stages, dict shared
+    ):
+        """Return the stage of a route, one and the same each time."""
+        cdef BreakerStage stage
+        key = (spec.kind, spec.name)
+        known = stages.get(key)
+        if known is not None:
+            return known
+        if per == "bus":
+            known = shared.get(spec.kind)
+            if known is None:
+                stage = self.new_stage(spec, None, spec.kind)
+                known = shared.setdefault(spec.kind, stage)
+        else:
+            known = self.new_stage(spec, spec.name, f"{spec.kind} {spec.name}")
+        stage = stages.setdefault(key, known)
+        # They may have changed while it was made; those of before are let go of last.
+        made_by = stage.breaker.checked
+        if made_by is not self.plan.checked:
+            stage.breaker.configure(self.plan)
+        return stage
+
+    cdef BreakerStage new_stage(self, RouteSpec spec, str name, str label):
         from zlib import crc32
 
         cdef BreakerStage stage = BreakerStage.__new__(BreakerStage)
@@ -108,15 +120,15 @@ cdef class CircuitBreakerMiddleware(Stage):
         else:
             seed = self.seed ^ crc32(label.encode())
         stage.breaker = new_breaker(
-            self.checked,
+            self.plan,
             spec.clock if self.clock is None else self.clock,
             seed,
-            spec.name if self.per == "handler" else None,
+            name,
         )
         if self.forced is not None:
             getattr(stage.breaker, self.forced)()
         stage.owner = self
-        stage.takes_time = self.checked.settings.on_event is not None
+        stage.takes_time = self.plan.checked.settings.on_event is not None
         return stage
 
     cdef list breakers(self, object name):
@@ -195,17 +207,38 @@ cdef class CircuitBreakerMiddleware(Stage):
         opening. `per`, `seed` and `clock` cannot be changed. Raises TypeError and
         ValueError as the constructor does.
         """
-        cdef CircuitBreaker breaker
-        self.checked = changed(self.checked.settings, settings)
-        for breaker in self.breakers(None):
-            breaker.configure(self.checked)
+        cdef NewBreakers new = self.new_breakers(settings)
+        new.apply()
+
+    cdef Revision revise(self, dict settings):
+        cdef NewBreakers new
+        others = {name: settings[name] for name in settings if name != "per"}
+        per = known_per(settings.get("per", self.per))
+        new = self.new_breakers(others)
+        if per != self.per:
+            # A breaker of another extent has counted something else.
+            new.per = per
+            new.stages = {}
+            new.shared = {}
+        return new
+
+    cdef NewBreakers new_breakers(self, dict settings):
+        cdef NewBreakers new = NewBreakers.__new__(NewBreakers)
+        new.stage = self
+        new.plan = plan_of(changed(self.plan.checked.settings, settings))
+        new.per = self.per
+        new.stages = self.stages
+        new.shared = self.shared
+        new.covered = []
+        return new
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
-        settings = self.checked.settings
+        checked = self.plan.checked
+        settings = checked.settings
         shown = {name: getattr(settings, name) for name in settings.__struct_fields__}
-        shown["failure_on"] = [one.__name__ for one in self.checked.failure_on]
-        shown["ignore"] = [one.__name__ for one in self.checked.ignored]
+        shown["failure_on"] = [one.__name__ for one in checked.failure_on]
+        shown["ignore"] = [one.__name__ for one in checked.ignored]
         for name in ("is_failure", "on_event"):
             if shown[name] is not None:
                 shown[name] = label_of(shown[name])
@@ -213,6 +246,15 @@ cdef class CircuitBreakerMiddleware(Stage):
             shown["probe_timeout"] = settings.timeout
         shown["per"] = self.per
         return shown
+
+
+cdef str known_per(object per):
+    if per == "principal":
+        raise ValueError(
+            "per must be 'handler' or 'bus', got 'principal': a breaker tells how a "
+            "handler is doing, not a caller, who could fill memory with breakers"
+        )
+    return choice("per", per, ("handler", "bus"))
 
 
 @cython.final
@@ -261,3 +303,57 @@ cdef class BreakerStage(Stage):
         if self.breaker.checked.settings.probe_timeout is None:
             shown["probe_timeout"] = max(lease, self.breaker.attempt_ns / 1e9)
         return shown
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Cover:
+    """How long an attempt of a route may take."""
+
+    cdef CircuitBreaker breaker
+    cdef int64_t attempt_ns
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class NewBreakers(Revision):
+    """Other settings for all breakers of a CircuitBreakerMiddleware.
+
+    Where `per` changes, breakers begin anew. The leases that follow the timeouts inside
+    are those of the routes that are built with this.
+    """
+
+    cdef BreakerPlan plan           # then the one that it replaces
+    cdef str per
+    cdef dict stages, shared        # those of the middleware, unless `per` changes
+    cdef list covered
+
+    cdef Stage for_route(self, RouteSpec spec):
+        cdef CircuitBreakerMiddleware owner = <CircuitBreakerMiddleware>self.stage
+        cdef BreakerStage stage = owner.find(spec, self.per, self.stages, self.shared)
+        cdef Cover cover = Cover.__new__(Cover)
+        cover.breaker = stage.breaker
+        cover.attempt_ns = spec.timeout_ns
+        self.covered.append(cover)
+        return stage
+
+    cdef int apply(self) noexcept:
+        cdef CircuitBreakerMiddleware owner = <CircuitBreakerMiddleware>self.stage
+        cdef BreakerPlan plan = self.plan
+        cdef Py_ssize_t at = 0
+        cdef PyObject *stage = NULL
+        cdef Cover cover
+        for cover in self.covered:
+            cover.breaker.attempt_ns = 0
+        for cover in self.covered:
+            cover.breaker.attempt_ns = max(
+                cover.breaker.attempt_ns, cover.attempt_ns
+            )
+        # All have the settings of the one plan, so nothing is freed here.
+        self.plan, owner.plan = owner.plan, self.plan
+        self.stages, owner.stages = owner.stages, self.stages
+        self.shared, owner.shared = owner.shared, self.shared
+        owner.per = self.per
+        while PyDict_Next(owner.stages, &at, NULL, &stage):
+            (<BreakerStage>stage).breaker.configure(plan)
+        return 0
