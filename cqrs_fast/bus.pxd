@@ -22,6 +22,9 @@ cdef class Registry:
     cdef tuple middleware       # of the bus, as given …
     cdef tuple elements         # … and prepared
     cdef dict decoders          # (wire, name) -> decoder, made at first use
+    cdef dict metrics           # registered name -> Metrics; None: not enabled
+    cdef Py_ssize_t max_payload_bytes
+    cdef object wiring          # what a config made of it; None: there was none yet
 
     cdef Registry copy(self)
 
@@ -32,13 +35,12 @@ cdef class Bus(Router):
     cdef Gate gate
     cdef Clock clock
     cdef set order_warnings     # the texts that were warned of
-    cdef dict metrics           # registered name -> Metrics; None: not enabled
-    cdef readonly Py_ssize_t max_payload_bytes
     cdef object __weakref__
 
     cdef Route resolve(self, object message)
     cdef Handler handler_for(self, object message, object handler, dict options)
     cdef int add_handlers(self, list handlers, bint replace) except -1
+    # Build the route of a handler with the elements and metrics of `registry`.
     cdef int add_route(self, Registry registry, Handler handler) except -1
     cdef int change_middleware(self, object change) except -1
     cdef tuple prepared(self, Registry old, tuple middleware)
@@ -46,3 +48,7 @@ cdef class Bus(Router):
     cdef str registered_name(self, object message)
     cdef object decode(self, object wire, object payload)
     cdef int count(self, str name, Outcome outcome) except -1
+
+
+# Swap the registry unless another change came first: one pointer, no user code.
+cdef bint publish(Bus bus, Registry old, Registry new) noexcept

@@ -13,6 +13,7 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
+from cqrs_fast.config.model import Config
 from cqrs_fast.context import Context
 from cqrs_fast.messages import Command, Query
 from cqrs_fast.pipeline.description import RouteInfo
@@ -61,6 +62,7 @@ class _BoundOther(Protocol):
     def __call__(self, cmd: Any, ctx: Context | None = None) -> Any: ...
 
 UNKNOWN: str
+MOST_PAYLOAD_BYTES: int
 
 @disjoint_base
 class Bus(Router):
@@ -73,6 +75,18 @@ class Bus(Router):
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
     ) -> None: ...
+    @classmethod
+    def from_config(
+        cls,
+        config: Config,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        enable_metrics: bool = ...,
+        initial_capacity: int = ...,
+        max_payload_bytes: int = ...,
+        clock: Callable[[], int] | None = None,
+        **overrides: Any,
+    ) -> Self: ...
     @property
     def kind(self) -> str: ...
     @property

@@ -33,6 +33,7 @@ from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stages.stats import MiddlewareStats
 
 UNKNOWN = "_unknown"
+MOST_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 
 cdef extern from *:
@@ -65,6 +66,7 @@ cdef class Registry:
         self.named = {}
         self.middleware = self.elements = ()
         self.decoders = {}
+        self.max_payload_bytes = MOST_PAYLOAD_BYTES
 
     cdef Registry copy(self):
         """Return one to change: nothing was resolved or decoded with it yet."""
@@ -77,6 +79,9 @@ cdef class Registry:
         registry.middleware = self.middleware
         registry.elements = self.elements
         registry.decoders = {}
+        registry.metrics = self.metrics
+        registry.max_payload_bytes = self.max_payload_bytes
+        registry.wiring = self.wiring
         return registry
 
 
@@ -101,7 +106,7 @@ cdef class Bus(Router):
         self.order_warnings = set()
 
     def __init__(self, *, middleware=(), enable_metrics=False, initial_capacity=0,
-                 max_payload_bytes=16 * 1024 * 1024, clock=None):
+                 max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None):
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
         positive("initial_capacity", initial_capacity, 0)
@@ -109,10 +114,34 @@ cdef class Bus(Router):
         cdef Registry registry = Registry(initial_capacity)
         registry.middleware = tuple(middleware)
         registry.elements = tuple([prepare(one) for one in registry.middleware])
+        registry.max_payload_bytes = max_payload_bytes
+        registry.metrics = {} if enable_metrics else None
         self.registry = registry
-        self.max_payload_bytes = max_payload_bytes
         self.clock = as_clock(clock)
-        self.metrics = {} if enable_metrics else None
+
+    @classmethod
+    def from_config(cls, config, **overrides):
+        """Return a bus of this class with the middleware of a Config, in default order.
+
+        Parameters:
+            config: a Config; `enable_metrics` and the like are those of its
+                `command_bus` or `query_bus`.
+            overrides: keywords of the constructor, which win over the config, also when
+                another one is applied later. `middleware` goes inside of validation and
+                outside of rate limiting.
+
+        Raises ConfigError, which names the section, where values do not go together;
+        TypeError for what is no Config and for an unknown keyword. Changes nothing of
+        the whole process: the knobs of the garbage collector are performance_tuning's.
+        """
+        from cqrs_fast.config.reload import bus_of
+
+        return bus_of(cls, config, overrides)
+
+    @property
+    def max_payload_bytes(self):
+        """What `execute_json` and `execute_msgpack` take at most."""
+        return self.registry.max_payload_bytes
 
     # Registration
 
@@ -238,10 +267,10 @@ cdef class Bus(Router):
 
     cdef int add_route(self, Registry registry, Handler handler) except -1:
         elements = registry.elements
-        if self.metrics is not None:
-            metrics = self.metrics.get(handler.name)
+        if registry.metrics is not None:
+            metrics = registry.metrics.get(handler.name)
             if metrics is None:
-                metrics = self.metrics.setdefault(handler.name, Metrics())
+                metrics = registry.metrics.setdefault(handler.name, Metrics())
             elements = (metrics, *elements)
         cdef Route route = build_route(
             handler, elements, self.kind, self.gate, self.clock
@@ -449,7 +478,7 @@ cdef class Bus(Router):
         cdef Registry registry = self.registry
         cdef Handler handler
         try:
-            name = wire.type_name(payload, self.max_payload_bytes)
+            name = wire.type_name(payload, registry.max_payload_bytes)
         except ValidationError:
             self.count(UNKNOWN, INVALID)
             raise
@@ -476,10 +505,11 @@ cdef class Bus(Router):
 
     cdef int count(self, str name, Outcome outcome) except -1:
         """Count what never reached its pipeline."""
-        if self.metrics is not None:
-            if name not in self.metrics:
-                self.metrics.setdefault(name, Metrics())
-            (<Metrics>self.metrics[name]).count(outcome)
+        metrics = self.registry.metrics
+        if metrics is not None:
+            if name not in metrics:
+                metrics.setdefault(name, Metrics())
+            (<Metrics>metrics[name]).count(outcome)
         return 0
 
     # Looking
@@ -510,7 +540,7 @@ cdef class Bus(Router):
         `enable_metrics=True`.
         """
         cdef Registry registry = self.registry
-        metrics = self.metrics
+        metrics = registry.metrics
         if metrics is None:
             metrics = {name: Metrics() for name in registry.handlers}
         return take_snapshot(metrics, middleware_stats(registry))
@@ -635,7 +665,6 @@ cdef class Bound:
 
 
 cdef bint publish(Bus bus, Registry old, Registry new) noexcept:
-    """Swap the registry unless another change came first: one pointer, no user code."""
     if bus.registry is not old:
         return False
     bus.registry = new

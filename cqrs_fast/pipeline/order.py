@@ -32,6 +32,9 @@ DEFAULT_ORDER = (
     "TimeoutMiddleware",  # next to the work, and counted by the breaker
 )
 
+# Texts that a bus remembers at most: reloads can make ever new ones.
+MOST_KNOWN = 1000
+
 # What must not lie inside of a retry, and why.
 _OUTSIDE_RETRY = {
     "CachingMiddleware": "every attempt looks into the cache and fills it",
@@ -46,6 +49,8 @@ def check_order(stages: list[StageInfo], known: set[str]) -> None:
     """
     for text in problems(stages):
         if text not in known:
+            if len(known) >= MOST_KNOWN:
+                known.clear()
             known.add(text)
             warnings.warn(text, MiddlewareOrderWarning, stacklevel=2)
 

@@ -1,0 +1,21 @@
+from collections.abc import Iterable
+from typing import Any, TypeVar, final
+
+from cqrs_fast.bus import Bus
+from cqrs_fast.config.assembly import Row
+from cqrs_fast.config.model import Config
+
+_B = TypeVar("_B", bound=Bus)
+
+INNER: dict[str, Row]
+MOST_PAYLOAD_BYTES: int
+OUTER: dict[str, Row]
+
+@final
+class Wiring: ...
+
+@final
+class Plan: ...
+
+def bus_of(cls: type[_B], config: Config, overrides: dict[str, Any]) -> _B: ...
+def apply_config(config: Config, buses: Iterable[Bus]) -> list[str]: ...
