@@ -50,7 +50,14 @@ OUTER: dict[str, Row] = {
 INNER: dict[str, Row] = {
     "rate_limiting": Row(RateLimitingMiddleware, {}),
     "caching": Row(CachingMiddleware, {"default_ttl_sec": "ttl"}, (QUERY,)),
-    "retry": Row(RetryMiddleware, {"attempt_timeout_ms": None}),
+    "retry": Row(
+        RetryMiddleware,
+        {
+            "attempt_timeout_ms": None,
+            # A rate, no time.
+            "budget_min_per_sec": "budget_min_per_sec",
+        },
+    ),
     "circuit_breaker": Row(CircuitBreakerMiddleware, {}),
     "bulkhead": Row(BulkheadMiddleware, {}),
     # No section: made by `retry.attempt_timeout_ms`.
