@@ -51,7 +51,11 @@ _LAZY = {
     "Config": "cqrs_fast.config.model",
     "default_config": "cqrs_fast.config.presets",
     "high_throughput_config": "cqrs_fast.config.presets",
+    "load_config": "cqrs_fast.config.loading",
+    "load_config_from_env": "cqrs_fast.config.loading",
+    "load_environment_config": "cqrs_fast.config.loading",
     "low_latency_config": "cqrs_fast.config.presets",
+    "merge_configs": "cqrs_fast.config.loading",
     "DebugMiddleware": "cqrs_fast.stages.debug",
     "execute_typed": "cqrs_fast.typed",
     "execute_typed_async": "cqrs_fast.typed",
@@ -74,6 +78,12 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
+    from cqrs_fast.config.loading import (
+        load_config,
+        load_config_from_env,
+        load_environment_config,
+        merge_configs,
+    )
     from cqrs_fast.config.model import Config
     from cqrs_fast.config.presets import (
         default_config,
@@ -181,7 +191,11 @@ __all__ = [
     "execute_typed_async",
     "handles",
     "high_throughput_config",
+    "load_config",
+    "load_config_from_env",
+    "load_environment_config",
     "low_latency_config",
+    "merge_configs",
     "message_name",
     "middleware",
 ]

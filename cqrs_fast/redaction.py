@@ -20,7 +20,15 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-__all__ = ["MASK", "is_plain", "masked_repr", "redact", "rich_fields", "secret_fields"]
+__all__ = [
+    "MASK",
+    "SECRET_WORDS",
+    "is_plain",
+    "masked_repr",
+    "redact",
+    "rich_fields",
+    "secret_fields",
+]
 
 MASK = "***"
 
@@ -36,7 +44,7 @@ _BUILTIN = frozenset({list, tuple, set, frozenset, dict})
 _ARGUMENTS_ONLY = _BUILTIN | {typing.Union, types.UnionType}
 _LONGEST_FOREIGN = 10_000  # elements read of a container class that is not builtin
 
-_SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "card")
+SECRET_WORDS = ("password", "token", "secret", "authorization", "cookie", "card")
 
 
 class _Unresolved(Exception):
@@ -268,7 +276,7 @@ def _names_secret(key: object) -> bool:
     if not isinstance(key, str):
         return False
     name = key.casefold()
-    return any(word in name for word in _SECRET_WORDS)
+    return any(word in name for word in SECRET_WORDS)
 
 
 class _Masker:

@@ -1,0 +1,320 @@
+"""Load a Config: from a file, from the environment, from both.
+
+Defaults give way to a preset, that to the file that names it, the file to the
+environment, and everything to what code gives. Each value remembers where it is from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from cqrs_fast.config.documents import (
+    FORMATS,
+    key_path,
+    number,
+    parse_document,
+    refuse_secret,
+)
+from cqrs_fast.config.files import read_file
+from cqrs_fast.config.model import Config
+from cqrs_fast.config.presets import PRESETS, default_config, preset
+from cqrs_fast.config.sections import (
+    Field,
+    S,
+    Section,
+    fields_of,
+    merged,
+    nearest,
+    shown,
+    with_origins,
+)
+from cqrs_fast.errors import ConfigError
+
+# Names that begin with it are switches of the library itself.
+RESERVED_PREFIX = "CQRS_FAST_"
+
+_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENVIRONMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_MOST_PLACES = 3
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """Return the Config that a file describes.
+
+    The suffix of the path says what is in it: JSON, TOML, or with the extra `yaml`
+    YAML. A top-level `preset` names the preset that the file changes; a top-level
+    `$schema` is for editors. Of a file that was cut off only JSON can tell. Blocks
+    while it reads. Safe to call from any thread.
+
+    Parameters:
+        path: the file, which must belong to root or to this user, and which nobody
+            else may write; a symlink is followed.
+
+    Raises:
+        ConfigError: the file cannot be read or trusted, or says what is not allowed;
+            the error names the file, the key path, and often what was meant.
+        TypeError: path is no path.
+    """
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise TypeError(f"path must be a str or a PathLike of str, got {shown(path)}")
+    return config_from(read_file(name, stacklevel=2), name)
+
+
+def config_from(data: bytes, path: str) -> Config:
+    """Return the Config that the content of a file describes; `path` names the file.
+
+    Raises ConfigError as `load_config` does.
+    """
+    with _naming(path):
+        document = parse_document(data, os.path.splitext(path)[1].lower())
+        base = _base_of(document)
+        override = _section_from(Config, document, path)
+        return merged(base, override)
+
+
+def load_config_from_env(prefix: str = "CQRS_", base: Config | None = None) -> Config:
+    """Return a Config with the values that environment variables give.
+
+    `CQRS_MIDDLEWARE__CACHING__DEFAULT_TTL_SEC=60` sets
+    `middleware.caching.default_ttl_sec`. Only variables count whose prefix is followed
+    by the name of a section of Config and `__`; of those, each must name a field. A
+    flag is `true`, `false`, `1` or `0`; nothing, or `null`, is None where a field may
+    be None. Variables that begin with `CQRS_FAST_` never count. Safe to call from any
+    thread.
+
+    Parameters:
+        prefix: that the variables begin with.
+        base: what they override; None for the defaults.
+
+    Raises:
+        ConfigError: a variable that names no field, or whose value does not fit; its
+            `path` is the name of the variable.
+        TypeError: an argument of a wrong type.
+        ValueError: a prefix that no variable can have, or that is the reserved one.
+    """
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix must be a str, got {shown(prefix)}")
+    if not _PREFIX.fullmatch(prefix) or prefix.startswith(RESERVED_PREFIX):
+        raise ValueError(
+            "prefix must be the beginning of a variable's name, and not "
+            f"{RESERVED_PREFIX}, got {shown(prefix)}"
+        )
+    config = default_config() if base is None else _config("base", base)
+    for name, keys in _variables(prefix):
+        with _naming(name):
+            config = merged(config, _override(name, keys))
+    return config
+
+
+def load_environment_config(
+    directory: str | os.PathLike[str] = "configs", env_var: str = "ENV"
+) -> Config:
+    """Return the Config of the environment that a variable names.
+
+    For `production` that is `configs/production.json`, or the same with `.toml`,
+    `.yaml` or `.yml`. Without the variable, or where it is empty, the environment is
+    `development`. Blocks while it reads. Safe to call from any thread.
+
+    Parameters:
+        directory: where the files of the environments are.
+        env_var: the name of the variable.
+
+    Raises:
+        ConfigError: a name that cannot be one of a file, no file or several for it, or
+            whatever `load_config` refuses.
+        TypeError: an argument of a wrong type.
+    """
+    if not isinstance(env_var, str):
+        raise TypeError(f"env_var must be a str, got {shown(env_var)}")
+    folder = os.fspath(directory)
+    if not isinstance(folder, str):
+        raise TypeError(
+            f"directory must be a str or a PathLike of str, got {shown(directory)}"
+        )
+    environment = os.environ.get(env_var) or "development"
+    if not _ENVIRONMENT.fullmatch(environment):
+        raise ConfigError(
+            "the name of an environment is made of letters, digits, '_', '-' and '.', "
+            f"got {shown(environment)}",
+            env_var,
+        )
+    return load_config(os.path.join(folder, _file_of(environment, folder)))
+
+
+def merge_configs(base: Config, override: Config) -> Config:
+    """Return `base` with the values that were given to `override`.
+
+    What `override` has by default changes nothing. Each value keeps its origin. Neither
+    argument changes. Safe to call from any thread.
+
+    Raises:
+        TypeError: an argument is no Config.
+    """
+    return merged(_config("base", base), _config("override", override))
+
+
+def _config(argument: str, value: object) -> Config:
+    if not isinstance(value, Config):
+        raise TypeError(f"{argument} must be a Config, got {shown(value)}")
+    return value
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let every ConfigError from inside name the file or the variable."""
+    try:
+        yield
+    except ConfigError as error:
+        error.path = path
+        raise
+
+
+def _base_of(document: dict[str, Any]) -> Config:
+    """Take from a document what is for the loader, and return the preset it names."""
+    name = document.pop("preset", "default")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ConfigError(
+            f"expected one of {', '.join(PRESETS)}, got {shown(name)}",
+            key="preset",
+            hint=nearest(name, tuple(PRESETS)),
+        )
+    schema = document.pop("$schema", "")
+    if not isinstance(schema, str):
+        raise ConfigError(f"expected str, got {shown(schema)}", key="$schema")
+    return preset(name)
+
+
+def _section_from(
+    cls: type[S], given: dict[str, Any], origin: str, above: str = ""
+) -> S:
+    """Return a section to which is given what an object of a document holds."""
+    known = fields_of(cls)
+    values = {}
+    for name, value in given.items():
+        key = key_path(above, name)
+        field = known.get(name)
+        if field is None:
+            raise ConfigError("unknown key", key=key, hint=_meant(name, cls))
+        if field.section is None:
+            values[name] = _checked(field, value, key)
+        elif isinstance(value, dict):
+            values[name] = _section_from(field.section, value, origin, key)
+        else:
+            raise ConfigError(f"expected an object, got {shown(value)}", key=key)
+    return with_origins(cls(**values), dict.fromkeys(values, origin))
+
+
+def _checked(field: Field, value: object, key: str) -> Any:
+    try:
+        return field.check(value)
+    except ConfigError as error:
+        error.key = key
+        raise
+
+
+def _meant(name: str, cls: type[Section]) -> str | None:
+    """Return a hint for an unknown key: where it belongs, or a similar one."""
+    places = sorted(above for above, key in _keys(Config) if key == name)
+    if places and len(places) <= _MOST_PLACES:
+        return f"{name} belongs to {' or '.join(places)}"
+    return nearest(name, tuple(fields_of(cls)))
+
+
+def _keys(cls: type[Section], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (path of its section, name) of every key."""
+    for name, field in fields_of(cls).items():
+        yield above or "the top level", name
+        if field.section is not None:
+            yield from _keys(field.section, key_path(above, name))
+
+
+def _variables(prefix: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the variables that count and the names of the keys they lead through."""
+    sections = {name.upper() for name in fields_of(Config)}
+    for name in sorted(os.environ):
+        if name.startswith(prefix) and not name.startswith(RESERVED_PREFIX):
+            section, *keys = name[len(prefix) :].split("__")
+            if section in sections and keys:
+                yield name, [section, *keys]
+
+
+def _override(name: str, keys: list[str]) -> Config:
+    """Return a Config to which one variable gives one value."""
+    if any(key != key.upper() for key in keys):
+        raise ConfigError("expected upper case", hint=f"did you mean {name.upper()}?")
+    keys = [key.lower() for key in keys]
+    above = ""
+    section: type[Section] | None = Config
+    field: Field | None = None
+    for key in keys:
+        if section is None:
+            raise ConfigError("the key has no keys of its own", key=above)
+        here = key_path(above, key)
+        refuse_secret(key, here)
+        field = fields_of(section).get(key)
+        if field is None:
+            raise ConfigError("unknown key", key=here, hint=_meant(key, section))
+        section, above = field.section, here
+    if section is not None or field is None:
+        raise ConfigError("names a section, expected one of its keys", key=above)
+    value: Any = _typed(os.environ[name], field)
+    for key in reversed(keys):
+        value = {key: value}
+    return _section_from(Config, value, name)
+
+
+def _typed(text: str, field: Field) -> Any:
+    """Return what the text of a variable means to a field, or the text itself."""
+    types = _types(field.type)
+    if NoneType in types and text in ("", "null"):
+        return None
+    if bool in types:
+        return _FLAGS.get(text.lower(), text)
+    if str in types:
+        return text
+    found = number(text)
+    return text if found is None else found
+
+
+def _types(hint: Any) -> set[Any]:
+    """Return the plain types that an annotation allows."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _types(inner[0])
+    if origin is Literal:
+        return {str}
+    return set().union(*map(_types, inner)) if inner else {hint}
+
+
+def _file_of(environment: str, folder: str) -> str:
+    """Return the name of the one file that an environment has in a directory."""
+    files: dict[str, list[str]] = {}
+    try:
+        listed = sorted(os.listdir(folder))
+    except OSError as error:
+        raise ConfigError(f"cannot be listed: {error.strerror}", folder) from None
+    for file in listed:
+        stem, suffix = os.path.splitext(file)
+        if suffix in FORMATS and _ENVIRONMENT.fullmatch(stem):
+            files.setdefault(stem, []).append(file)
+    found = files.get(environment, [])
+    if not found:
+        known = f"there are: {', '.join(files)}" if files else "there is none at all"
+        raise ConfigError(
+            f"there is no file for the environment {environment}", folder, hint=known
+        )
+    if len(found) > 1:
+        raise ConfigError(
+            f"there are several files for the environment {environment}: "
+            f"{', '.join(found)}",
+            folder,
+            hint="keep one",
+        )
+    return found[0]
