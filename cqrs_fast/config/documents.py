@@ -53,7 +53,8 @@ def parse_document(data: bytes, suffix: str) -> dict[str, Any]:
         raise ConfigError("the file is empty")
     document = plain(FORMATS[suffix](text))
     if not isinstance(document, dict):
-        raise ConfigError(f"expected an object at the top, got {shown(document)}")
+        got = type(document).__name__
+        raise ConfigError(f"expected an object at the top, got {got}")
     return document
 
 

@@ -172,7 +172,7 @@ def _naming(path: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        error.path = path
+        error.path = error.path or path
         raise
 
 
@@ -207,7 +207,8 @@ def _section_from(
         elif isinstance(value, dict):
             values[name] = _section_from(field.section, value, origin, key)
         else:
-            raise ConfigError(f"expected an object, got {shown(value)}", key=key)
+            got = type(value).__name__
+            raise ConfigError(f"expected an object, got {got}", key=key)
     return with_origins(cls(**values), dict.fromkeys(values, origin))
 
 

@@ -115,8 +115,10 @@ def shown(value: object) -> str:
 
 def nearest(name: object, known: tuple[str, ...]) -> str | None:
     """Return a hint that names what was probably meant, or None."""
-    matches = get_close_matches(str(name)[:SHOWN_CHARACTERS], known, 1)
-    return f"did you mean {matches[0]}?" if matches else None
+    folded = {other.casefold(): other for other in known}
+    wanted = str(name)[:SHOWN_CHARACTERS].casefold()
+    matches = get_close_matches(wanted, folded, 1)
+    return f"did you mean {folded[matches[0]]}?" if matches else None
 
 
 @cache
