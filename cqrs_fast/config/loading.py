@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from cqrs_fast.config.assembly import check_config
 from cqrs_fast.config.documents import (
     FORMATS,
     key_path,
@@ -75,8 +76,9 @@ def config_from(data: bytes, path: str) -> Config:
     with _naming(path):
         document = parse_document(data, os.path.splitext(path)[1].lower())
         base = _base_of(document)
-        override = _section_from(Config, document, path)
-        return merged(base, override)
+        config = merged(base, _section_from(Config, document, path))
+        check_config(config)
+    return config
 
 
 def load_config_from_env(prefix: str = "CQRS_", base: Config | None = None) -> Config:
@@ -91,7 +93,9 @@ def load_config_from_env(prefix: str = "CQRS_", base: Config | None = None) -> C
 
     Parameters:
         prefix: that the variables begin with.
-        base: what they override; None for the defaults.
+        base: what they override; None for the defaults, where what values demand of
+            each other is left to whoever merges the result into another Config or
+            makes a bus from it.
 
     Raises:
         ConfigError: a variable that names no field, or whose value does not fit; its
@@ -110,6 +114,8 @@ def load_config_from_env(prefix: str = "CQRS_", base: Config | None = None) -> C
     for name, keys in _variables(prefix):
         with _naming(name):
             config = merged(config, _override(name, keys))
+    if base is not None:
+        check_config(config)
     return config
 
 
