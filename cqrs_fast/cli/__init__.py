@@ -27,6 +27,8 @@ EXIT_STATUS = """\
 exit status: 0 every line was ok, 1 a line failed, 2 nothing could be started,
 130 interrupted, 141 nobody reads the output any more"""
 
+CONFIG_FILE = "a .json, .toml, .yaml or .yml file"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
@@ -85,6 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--version", action=ShowVersion, nargs=0, help="print the version and leave"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    add_config(commands)
     add_demo(commands)
     add_dispatch(commands)
     add_explain(commands)
@@ -100,6 +103,56 @@ def add_command(commands: Any, name: str, summary: str, more: str) -> Any:
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_config(commands: Any) -> None:
+    config = add_command(
+        commands,
+        "config",
+        "check configuration files, and show the values that are in force",
+        "example: cqrs-fast config show configs/production.json --env",
+    )
+    actions = config.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add_command(
+        actions,
+        "schema",
+        "print the JSON Schema of configuration files, for editors and other checkers",
+        "example: cqrs-fast config schema > config.schema.json",
+    )
+    check = add_command(
+        actions,
+        "check",
+        "tell what is wrong with each file, or that it is ok",
+        "exit status: 0 every file is ok, 1 one is not\n\n"
+        "example: cqrs-fast config check configs/*.json",
+    )
+    check.add_argument("files", metavar="FILE", nargs="+", help=CONFIG_FILE)
+    show = add_command(
+        actions,
+        "show",
+        "show every value and where it comes from: a preset, FILE or the environment",
+        "A later one overrides an earlier one: defaults, preset, file, environment.\n"
+        "exit status: 0, or 2 if a value is wrong\n\n"
+        "example: cqrs-fast config show --preset low-latency",
+    )
+    show.add_argument("file", metavar="FILE", nargs="?", help=CONFIG_FILE)
+    show.add_argument(
+        "--preset",
+        type=preset_name,
+        metavar="NAME",
+        help="what FILE is laid over: default, high-throughput or low-latency",
+    )
+    show.add_argument(
+        "--env", action="store_true", help="apply the variables of the environment"
+    )
+    show.add_argument(
+        "--env-prefix",
+        metavar="PREFIX",
+        help="apply those that begin with PREFIX instead of CQRS_",
+    )
+    show.add_argument(
+        "--json", action="store_true", help="print a file that says the same"
     )
 
 
@@ -177,3 +230,13 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, got {text!r}")
     return number
+
+
+def preset_name(text: str) -> str:
+    """Parse the name of a preset."""
+    from cqrs_fast.config.presets import PRESETS
+
+    if text not in PRESETS:
+        names = ", ".join(PRESETS)
+        raise argparse.ArgumentTypeError(f"expected one of {names}, got {text!r}")
+    return text

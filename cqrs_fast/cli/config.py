@@ -1,0 +1,120 @@
+"""`cqrs-fast config`: the schema of configuration files, a check, and what is in force.
+
+What is wrong with a file goes to standard error, as compilers do it; what is asked for
+goes to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable
+
+import msgspec
+
+from cqrs_fast.cli.console import Style
+from cqrs_fast.cli.problem import Problem
+from cqrs_fast.config.assembly import check_config
+from cqrs_fast.config.loading import load_config, load_config_from_env
+from cqrs_fast.config.model import Config
+from cqrs_fast.config.presets import preset
+from cqrs_fast.config.schema import config_schema
+from cqrs_fast.config.sections import Setting, merged, settings_of
+from cqrs_fast.errors import ConfigError
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what is asked for."""
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "schema": schema,
+        "check": check,
+        "show": show,
+    }
+    return actions[arguments.action](arguments)
+
+
+def schema(_: argparse.Namespace) -> int:
+    """Print the JSON Schema."""
+    print(json.dumps(config_schema(), indent=2))
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Print what is wrong with each file, or that it is ok; return 1 if one is not."""
+    return int(any([not is_ok(file) for file in arguments.files]))
+
+
+def is_ok(file: str) -> bool:
+    try:
+        config = loaded(file)
+        check_config(config)
+    except ConfigError as error:
+        error.path = error.path or file
+        print(error, file=sys.stderr)
+        return False
+    # In a pipe, too, the lines of both streams come in the order of the files.
+    print(f"{printable(file)}: ok", flush=True)
+    return True
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print every value that would be in force."""
+    try:
+        config = effective(arguments)
+    except ConfigError as error:
+        raise Problem(str(error)) from None
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(config), indent=2))
+    else:
+        print_settings(list(settings_of(config)), Style(sys.stdout))
+    return 0
+
+
+def effective(arguments: argparse.Namespace) -> Config:
+    """Return the defaults under a preset under a file under the environment."""
+    config = Config() if arguments.preset is None else preset(arguments.preset)
+    if arguments.file is not None:
+        config = merged(config, loaded(arguments.file))
+    prefix = arguments.env_prefix or ("CQRS_" if arguments.env else None)
+    return config if prefix is None else load_config_from_env(prefix, config)
+
+
+def loaded(file: str) -> Config:
+    """Load a file, and print what there is to warn of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        config = load_config(file)
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    return config
+
+
+def print_settings(settings: list[Setting], style: Style) -> None:
+    """Print one line for each value, with a mark where it is not the default."""
+    heading = ("key", "value", "origin")
+    rows = [
+        (setting.key, json.dumps(setting.value), printable(setting.origin))
+        for setting in settings
+    ]
+    keys, values, _ = zip(heading, *rows, strict=True)
+    key_width, value_width = max(map(len, keys)), max(map(len, values))
+
+    def line(mark: str, row: tuple[str, str, str], colour: str) -> None:
+        key, value, origin = row
+        text = f"{mark} {key:{key_width}}  {value:{value_width}}  {origin}"
+        print(style.paint(style.fit(text), colour))
+
+    line(" ", heading, "dim")
+    changed = 0
+    for setting, row in zip(settings, rows, strict=True):
+        differs = setting.value != setting.field.default
+        changed += differs
+        line("*" if differs else " ", row, "bold" if differs else "")
+    print(f"\n* not the default: {changed} of {len(settings)}")
+
+
+def printable(text: str) -> str:
+    """Return a text from outside so that it cannot spoil a line or a terminal."""
+    return text if text.isprintable() else ascii(text)
