@@ -612,6 +612,122 @@ def test_another_scope_or_key_begins_anew(world: World, change: Any) -> None:
     assert len(world.cache) == 1
 
 
+def test_revised_settings_wait_for_apply_and_evict_when_they_settle(
+    revise: Any, world: World
+) -> None:
+    for number in range(5):
+        world.ask(Find(number))
+    shown = world.cache.settings()
+    change = revise(world.cache, max_size=3, ttl=1)
+    assert change.stage is world.cache
+    assert world.cache.settings() == shown
+    change.apply()
+    assert world.cache.settings() == shown | {"max_size": 3, "ttl": 1}
+    assert [world.ask(Find(number)) for number in range(5)] == [1, 2, 3, 4, 5]
+    change.settle()
+    assert [world.cache.get(Find(number)) for number in range(5)] == [
+        None,
+        None,
+        3,
+        4,
+        5,
+    ]
+    assert world.cache.stats().evictions == 2
+    with pytest.raises(TypeError, match="nothing to change as colour"):
+        revise(world.cache, colour=1)
+    with pytest.raises(ValueError, match="max_size must be"):
+        revise(world.cache, ttl=9, max_size=0)
+    assert world.cache.settings()["ttl"] == 1
+
+
+def test_what_is_being_computed_keeps_the_settings_it_began_with(
+    revise: Any, world: World
+) -> None:
+    copied: list[Any] = []
+
+    def copy(value: Any) -> Any:
+        copied.append(value)
+        return value
+
+    cache = world.build(ttl=10.0, copy=copy)
+    changes = [revise(cache, ttl=1000.0, copy="none")]
+
+    def answer(query: Any) -> Any:
+        if changes:
+            change = changes.pop()
+            change.apply()
+            change.settle()
+        return "answer"
+
+    world.answer = answer
+    world.ask(Find(1))
+    assert copied == ["answer"]
+    world.ask(Find(2))
+    world.clock.advance(10.0)
+    assert cache.get(Find(1)) is None
+    assert cache.get(Find(2)) == "answer"
+    assert copied == ["answer"]
+
+
+@pytest.mark.parametrize("change", [{"scope": "shared"}, {"key": lambda query: 1}])
+def test_entries_of_another_scope_or_key_are_gone_at_once_and_freed_later(
+    revise: Any, world: World, change: Any
+) -> None:
+    class Value:
+        pass
+
+    world.answer = lambda query: Value()
+    value = weakref.ref(world.ask(Find(1)))
+    gc.collect()
+    begun = revise(world.cache, **change)
+    begun.apply()
+    assert world.cache.get(Find(1)) is None
+    assert len(world.cache) == 0
+    assert value() is not None
+    begun.settle()
+    assert value() is None
+    assert world.cache.stats().max_size == 10000
+
+
+def test_what_was_being_computed_for_another_scope_is_not_stored(
+    revise: Any, world: World
+) -> None:
+    changes = [revise(world.cache, scope="shared")]
+
+    def answer(query: Any) -> Any:
+        if changes:
+            changes.pop().apply()
+        return len(world.runs)
+
+    world.answer = answer
+    assert world.ask(Find(1)) == 1
+    assert world.ask(Find(1)) == 2
+    assert world.ask(Find(1)) == 2
+
+
+@pytest.mark.parametrize("single_flight", [False, True])
+def test_revised_routes_wait_for_one_another_or_do_not(
+    revise: Any, single_flight: bool
+) -> None:
+    world = World(True)
+    cache = world.build(single_flight=single_flight)
+    old = world.bus
+    change = revise(cache, single_flight=not single_flight)
+    new = QueryBus(middleware=[change.element], clock=world.clock)
+    new.register_handler(Find, world.handler())
+    change.apply()
+
+    async def both(bus: QueryBus, query: Any) -> None:
+        await asyncio.gather(*[bus.execute_async(query) for _ in range(3)])
+
+    asyncio.run(both(new, Find(1)))
+    assert len(world.runs) == (3 if single_flight else 1)
+    world.runs.clear()
+    # Routes of before never begin to wait; here nobody waits any more.
+    asyncio.run(both(old, Find(2)))
+    assert len(world.runs) == 3
+
+
 def test_state_survives_another_middleware_and_another_bus(world: World) -> None:
     world.ask(Find(1))
     world.bus.add_middleware(lambda ctx, message, next: next(ctx, message), index=0)

@@ -43,6 +43,8 @@ cdef class QueryCache:
     cdef int64_t drop_all(self) except -1
     cdef int64_t sweep(self, int64_t now_ns) except -1
     cdef int resize(self, uint32_t max_size) except -1
+    # Exchange all entries, and the bound of their number; runs no Python code.
+    cdef int exchange(self, QueryCache other) noexcept
     # An entry of which it was seen that its time is over.
     cdef int expire(self, uint32_t id) except -1
     cdef int64_t released(self, uint32_t before) except -1

@@ -150,6 +150,12 @@ cdef class QueryCache:
         lru_release(&self.table)
         return 0
 
+    cdef int exchange(self, QueryCache other) noexcept:
+        cdef Lru table = self.table
+        self.table = other.table
+        other.table = table
+        return 0
+
     cdef int expire(self, uint32_t id) except -1:
         lru_remove(&self.table, id)
         self.expirations += 1

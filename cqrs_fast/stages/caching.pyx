@@ -6,8 +6,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.policies.query_cache cimport find
+from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.policies.query_cache cimport QueryCache, find
 from cqrs_fast.schema.keys cimport KeyPlan, freeze_value, plan_of, scope_of
 from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
@@ -89,25 +89,12 @@ cdef class CachingMiddleware(Stage):
         """Change settings, all or none; entries stay, unless `scope` or `key` changes.
 
         `seed` and `clock` cannot be changed, nor can routes that were built without
-        `single_flight` begin to wait. Raises as the constructor does.
+        `single_flight` begin to wait. What is being computed goes on with the settings
+        of before. Raises as the constructor does.
         """
-        unknown = settings.keys() - self.core.config.given.keys()
-        if unknown:
-            names = ", ".join(sorted(unknown))
-            raise TypeError(f"there is nothing to change as {names}")
-        cdef CacheSettings old = self.core.config
-        cdef CacheSettings new = CacheSettings(**{**old.given, **settings})
-        cdef bint other_keys = (
-            new.scope is not old.scope
-            or new.scope_kind != old.scope_kind
-            or new.key is not old.key
-        )
-        # At once: a key belongs to the settings that it was made by.
-        self.core.era += other_keys
-        self.core.config = new
-        self.core.cache.resize(new.max_size)
-        if other_keys:
-            self.clear()
+        cdef Revision new = self.revise(settings)
+        new.apply()
+        new.settle()
 
     def set_ttl(self, cls, seconds):
         """Give the queries of a class and its subclasses their own `ttl`.
@@ -223,7 +210,23 @@ cdef class CachingMiddleware(Stage):
     cdef object observed(self):
         return self.stats()
 
+    cdef Revision revise(self, dict settings):
+        cdef NewCache new = NewCache.__new__(NewCache)
+        unknown = settings.keys() - self.core.config.given.keys()
+        if unknown:
+            names = ", ".join(sorted(unknown))
+            raise TypeError(f"there is nothing to change as {names}")
+        new.stage = self
+        new.core = self.core
+        new.config = CacheSettings(**{**self.core.config.given, **settings})
+        new.entries = QueryCache()
+        new.entries.resize(new.config.max_size)
+        return new
+
     cdef Stage for_route(self, RouteSpec spec):
+        return self.served(spec, self.core.config)
+
+    cdef Stage served(self, RouteSpec spec, CacheSettings config):
         if spec.kind == "command":
             raise TypeError(
                 "CachingMiddleware serves queries; a command changes something each "
@@ -231,4 +234,40 @@ cdef class CachingMiddleware(Stage):
             )
         if self.core.clock is None:
             self.core.clock = spec.clock
-        return cached_route(self, self.core, spec)
+        return cached_route(self, self.core, config, spec)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class NewCache(Revision):
+    """Other settings of a CachingMiddleware; its entries stay while their keys do."""
+
+    cdef CacheCore core
+    cdef CacheSettings config           # then those that it replaces
+    cdef QueryCache entries             # none; then those whose keys are no more
+
+    cdef Stage for_route(self, RouteSpec spec):
+        return (<CachingMiddleware>self.stage).served(spec, self.config)
+
+    cdef int apply(self) noexcept:
+        cdef CacheCore core = self.core
+        self.config, core.config = core.config, self.config
+        # At once: a key belongs to the settings that it was made by.
+        if have_other_keys(self.config, core.config):
+            core.era += 1
+            core.loads.outdate_all()
+            core.cache.exchange(self.entries)
+        return 0
+
+    cdef int settle(self) except -1:
+        self.core.cache.resize(self.core.config.max_size)
+        self.entries.drop_all()
+        return 0
+
+
+cdef bint have_other_keys(CacheSettings old, CacheSettings new) noexcept:
+    return (
+        new.scope is not old.scope
+        or new.scope_kind != old.scope_kind
+        or new.key is not old.key
+    )

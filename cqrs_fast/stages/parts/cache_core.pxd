@@ -35,9 +35,7 @@ cdef class CacheCore:
     # How long an answer to a query of this class is used, 0: it is not stored.
     cdef int64_t lifetime(self, CacheSettings config, object cls) except -1
     cdef int64_t shortened(self, CacheSettings config, int64_t ttl_ns) noexcept
-    cdef int put(
-        self, CacheSettings config, Load load, object value, int64_t ttl_ns
-    ) except -1
+    cdef int put(self, Load load, object value, int64_t ttl_ns) except -1
 
 
 # What keeps the answers for this context apart, as it is; None is the empty context.

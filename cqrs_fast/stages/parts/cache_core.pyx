@@ -62,15 +62,13 @@ cdef class CacheCore:
             return ttl_ns
         return <int64_t>(ttl_ns * (1.0 - random_unit(&self.random) * config.jitter))
 
-    cdef int put(
-        self, CacheSettings config, Load load, object value, int64_t ttl_ns
-    ) except -1:
+    cdef int put(self, Load load, object value, int64_t ttl_ns) except -1:
         """Store it, unless what it was computed from has been invalidated."""
         cdef int64_t now_ns, begun_ns
         if ttl_ns == 0:
             return 0
         now_ns = begun_ns = read_clock(self.clock)
-        if config.from_start:
+        if load.config.from_start:
             begun_ns = load.begun_ns
         # What its key was made by may have changed: under it, others would find this.
         if load.stale or load.era != self.era:

@@ -22,7 +22,7 @@ cdef class CachedRoute(Stage):
     cdef int look_up(self, Frame *f) except -1
     cdef int bypass(self, Frame *f, object error=?) except -1
     cdef int hit(self, Frame *f, CacheSettings config, uint32_t id) except -1
-    cdef int miss(self, Frame *f, CacheSettings config, Load load) except -1
+    cdef int miss(self, Frame *f, Load load) except -1
     cdef int go_on(self, Frame *f) except -1
     cdef int take(self, Frame *f, Load load) except -1
     # On the way out.
@@ -30,8 +30,11 @@ cdef class CachedRoute(Stage):
     cdef int store_error(self, Load load, object error) except -1
 
 
-# The stage for a route; None where its class is not to be cached.
-cdef Stage cached_route(Stage owner, CacheCore core, RouteSpec spec)
+# The stage for a route; None where its class is not to be cached. The settings say
+# whether it may wait.
+cdef Stage cached_route(
+    Stage owner, CacheCore core, CacheSettings config, RouteSpec spec
+)
 
 # Whether the error of a dispatch is its caller's alone and says nothing of the message.
 cdef bint is_own_fate(Frame *f) except -1

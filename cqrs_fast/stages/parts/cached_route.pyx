@@ -52,13 +52,15 @@ from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 from cqrs_fast.schema.keys import Unkeyable
 
 
-cdef Stage cached_route(Stage owner, CacheCore core, RouteSpec spec):
+cdef Stage cached_route(
+    Stage owner, CacheCore core, CacheSettings config, RouteSpec spec
+):
     cdef CachedRoute route = CachedRoute.__new__(CachedRoute)
     route.owner = owner
     route.core = core
     route.follow(object if spec.message_class is None else spec.message_class)
-    route.may_wait = core.config.single_flight
-    route.takes_time = not core.config.plain
+    route.may_wait = config.single_flight
+    route.takes_time = not config.plain
     return route if route.plan.cacheable else None
 
 
@@ -175,7 +177,8 @@ cdef class CachedRoute(Stage):
             core.cache.expire(id)
         load = make_load(plan, key, scope, group, hash, now_ns)
         load.era = era
-        return self.miss(f, config, load)
+        load.config = config
+        return self.miss(f, load)
 
     cdef int bypass(self, Frame *f, object error=None) except -1:
         """Let it go on uncached; an error of users' code is reported."""
@@ -199,9 +202,10 @@ cdef class CachedRoute(Stage):
         f.notes |= CACHE_HIT
         return STOP
 
-    cdef int miss(self, Frame *f, CacheSettings config, Load load) except -1:
+    cdef int miss(self, Frame *f, Load load) except -1:
         """Begin to compute it, or wait for the one who does."""
         cdef CacheCore core = self.core
+        cdef CacheSettings config = load.config
         cdef Flight flight = None
         cdef Flight known = None
         cdef uint32_t id
@@ -261,10 +265,10 @@ cdef class CachedRoute(Stage):
             try:
                 if stand == FAILED:
                     set_error(f, copied_error(outcome))
-                elif core.config.copier is None:
+                elif load.config.copier is None:
                     set_result(f, outcome)
                 else:
-                    set_result(f, core.config.copier(outcome))
+                    set_result(f, load.config.copier(outcome))
             except Exception as error:
                 report("caching", (<Route>f.route).name, error)
             else:
@@ -314,7 +318,7 @@ cdef class CachedRoute(Stage):
 
     cdef object store(self, Frame *f, Load load, object value):
         """Store a result; return what those who wait are given."""
-        cdef CacheSettings config = self.core.config
+        cdef CacheSettings config = load.config
         cdef CacheCore core = self.core
         if config.copier is not None:
             try:
@@ -322,11 +326,11 @@ cdef class CachedRoute(Stage):
             except Exception as error:
                 report("caching", (<Route>f.route).name, error)
                 return value
-        core.put(config, load, value, core.lifetime(config, type(<object>f.message)))
+        core.put(load, value, core.lifetime(config, type(<object>f.message)))
         return value
 
     cdef int store_error(self, Load load, object error) except -1:
-        cdef CacheSettings config = self.core.config
+        cdef CacheSettings config = load.config
         cdef StoredError stored
         if config.negative_ttl_ns == 0 or not isinstance(error, config.negative_on):
             return 0
@@ -339,7 +343,7 @@ cdef class CachedRoute(Stage):
             # Its constructor takes something else than its args: nothing to store.
             return 0
         self.core.put(
-            config, load, stored, self.core.shortened(config, config.negative_ttl_ns)
+            load, stored, self.core.shortened(config, config.negative_ttl_ns)
         )
         return 0
 

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.pipeline.flight cimport Flight, Seat
 from cqrs_fast.schema.keys cimport KeyPlan, TypedKey
+from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
 
 
 cdef class Load(Seat):
@@ -12,6 +13,7 @@ cdef class Load(Seat):
 
     cdef TypedKey key
     cdef tuple tags                 # frozen, or None
+    cdef CacheSettings config       # that it began with and keeps to
     cdef uint64_t era               # of the settings that its key was made by
     cdef int64_t begun_ns           # where the lifetime counts from there
     cdef bint stale                 # invalidated since it began: not to be stored
