@@ -24,6 +24,7 @@ ATTEMPT_TIMEOUT = "attempt_timeout"
 
 # What the names of fields end with, and what makes seconds of it.
 UNITS = {"_ms": 1000, "_sec": 1}
+RATE = "_per_sec"
 
 
 class Row(NamedTuple):
@@ -50,14 +51,7 @@ OUTER: dict[str, Row] = {
 INNER: dict[str, Row] = {
     "rate_limiting": Row(RateLimitingMiddleware, {}),
     "caching": Row(CachingMiddleware, {"default_ttl_sec": "ttl"}, (QUERY,)),
-    "retry": Row(
-        RetryMiddleware,
-        {
-            "attempt_timeout_ms": None,
-            # A rate, no time.
-            "budget_min_per_sec": "budget_min_per_sec",
-        },
-    ),
+    "retry": Row(RetryMiddleware, {"attempt_timeout_ms": None}),
     "circuit_breaker": Row(CircuitBreakerMiddleware, {}),
     "bulkhead": Row(BulkheadMiddleware, {}),
     # No section: made by `retry.attempt_timeout_ms`.
@@ -148,9 +142,11 @@ def _parameter(field: str, value: Any) -> tuple[str | None, Any]:
     """Return a field without its unit and its value in seconds."""
     if field == "level":
         return field, logging.getLevelNamesMapping()[value]
-    for unit, per_second in UNITS.items():
+    if field.endswith(RATE):
+        return field, value
+    for unit, in_a_second in UNITS.items():
         if field.endswith(unit):
-            seconds = None if value is None else value / per_second
+            seconds = None if value is None else value / in_a_second
             return field.removesuffix(unit), seconds
     return field, value
 

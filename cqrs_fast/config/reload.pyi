@@ -10,6 +10,7 @@ _B = TypeVar("_B", bound=Bus)
 INNER: dict[str, Row]
 MOST_PAYLOAD_BYTES: int
 OUTER: dict[str, Row]
+SEED: str
 
 @final
 class Wiring: ...

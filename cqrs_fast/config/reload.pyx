@@ -24,6 +24,8 @@ from cqrs_fast.config.assembly import (
 )
 from cqrs_fast.config.sections import settings_of, shown
 
+SEED = "seed"
+
 
 @cython.final
 @cython.auto_pickle(False)
@@ -268,16 +270,22 @@ cdef dict rearrange(list middleware, dict was, dict now, Plan plan, object confi
         if name not in wanted:
             middleware[:] = [one for one in middleware if one is not stage]
             continue
-        now[name] = (arguments, stage)
-        if wanted[name] != arguments:
-            revision = revised(name, stage, wanted[name], config)
+        given = wanted[name]
+        if SEED in given:
+            # What is random goes on: only a restart begins it anew.
+            if given[SEED] != arguments[SEED]:
+                plan.restart.add(f"middleware.{name}.{SEED}")
+            given[SEED] = arguments[SEED]
+        now[name] = (given, stage)
+        if given != arguments:
+            revision = revised(name, stage, given, config)
             if revision is None:
-                successor = make(name, wanted[name], config)
+                successor = make(name, given, config)
             else:
                 plan.revisions.append(revision)
                 successor = revision.stage
                 standing[id(successor)] = revision
-            now[name] = (wanted[name], successor)
+            now[name] = (given, successor)
             middleware[:] = [successor if one is stage else one for one in middleware]
     for name, arguments in wanted.items():
         if name not in was:
@@ -288,8 +296,9 @@ cdef dict rearrange(list middleware, dict was, dict now, Plan plan, object confi
 
 
 cdef Revision revised(str name, Stage stage, dict arguments, object config):
+    settings = {key: arguments[key] for key in arguments if key != SEED}
     try:
-        return stage.revise(arguments)
+        return stage.revise(settings)
     except (TypeError, ValueError) as error:
         raise refusal(name, error, config) from error
 
