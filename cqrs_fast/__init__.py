@@ -65,6 +65,9 @@ _LAZY = {
     "LoggingMiddleware": "cqrs_fast.stages.logging",
     "LRUCache": "cqrs_fast.policies.lru_cache",
     "LRUCacheStats": "cqrs_fast.policies.lru_cache_stats",
+    "ObjectPool": "cqrs_fast.pool",
+    "PooledHandler": "cqrs_fast.pooled_handler",
+    "PoolStats": "cqrs_fast.pool_stats",
     "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
     "RateLimitStats": "cqrs_fast.stages.middleware_stats",
     "RetryMiddleware": "cqrs_fast.stages.retry",
@@ -97,6 +100,9 @@ if TYPE_CHECKING:
     from cqrs_fast.policies.retry_policy import RetryPolicy
     from cqrs_fast.policies.retry_stats import RetryStats
     from cqrs_fast.policies.token_bucket import TokenBucket
+    from cqrs_fast.pool import ObjectPool
+    from cqrs_fast.pool_stats import PoolStats
+    from cqrs_fast.pooled_handler import PooledHandler
     from cqrs_fast.stages.audit import AuditMiddleware
     from cqrs_fast.stages.audit_event import AuditEvent
     from cqrs_fast.stages.authentication import AuthenticationMiddleware
@@ -164,8 +170,11 @@ __all__ = [
     "Middleware",
     "MiddlewareOrderWarning",
     "MiddlewareStats",
+    "ObjectPool",
     "OverloadedError",
     "PoolExhaustedError",
+    "PoolStats",
+    "PooledHandler",
     "Query",
     "QueryBus",
     "RateLimitExceededError",

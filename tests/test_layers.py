@@ -40,11 +40,16 @@ LAYERS = {
     # Usable alone, know no pipeline
     "context": 1,
     "policies": 1,
-    "pool": 1,
     # Frame, stage, route and the two drivers
     "pipeline": 2,
     # One module for each middleware
     "stages": 3,
+    # Its callers wait as dispatches do
+    "pool": 3,
+    "pool_stats": 3,
+    # Handlers over a pool
+    "pooled_call": 4,
+    "pooled_handler": 4,
     # What assembles
     "batch": 4,
     "bus": 4,

@@ -1,7 +1,9 @@
 """What a wait watches beside its delay: drain, cancellation and the deadline."""
 
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
+from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.waiter cimport Waiter
 
@@ -19,3 +21,19 @@ cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1
 
 # End a wait that did not come about: `waiter` is what begin_wait returned, or None.
 cdef int abandon_wait(Frame *f, Waiter waiter, object error) noexcept
+
+# What other waits are made of.
+
+cdef struct Alarm:
+    int64_t ns                  # from now; NO_DEADLINE for none
+    PyObject *clock             # that measures it; NULL for real time
+
+# Let the clocks of the alarms wake `waiter`, the nearest first. Returns what may pass in
+# real time, -1 without a limit. Sorts the alarms.
+cdef int64_t arm(Alarm *alarms, int count, Waiter waiter) except -2
+
+cdef Alarm deadline_alarm(Context context) except *
+
+# Whether anything that `context` derives from is cancelled wakes `waiter`.
+cdef int watch_scopes(Context context, Waiter waiter) except -1
+cdef int unwatch_scopes(Context context, Waiter waiter) except -1

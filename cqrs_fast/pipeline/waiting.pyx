@@ -43,41 +43,43 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
     return waiter
 
 
-cdef struct Alarm:
-    int64_t ns                  # from now; NO_DEADLINE for none
-    PyObject *clock             # that measures it; NULL for real time
-
-
 cdef int set_alarms(Frame *f, Context context, Waiter waiter,
                     int64_t *timeout_ns) except -1:
-    """Let the clocks of the delay and of the deadlines wake `waiter`, nearest first.
-
-    An automatic clock moves at once by what it is asked for: the later end of a wait
-    that is over already must not move it.
-    """
     cdef Alarm alarms[3]
-    cdef Alarm nearer
-    cdef int64_t real = NO_DEADLINE
-    cdef int index, other
     # A deadline may have passed since it was looked at; below 0 would mean none.
     alarms[0].ns = NO_DEADLINE if f.delay_ns < 0 else f.delay_ns
     alarms[0].clock = f.clock
-    alarms[1].ns = max(context.remaining_ns(), 0)
-    alarms[1].clock = clock_or_null(context.state.clock)
+    alarms[1] = deadline_alarm(context)
     alarms[2].ns = NO_DEADLINE
     alarms[2].clock = f.deadline_clock
     if f.deadline_ns != NO_DEADLINE:
         alarms[2].ns = max(timeout_left_ns(f), 0)
-    for index in range(2):
-        for other in range(index + 1, 3):
+    timeout_ns[0] = arm(alarms, 3, waiter)
+    return 0
+
+
+cdef Alarm deadline_alarm(Context context) except *:
+    cdef Alarm alarm
+    alarm.ns = max(context.remaining_ns(), 0)
+    alarm.clock = clock_or_null(context.state.clock)
+    return alarm
+
+
+cdef int64_t arm(Alarm *alarms, int count, Waiter waiter) except -2:
+    # An automatic clock moves at once by what it is asked for: the later end of a wait
+    # that is over already must not move it. So the nearest comes first.
+    cdef Alarm nearer
+    cdef int64_t real = NO_DEADLINE
+    cdef int index, other
+    for index in range(count - 1):
+        for other in range(index + 1, count):
             if alarms[other].ns < alarms[index].ns:
                 nearer = alarms[other]
                 alarms[other] = alarms[index]
                 alarms[index] = nearer
-    for index in range(3):
+    for index in range(count):
         real = min(real, real_ns(alarms[index], waiter))
-    timeout_ns[0] = -1 if real == NO_DEADLINE else real
-    return 0
+    return -1 if real == NO_DEADLINE else real
 
 
 cdef PyObject *clock_or_null(Clock clock) noexcept:
@@ -155,6 +157,10 @@ cdef bint ended_from_outside(Frame *f, Route route, Context context) except -1:
 
 cdef int watch(Route route, Context context, Waiter waiter) except -1:
     route.gate.parked.add(waiter)
+    return watch_scopes(context, waiter)
+
+
+cdef int watch_scopes(Context context, Waiter waiter) except -1:
     cdef CancelScope scope = context.state.scope
     while scope is not None:
         if scope.waiters is None:
@@ -166,15 +172,20 @@ cdef int watch(Route route, Context context, Waiter waiter) except -1:
 
 cdef int unwatch(Frame *f, Route route, Context context, Waiter waiter) except -1:
     route.gate.parked.discard(waiter)
-    cdef CancelScope scope = context.state.scope
-    while scope is not None:
-        if scope.waiters is not None:
-            scope.waiters.discard(waiter)
-        scope = scope.parent
+    unwatch_scopes(context, waiter)
     if f.clock != NULL:
         (<Clock>f.clock).forget(waiter)
     if context.state.clock is not None:
         context.state.clock.forget(waiter)
     if f.deadline_clock != NULL:
         (<Clock>f.deadline_clock).forget(waiter)
+    return 0
+
+
+cdef int unwatch_scopes(Context context, Waiter waiter) except -1:
+    cdef CancelScope scope = context.state.scope
+    while scope is not None:
+        if scope.waiters is not None:
+            scope.waiters.discard(waiter)
+        scope = scope.parent
     return 0

@@ -1,0 +1,72 @@
+from collections.abc import Callable, Generator
+from types import GenericAlias, TracebackType
+from typing import Any, Generic, TypeVar, final
+
+from cqrs_fast.context import Context
+from cqrs_fast.pool_stats import PoolStats
+
+_T = TypeVar("_T")
+
+MOST_OBJECTS: int
+MOST_WAITING: int
+
+@final
+class ObjectPool(Generic[_T]):
+    def __init__(
+        self,
+        factory: Callable[[], _T],
+        size: int,
+        *,
+        preallocate: bool = True,
+        reset: Callable[[_T], object] | None = None,
+        max_wait: float = 0.0,
+        dispose: Callable[[_T], object] | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None: ...
+    def __class_getitem__(cls, item: object, /) -> GenericAlias: ...
+    def acquire(self, ctx: Context | None = None) -> _T: ...
+    async def acquire_async(self, ctx: Context | None = None) -> _T: ...
+    def release(self, obj: _T, /) -> None: ...
+    def lease(self, ctx: Context | None = None) -> Lease[_T]: ...
+    def lease_async(self, ctx: Context | None = None) -> LeaseAsync[_T]: ...
+    def stats(self) -> PoolStats: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> ObjectPool[_T]: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+    def __del__(self) -> None: ...
+
+@final
+class Wait:
+    async def rest(self) -> None: ...
+
+class Held(Generic[_T]):
+    def release(self) -> None: ...
+
+@final
+class Lease(Held[_T]):
+    def __enter__(self) -> _T: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+@final
+class LeaseAsync(Held[_T]):
+    async def __aenter__(self) -> _T: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Nothing: ...
+
+@final
+class Nothing:
+    def __await__(self) -> Generator[Any, None, None]: ...
