@@ -48,6 +48,7 @@ _LAZY = {
     "CircuitBreakerMiddleware": "cqrs_fast.stages.circuit_breaker",
     "CircuitEvent": "cqrs_fast.policies.circuit_state",
     "CircuitSnapshot": "cqrs_fast.policies.circuit_state",
+    "CoarseClock": "cqrs_fast.clock",
     "Config": "cqrs_fast.config.model",
     "default_config": "cqrs_fast.config.presets",
     "high_throughput_config": "cqrs_fast.config.presets",
@@ -68,8 +69,10 @@ _LAZY = {
     "ObjectPool": "cqrs_fast.pool",
     "PooledHandler": "cqrs_fast.pooled_handler",
     "PoolStats": "cqrs_fast.pool_stats",
+    "performance_tuning": "cqrs_fast.config.tuning",
     "RateLimitingMiddleware": "cqrs_fast.stages.rate_limiting",
     "RateLimitStats": "cqrs_fast.stages.middleware_stats",
+    "reserve_frames": "cqrs_fast.pipeline.async_driver",
     "RetryMiddleware": "cqrs_fast.stages.retry",
     "RetryPolicy": "cqrs_fast.policies.retry_policy",
     "RetryStats": "cqrs_fast.policies.retry_stats",
@@ -87,12 +90,15 @@ if TYPE_CHECKING:
         load_environment_config,
         merge_configs,
     )
+    from cqrs_fast.clock import CoarseClock
     from cqrs_fast.config.model import Config
     from cqrs_fast.config.presets import (
         default_config,
         high_throughput_config,
         low_latency_config,
     )
+    from cqrs_fast.config.tuning import performance_tuning
+    from cqrs_fast.pipeline.async_driver import reserve_frames
     from cqrs_fast.policies.circuit_breaker import CircuitBreaker
     from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
     from cqrs_fast.policies.lru_cache import LRUCache
@@ -145,6 +151,7 @@ __all__ = [
     "CircuitEvent",
     "CircuitOpenError",
     "CircuitSnapshot",
+    "CoarseClock",
     "Command",
     "CommandBus",
     "Config",
@@ -207,6 +214,8 @@ __all__ = [
     "merge_configs",
     "message_name",
     "middleware",
+    "performance_tuning",
+    "reserve_frames",
 ]
 
 

@@ -35,6 +35,7 @@ cdef class Bus(Router):
     cdef Gate gate
     cdef Clock clock
     cdef set order_warnings     # the texts that were warned of
+    cdef readonly int latency_sample    # of so many dispatches one is timed
     cdef object __weakref__
 
     cdef Route resolve(self, object message)

@@ -63,6 +63,7 @@ class _BoundOther(Protocol):
 
 UNKNOWN: str
 MOST_PAYLOAD_BYTES: int
+MOST_SAMPLE: int
 
 @disjoint_base
 class Bus(Router):
@@ -71,6 +72,7 @@ class Bus(Router):
         *,
         middleware: Iterable[_AnyMiddleware] = (),
         enable_metrics: bool = False,
+        latency_sample: int = 1,
         initial_capacity: int = 0,
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
@@ -89,6 +91,8 @@ class Bus(Router):
     ) -> Self: ...
     @property
     def kind(self) -> str: ...
+    @property
+    def latency_sample(self) -> int: ...
     @property
     def max_payload_bytes(self) -> int: ...
     # Registration

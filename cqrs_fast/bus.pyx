@@ -34,6 +34,7 @@ from cqrs_fast.stages.stats import MiddlewareStats
 
 UNKNOWN = "_unknown"
 MOST_PAYLOAD_BYTES = 16 * 1024 * 1024
+MOST_SAMPLE = 10 ** 9
 
 
 cdef extern from *:
@@ -92,9 +93,12 @@ cdef class Bus(Router):
     Parameters:
         middleware: outermost first; see the four forms in the README.
         enable_metrics: count and time every dispatch, see `stats()`.
+        latency_sample: with metrics, time only one of so many dispatches of each name;
+            all are counted. The others read no clock unless a middleware asks for it.
         initial_capacity: how many routes to make room for.
         max_payload_bytes: what `execute_json` and `execute_msgpack` take at most.
-        clock: where the pipeline reads the time; time.monotonic_ns by default.
+        clock: where the pipeline reads the time; time.monotonic_ns by default. A
+            CoarseClock is cheaper where times may be a few milliseconds off.
 
     Every method may be called from any thread, from any event loop, and from handlers.
     """
@@ -104,11 +108,13 @@ cdef class Bus(Router):
         self.registry = Registry(0)
         self.gate = Gate(type(self).__name__)
         self.order_warnings = set()
+        self.latency_sample = 1
 
-    def __init__(self, *, middleware=(), enable_metrics=False, initial_capacity=0,
-                 max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None):
+    def __init__(self, *, middleware=(), enable_metrics=False, latency_sample=1,
+                 initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None):
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
+        positive("latency_sample", latency_sample, 1)
         positive("initial_capacity", initial_capacity, 0)
         positive("max_payload_bytes", max_payload_bytes, 1)
         cdef Registry registry = Registry(initial_capacity)
@@ -117,6 +123,7 @@ cdef class Bus(Router):
         registry.max_payload_bytes = max_payload_bytes
         registry.metrics = {} if enable_metrics else None
         self.registry = registry
+        self.latency_sample = min(latency_sample, MOST_SAMPLE)
         self.clock = as_clock(clock)
 
     @classmethod
@@ -270,7 +277,9 @@ cdef class Bus(Router):
         if registry.metrics is not None:
             metrics = registry.metrics.get(handler.name)
             if metrics is None:
-                metrics = registry.metrics.setdefault(handler.name, Metrics())
+                metrics = registry.metrics.setdefault(
+                    handler.name, Metrics(self.latency_sample)
+                )
             elements = (metrics, *elements)
         cdef Route route = build_route(
             handler, elements, self.kind, self.gate, self.clock
@@ -508,7 +517,7 @@ cdef class Bus(Router):
         metrics = self.registry.metrics
         if metrics is not None:
             if name not in metrics:
-                metrics.setdefault(name, Metrics())
+                metrics.setdefault(name, Metrics(self.latency_sample))
             (<Metrics>metrics[name]).count(outcome)
         return 0
 
@@ -537,7 +546,8 @@ cdef class Bus(Router):
         """Return a BusStats: one consistent picture of what every message came to.
 
         All counts of messages are zero unless the bus was made with
-        `enable_metrics=True`.
+        `enable_metrics=True`. The times are those of all dispatches, or of the ones
+        that `latency_sample` picks: `timed` tells how many.
         """
         cdef Registry registry = self.registry
         metrics = registry.metrics

@@ -8,7 +8,7 @@ left once and the gate gets its count back.
 
 cimport cython
 from cpython.exc cimport PyErr_Occurred
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_RawRealloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
 
@@ -42,6 +42,7 @@ from cqrs_fast.pipeline.route cimport (
 from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 
+from cqrs_fast.arguments import flag, whole_number
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
 
@@ -491,12 +492,62 @@ cdef class Dispatch:
 
 
 # Finished dispatches, for the next ones: their fields are as __new__ would set them,
-# the frame excepted, which `start` makes ready.
+# the frame excepted, which `start` makes ready. The pool is on the heap and only grows;
+# who looks at it reads all three anew wherever Python code may have run.
 cdef enum:
-    POOL_SIZE = 256
+    USUAL_CAPACITY = 256
+    MOST_CAPACITY = 1_000_000
 
-cdef PyObject *pool[POOL_SIZE]
+cdef PyObject **pool = NULL
 cdef int pooled = 0
+cdef int capacity = 0
+
+
+cdef int grow_pool(int size) except -1:
+    """Make room for so many; no Python code can run in here."""
+    global pool, capacity
+    cdef PyObject **grown
+    if size > capacity:
+        grown = <PyObject **>PyMem_RawRealloc(pool, size * sizeof(PyObject *))
+        if grown == NULL:
+            raise MemoryError
+        pool = grown
+        capacity = size
+    return 0
+
+
+grow_pool(USUAL_CAPACITY)
+
+
+def reserve_frames(size, preallocate=False):
+    """Keep up to `size` frames of async dispatches for reuse; return how many it keeps.
+
+    A frame is what one `execute_async` needs from its call to its end, about 700 bytes.
+    The pool is one for the whole process and only ever grows; 256 without being asked.
+    As many dispatches as it holds frames run at a time without a new one.
+
+    Parameters:
+        size: how many, from 0 to 1000000.
+        preallocate: make those that are missing now, not when they are needed.
+
+    Raises TypeError or ValueError for an argument that makes no sense, MemoryError
+    where there is no room; the pool is as good as before then. Safe to call from any
+    thread and at any time.
+    """
+    cdef Dispatch dispatch
+    cdef int wanted = whole_number("size", size, 0, MOST_CAPACITY)
+    cdef bint now = flag("preallocate", preallocate)
+    grow_pool(wanted)
+    if now:
+        made = []
+        while len(made) + pooled < wanted:
+            dispatch = Dispatch.__new__(Dispatch)
+            dispatch.timeout = Timeout()
+            made.append(dispatch)
+        # They go to the pool as finished ones do.
+        dispatch = None
+        made.clear()
+    return capacity
 
 
 cdef Dispatch new_dispatch(Router router, Route route, object message, Context context):
@@ -521,7 +572,7 @@ cdef void slot_dealloc(PyObject *self) noexcept:
     if (<Dispatch>self).state == SUSPENDED:
         if PyObject_CallFinalizerFromDealloc(self) < 0:
             return
-    if pooled == POOL_SIZE or PyObject_GC_IsFinalized(self):
+    if pooled == capacity or PyObject_GC_IsFinalized(self):
         generated_dealloc(self)
         return
     PyObject_GC_UnTrack(self)
@@ -534,7 +585,7 @@ cdef void slot_dealloc(PyObject *self) noexcept:
         (<Dispatch>self).refused = None
     (<Dispatch>self).state = CREATED
     (<Dispatch>self).counted = (<Dispatch>self).closing = False
-    if pooled == POOL_SIZE:
+    if pooled == capacity:
         # What was let go of just now may have filled it.
         PyObject_GC_Track(self)
         generated_dealloc(self)

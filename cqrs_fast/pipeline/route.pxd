@@ -1,8 +1,9 @@
 """Route: one handler with its stages as a flat program, immutable once built."""
 
 from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
+from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport Clock, monotonic_ns
+from cqrs_fast.clock cimport Clock, coarse_ns, monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.forks cimport fork_count
 from cqrs_fast.pipeline.calling cimport call
@@ -34,6 +35,12 @@ cdef enum Action:
 ctypedef int (*Question)(PyObject *stage, Frame *f) noexcept
 
 
+cdef enum Reading:
+    EXACT = 0               # of the system clock
+    COARSE = 1              # of its last tick
+    OTHER = 2               # of a clock that runs users' code, or a manual one
+
+
 cdef struct Step:
     # A stage as the walk sees it, side by side with the next one.
     PyObject *stage             # borrowed
@@ -63,8 +70,10 @@ cdef class Route:
     cdef int depth                      # how many stages
     cdef int observers                  # how many, from the outermost, only look on
     cdef int slot_count
-    cdef int first_timed                # outermost stage whose leave needs the time
+    cdef int first_timed                # outermost stage whose leave needs the time …
+    cdef int first_measured             # … where no handler was called, too
     cdef bint reads_clock
+    cdef Reading reading                # how
     cdef bint takes_time                # a stage calls users' code on the way in
     cdef bint names_all                 # every instance of message_class has `name`
     cdef bint quick                     # no stage, call(message), sync: not driven
@@ -80,6 +89,7 @@ cdef class Route:
 
     # Lay the program out once every field above it is set.
     cdef int lay_out(self) except -1
+    cdef Reading reading_of(self) noexcept
 
 
 cdef class Router:
@@ -100,7 +110,7 @@ cdef int leave_with_error(Step *step, Frame *f) noexcept
 # Make the raised exception the outcome.
 cdef int capture_error(Frame *f) noexcept
 
-# Read the clock once more; what a user's clock raises becomes the outcome.
+# Read a clock that is not the system's; what a user's raises becomes the outcome.
 cdef int read_end(Frame *f, Route route) noexcept
 
 # Forget the outcome and head inwards again.
@@ -132,10 +142,25 @@ cdef object awaitable_error(Route route, object message, object awaitable)
 cdef inline int turn(Frame *f) noexcept:
     f.upward = True
     if f.position > (<Route>f.route).first_timed:
-        if (<Route>f.route).clock is None:
-            f.now_ns = monotonic_ns()
-        else:
-            read_end(f, <Route>f.route)
+        read_now(f, <Route>f.route)
+    return 0
+
+
+# The reading that the stages of a route are given.
+cdef inline int64_t time_of(Route route) except? -1:
+    if route.reading == EXACT:
+        return monotonic_ns()
+    return coarse_ns() if route.reading == COARSE else route.clock.now()
+
+
+cdef inline int read_now(Frame *f, Route route) noexcept:
+    # hot: without an error to look for, but where users' code may raise one
+    if route.reading == EXACT:
+        f.now_ns = monotonic_ns()
+    elif route.reading == COARSE:
+        f.now_ns = coarse_ns()
+    else:
+        read_end(f, route)
     return 0
 
 
@@ -152,7 +177,7 @@ cdef inline int start(
     f.bus_clock = NULL if route.clock is None else <PyObject *>route.clock
     f.slot = NULL
     f.slots = slots
-    f.started_ns = f.now_ns = f.delay_ns = 0
+    f.started_ns = f.now_ns = f.sampled_ns = f.delay_ns = 0
     f.deadline_ns = f.shown_ns = NO_DEADLINE
     f.timeout_ns = 0
     f.deadline_clock = NULL
@@ -168,12 +193,9 @@ cdef inline int start(
         slots[index].a = slots[index].b = 0
         slots[index].object = NULL
     if route.reads_clock:
-        if route.clock is None:
-            f.now_ns = monotonic_ns()
-        else:
-            read_end(f, route)
-            # Nothing to enter if a user's clock raised.
-            f.upward = f.error != NULL
+        read_now(f, route)
+        # Nothing to enter if a user's clock raised.
+        f.upward = f.error != NULL
         f.started_ns = f.now_ns
     return 0
 

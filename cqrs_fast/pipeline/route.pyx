@@ -11,7 +11,6 @@ cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
-from cqrs_fast.clock cimport read_clock
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.errstate cimport (
     PyErr_GetHandledException,
@@ -67,7 +66,7 @@ cdef class Route:
         cdef Stage plain = Stage()
         cdef Step *step
         cdef int index
-        self.depth = self.first_timed = len(self.stages)
+        self.depth = self.first_timed = self.first_measured = len(self.stages)
         self.program = <Step *>PyMem_Calloc(self.depth + 1, sizeof(Step))
         if self.program == NULL:
             raise MemoryError
@@ -91,8 +90,19 @@ cdef class Route:
                 self.observers += 1
             if stage.reads_end and self.first_timed == self.depth:
                 self.first_timed = index
+            if stage.reads_end and not stage.judges_end:
+                self.first_measured = min(self.first_measured, index)
+        self.reading = self.reading_of()
         self.quick = self.depth == 0 and self.form == MESSAGE and not self.is_async
         return 0
+
+    cdef Reading reading_of(self) noexcept:
+        if self.clock is None:
+            return EXACT
+        if not self.clock.coarse:
+            return OTHER
+        # Of the same time: what is measured is not measured in ticks.
+        return COARSE if self.first_measured == self.depth else EXACT
 
 
 @cython.auto_pickle(False)
@@ -111,7 +121,11 @@ cdef int stop(Frame *f, Step *step, int verdict) noexcept:
         set_error(f, contract_error(step.stage))
     if f.slot != NULL and f.slot.object != NULL:
         drop_object(f.slot)
-    turn(f)
+    if f.error != NULL or f.position > (<Route>f.route).first_measured:
+        turn(f)
+    else:
+        # An answer without a handler, from a cache say: there is nobody to be late.
+        f.upward = True
     return 0
 
 
@@ -179,7 +193,7 @@ cdef int capture_error(Frame *f) noexcept:
 
 cdef int read_end(Frame *f, Route route) noexcept:
     try:
-        f.now_ns = read_clock(route.clock)
+        f.now_ns = time_of(route)
     except BaseException as error:
         set_error(f, error)
     return 0
@@ -196,7 +210,7 @@ cdef int begin_pass(Frame *f) noexcept:
         if program[index].slot >= 0:
             f.slots[program[index].slot].a = f.slots[program[index].slot].b = 0
     if (<Route>f.route).reads_clock:
-        read_end(f, <Route>f.route)
+        read_now(f, <Route>f.route)
         # Nothing to enter if a user's clock raised.
         f.upward = f.error != NULL
     return 0

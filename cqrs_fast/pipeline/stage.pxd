@@ -20,7 +20,8 @@ cdef class RouteSpec:
 cdef class Stage:
     # Set by a subclass in its __cinit__; the program is laid out by them.
     cdef readonly bint reads_clock      # enter looks at f.now_ns
-    cdef readonly bint reads_end        # leave looks at f.now_ns
+    cdef readonly bint reads_end        # leave looks at f.now_ns …
+    cdef readonly bint judges_end       # … only to tell whether a handler was late
     cdef readonly bint may_wait         # enter or leave may say WAIT or AGAIN
     cdef readonly bint has_slot         # f.slot is its own, zeroed
     # It only looks on: it sees refused dispatches too.

@@ -14,7 +14,7 @@ empty by then.
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.clock cimport Clock, read_clock
+from cqrs_fast.clock cimport Clock, read_clock, tick_of
 
 from cqrs_fast.callbacks import report
 
@@ -199,7 +199,7 @@ cdef class Timers:
             self.step_ns = now_ns
             self.taken_back = 0
         self.armed_ns = max(now_ns, min(self.ends.later.due_ns, now_ns + STEP_NS))
-        delay = (self.armed_ns - now_ns) / 1e9
+        delay = (self.armed_ns - now_ns + tick_of(self.clock)) / 1e9
         self.handle = loop.call_later(delay, self.fire)
         return 0
 

@@ -2,7 +2,7 @@
 
 from cpython.ref cimport PyObject, Py_XDECREF
 
-from cqrs_fast.clock cimport Clock, read_clock
+from cqrs_fast.clock cimport Clock, tick_of
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
 from cqrs_fast.pipeline.frame cimport Frame, caller_context, timeout_left_ns
 from cqrs_fast.pipeline.route cimport (
@@ -10,6 +10,7 @@ from cqrs_fast.pipeline.route cimport (
     begin_pass,
     end_wait,
     own_name,
+    time_of,
     timeout_error,
 )
 from cqrs_fast.pipeline.waiter cimport Waiter
@@ -46,6 +47,7 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
 cdef int set_alarms(Frame *f, Context context, Waiter waiter,
                     int64_t *timeout_ns) except -1:
     cdef Alarm alarms[3]
+    cdef int index
     # A deadline may have passed since it was looked at; below 0 would mean none.
     alarms[0].ns = NO_DEADLINE if f.delay_ns < 0 else f.delay_ns
     alarms[0].clock = f.clock
@@ -54,6 +56,11 @@ cdef int set_alarms(Frame *f, Context context, Waiter waiter,
     alarms[2].clock = f.deadline_clock
     if f.deadline_ns != NO_DEADLINE:
         alarms[2].ns = max(timeout_left_ns(f), 0)
+    for index in range(3):
+        # Who looks at the clock then, must find that the time has come. Before another
+        # attempt nobody does.
+        if alarms[index].clock != NULL and not (index == 0 and f.again):
+            alarms[index].ns = later(alarms[index].ns, <Clock>alarms[index].clock)
     timeout_ns[0] = arm(alarms, 3, waiter)
     return 0
 
@@ -80,6 +87,11 @@ cdef int64_t arm(Alarm *alarms, int count, Waiter waiter) except -2:
     for index in range(count):
         real = min(real, real_ns(alarms[index], waiter))
     return -1 if real == NO_DEADLINE else real
+
+
+cdef int64_t later(int64_t delay_ns, Clock clock) noexcept:
+    """A delay of a clock that lags behind, in real time."""
+    return delay_ns if delay_ns == NO_DEADLINE else delay_ns + clock.tick_ns
 
 
 cdef PyObject *clock_or_null(Clock clock) noexcept:
@@ -128,7 +140,7 @@ cdef int resume(Frame *f, Route route) except -1:
     if f.again:
         begin_pass(f)
     elif route.reads_clock:
-        f.now_ns = read_clock(route.clock)
+        f.now_ns = time_of(route)
     return 0
 
 

@@ -7,7 +7,7 @@ generic cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
-from cqrs_fast.clock cimport as_clock, read_clock
+from cqrs_fast.clock cimport as_clock, read_clock, tick_of
 from cqrs_fast.policies.keyed_buckets cimport (
     bucket_init,
     bucket_reset,
@@ -89,11 +89,12 @@ cdef class TokenBucket:
     def retry_after(self, n=1, key=None):
         """Return in how many seconds `n` tokens are there if nobody takes any.
 
-        Exact to the nanosecond. Raises as `try_acquire` does.
+        Exact to the nanosecond, or to the tick of a CoarseClock. Raises as `try_acquire` does.
         """
         cdef int64_t tokens = self.tokens(n)
         cdef int64_t now_ns = read_clock(self.clock)
-        return bucket_wait(&self.peek(key).state, now_ns, tokens) / 1e9
+        cdef int64_t wait_ns = bucket_wait(&self.peek(key).state, now_ns, tokens)
+        return (wait_ns + tick_of(self.clock) if wait_ns > 0 else 0) / 1e9
 
     def reset(self):
         """Fill every bucket."""

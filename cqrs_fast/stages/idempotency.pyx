@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
-from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.clock cimport Clock, as_clock, read_clock, tick_of
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.flight cimport (
     ALONE,
@@ -301,7 +301,8 @@ cdef class IdempotencyMiddleware(Stage):
 
     cdef int refuse(self, Frame *f, int64_t now_ns) except -1:
         self.refused += 1
-        retry_after = max(self.records.next_ns() - now_ns, 0) / 1e9
+        wait_ns = max(self.records.next_ns() - now_ns, 0) + tick_of(self.clock)
+        retry_after = wait_ns / 1e9
         name = own_name(<Route>f.route, <object>f.message)
         set_error(f, OverloadedError(retry_after, KIND, name))
         return STOP

@@ -18,6 +18,8 @@ cdef struct Counters:
 
 cdef class Metrics(Stage):
     cdef Counters counters
+    cdef int sample             # one of so many is timed …
+    cdef int until_sampled      # … and how many until the next
     cdef object __weakref__
 
     cdef int count_inner(self, Context context) noexcept

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdlib cimport calloc, free
 
+from cqrs_fast.clock cimport Clock, read_exactly
 from cqrs_fast.context cimport Context
 from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
@@ -30,10 +31,20 @@ from cqrs_fast.stages.stats import BusStats, MessageStats
 @cython.final
 @cython.auto_pickle(False)
 cdef class Metrics(Stage):
-    """Count and time the dispatches of one registered name."""
+    """Count the dispatches of one registered name, and time every n-th.
 
-    def __cinit__(self):
-        self.reads_clock = self.reads_end = self.observes = True
+    Where not all are timed, those that are read the clock themselves: the others cost
+    no reading unless another stage of their route wants one.
+
+    Parameters:
+        sample: of how many dispatches one is timed, the first to begin with.
+    """
+
+    def __cinit__(self, int sample=1):
+        self.observes = True
+        self.reads_clock = self.reads_end = sample == 1
+        self.sample = sample
+        self.until_sampled = 1
         tell_of_forks(self)
 
     def _after_fork(self):
@@ -45,11 +56,17 @@ cdef class Metrics(Stage):
     cdef int enter(self, Frame *f) except -1:
         # hot
         self.counters.in_flight += 1
+        if self.sample != 1:
+            self.until_sampled -= 1
+            if self.until_sampled == 0:
+                self.until_sampled = self.sample
+                f.sampled_ns = exact_now(f)
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
         # hot
         cdef Counters *counters = &self.counters
+        cdef int64_t duration_ns
         if f.forks == fork_count:
             counters.in_flight -= 1
         counters.outcomes[<int>(OK if f.error == NULL else outcome_of(f.error))] += 1
@@ -57,7 +74,13 @@ cdef class Metrics(Stage):
         counters.cache_hits += f.notes & CACHE_HIT
         if f.context != NULL:
             self.count_inner(<Context>f.context)
-        if not histogram_record(&counters.histogram, f.now_ns - f.started_ns):
+        if self.sample == 1:
+            duration_ns = f.now_ns - f.started_ns
+        elif f.sampled_ns == 0:
+            return PROCEED
+        else:
+            duration_ns = exact_now(f) - f.sampled_ns
+        if not histogram_record(&counters.histogram, duration_ns):
             raise MemoryError
         return PROCEED
 
@@ -71,6 +94,10 @@ cdef class Metrics(Stage):
     cdef int count(self, Outcome outcome) except -1:
         self.counters.outcomes[<int>outcome] += 1
         return 0
+
+
+cdef int64_t exact_now(Frame *f) except? -1:
+    return read_exactly(None if f.bus_clock == NULL else <Clock>f.bus_clock)
 
 
 cdef struct Picture:
@@ -156,6 +183,7 @@ cdef object message_stats(Picture *picture):
         cache_hits=counters.cache_hits,
         retries=counters.retries,
         in_flight=counters.in_flight,
+        timed=timed,
         mean=counters.histogram.sum_ns / 1e9 / timed if timed else 0.0,
         min=counters.histogram.min_ns / 1e9,
         max=counters.histogram.max_ns / 1e9,

@@ -4,7 +4,7 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, int64_t
 
-from cqrs_fast.clock cimport Clock, read_clock
+from cqrs_fast.clock cimport Clock, read_clock, tick_of
 from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.frame cimport (
@@ -242,6 +242,7 @@ cdef class RateLimitingMiddleware(Stage):
     ) except -1:
         self.rejected += 1
         name = own_name(<Route>f.route, <object>f.message)
+        wait_ns += tick_of(self.clock)
         error = exceeded.fresh(wait_ns / 1e9, "RateLimitingMiddleware", name)
         exceeded.put(error, 0, self.tokens.requests_per_window)
         exceeded.put(error, 1, self.tokens.window)

@@ -18,6 +18,8 @@ class MessageStats(msgspec.Struct, frozen=True, kw_only=True):
         cache_hits: answered from a cache.
         retries: further attempts that were made.
         in_flight: dispatches that have not ended.
+        timed: how many the times below are of: all that reached their pipeline, or
+            one of every `latency_sample` of the bus.
         mean, min, max: exact, in seconds; 0.0 before the first.
         p50, p90, p99, p999: percentiles in seconds, at most 1/64 off.
     """
@@ -29,6 +31,7 @@ class MessageStats(msgspec.Struct, frozen=True, kw_only=True):
     cache_hits: int
     retries: int
     in_flight: int
+    timed: int
     mean: float
     min: float
     max: float

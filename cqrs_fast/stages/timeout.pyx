@@ -60,7 +60,7 @@ cdef class TimeoutMiddleware(Stage):
     cdef int64_t late
 
     def __cinit__(self):
-        self.reads_clock = self.reads_end = self.has_slot = True
+        self.reads_clock = self.reads_end = self.judges_end = self.has_slot = True
 
     def __init__(self, seconds, *, on_late="return", clock=None):
         if seconds is not None:
