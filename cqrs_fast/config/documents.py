@@ -65,19 +65,17 @@ def key_path(above: str, key: str) -> str:
     return f"{above}.{key}" if above else key
 
 
-def refuse_secret(name: str, key: str) -> None:
-    """Raise ConfigError if the name of a key says that its value is a secret."""
-    folded = name.casefold().replace("_", "").replace("-", "")
-    if any(word in folded for word in _SECRETS):
-        raise ConfigError("secrets do not belong in a configuration file", key=key)
-
-
 def number(text: str) -> int | float | None:
     """Return the number that a text is in decimal, or None."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
-    return int(text) if match["whole"] and not match["power"] else float(text)
+    if match["power"] or not match["whole"]:
+        return float(text)
+    try:
+        return int(text)
+    except ValueError:  # more digits than CPython reads
+        return None
 
 
 def too_deep(where: str = "") -> ConfigError:
@@ -119,9 +117,16 @@ def _plain_object(pairs: Any, above: str, depth: int) -> dict[str, Any]:
         key = key_path(above, name)
         if name in found:
             raise ConfigError("the key is there twice", key=key)
-        refuse_secret(name, key)
+        _refuse_secret(name, key)
         found[name] = plain(value, key, depth)
     return found
+
+
+def _refuse_secret(name: str, key: str) -> None:
+    """Raise ConfigError if the name of a key says that its value is a secret."""
+    folded = name.casefold().replace("_", "").replace("-", "")
+    if any(word in folded for word in _SECRETS):
+        raise ConfigError("secrets do not belong in a configuration file", key=key)
 
 
 def _is_text(value: str) -> bool:

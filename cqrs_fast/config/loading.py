@@ -19,7 +19,7 @@ from cqrs_fast.config.documents import (
     key_path,
     number,
     parse_document,
-    refuse_secret,
+    plain,
 )
 from cqrs_fast.config.files import read_file
 from cqrs_fast.config.model import Config
@@ -38,6 +38,10 @@ from cqrs_fast.errors import ConfigError
 
 # Names that begin with it are switches of the library itself.
 RESERVED_PREFIX = "CQRS_FAST_"
+
+# Keys of a file that are none of Config.
+FOR_THE_LOADER = (PRESET, SCHEMA) = ("preset", "$schema")
+TOP_LEVEL = "the top level"
 
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
@@ -184,16 +188,16 @@ def _naming(path: str) -> Iterator[None]:
 
 def _base_of(document: dict[str, Any]) -> Config:
     """Take from a document what is for the loader, and return the preset it names."""
-    name = document.pop("preset", "default")
+    name = document.pop(PRESET, "default")
     if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(
             f"expected one of {', '.join(PRESETS)}, got {shown(name)}",
-            key="preset",
+            key=PRESET,
             hint=nearest(name, tuple(PRESETS)),
         )
-    schema = document.pop("$schema", "")
+    schema = document.pop(SCHEMA, "")
     if not isinstance(schema, str):
-        raise ConfigError(f"expected str, got {shown(schema)}", key="$schema")
+        raise ConfigError(f"expected str, got {shown(schema)}", key=SCHEMA)
     return preset(name)
 
 
@@ -229,6 +233,8 @@ def _checked(field: Field, value: object, key: str) -> Any:
 def _meant(name: str, cls: type[Section]) -> str | None:
     """Return a hint for an unknown key: where it belongs, or a similar one."""
     places = sorted(above for above, key in _keys(Config) if key == name)
+    if name in FOR_THE_LOADER:
+        places.append(TOP_LEVEL)
     if places and len(places) <= _MOST_PLACES:
         return f"{name} belongs to {' or '.join(places)}"
     return nearest(name, tuple(fields_of(cls)))
@@ -237,7 +243,7 @@ def _meant(name: str, cls: type[Section]) -> str | None:
 def _keys(cls: type[Section], above: str = "") -> Iterator[tuple[str, str]]:
     """Yield (path of its section, name) of every key."""
     for name, field in fields_of(cls).items():
-        yield above or "the top level", name
+        yield above or TOP_LEVEL, name
         if field.section is not None:
             yield from _keys(field.section, key_path(above, name))
 
@@ -257,6 +263,8 @@ def _override(name: str, keys: list[str]) -> Config:
     if any(key != key.upper() for key in keys):
         raise ConfigError("expected upper case", hint=f"did you mean {name.upper()}?")
     keys = [key.lower() for key in keys]
+    text = os.environ[name]
+    plain(_nested(keys, text))
     above = ""
     section: type[Section] | None = Config
     field: Field | None = None
@@ -264,17 +272,20 @@ def _override(name: str, keys: list[str]) -> Config:
         if section is None:
             raise ConfigError("the key has no keys of its own", key=above)
         here = key_path(above, key)
-        refuse_secret(key, here)
         field = fields_of(section).get(key)
         if field is None:
             raise ConfigError("unknown key", key=here, hint=_meant(key, section))
         section, above = field.section, here
     if section is not None or field is None:
         raise ConfigError("names a section, expected one of its keys", key=above)
-    value: Any = _typed(os.environ[name], field)
+    return _section_from(Config, _nested(keys, _typed(text, field)), name)
+
+
+def _nested(keys: list[str], value: Any) -> Any:
+    """Return the document that gives one value."""
     for key in reversed(keys):
         value = {key: value}
-    return _section_from(Config, value, name)
+    return value
 
 
 def _typed(text: str, field: Field) -> Any:

@@ -40,7 +40,9 @@ class _SectionMeta(msgspec.StructMeta):
     """Make a section remember the fields that its constructor was given."""
 
     def __call__(cls, *args: Any, **given: Any) -> Any:
-        section = super().__call__(*args, **given)
+        if args:  # of which could not be said later that they were given
+            raise TypeError(f"{cls.__name__} takes keyword arguments only")
+        section = super().__call__(**given)
         section.__dict__["origins"] = dict.fromkeys(given, CODE)
         return section
 
@@ -61,6 +63,22 @@ class Section(
     def __post_init__(self) -> None:
         for field in fields_of(type(self)).values():
             field.check(getattr(self, field.name))
+
+    # Copies as msgspec makes them would not know what was given.
+    def __copy__(self: S) -> S:
+        return self
+
+    def __deepcopy__(self: S, memo: object) -> S:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {name: getattr(self, name) for name in fields_of(type(self))}
+        return _restore, (type(self), values, origins_of(self))
+
+
+def _restore(cls: type[S], values: dict[str, Any], origins: dict[str, str]) -> S:
+    """Rebuild a pickled section."""
+    return with_origins(cls(**values), origins)
 
 
 class Field(NamedTuple):
@@ -170,7 +188,7 @@ def origins_of(section: Section) -> dict[str, str]:
 
 def with_origins(section: S, origins: dict[str, str]) -> S:
     """Set what a section that was just made remembers, and return it."""
-    section.__dict__["origins"] = origins
+    vars(section)["origins"] = origins
     return section
 
 
