@@ -32,30 +32,41 @@ cdef extern from "cqrs_fast/policies/core/retry.h":
         uint64_t refused
 
     ctypedef struct cqrs_retry:
-        cqrs_retry_settings settings
+        pass
 
     void cqrs_retry_init(
-        cqrs_retry *, const cqrs_retry_settings *, uint64_t seed, int64_t now_ns
+        cqrs_retry *, int64_t bucket_ns, uint64_t seed, int64_t now_ns
     ) noexcept nogil
-    void cqrs_retry_configure(
-        cqrs_retry *, const cqrs_retry_settings *, int64_t now_ns
+    # Let buckets be so long; credits go on to count.
+    void cqrs_retry_rebucket(
+        cqrs_retry *, int64_t bucket_ns, int64_t now_ns
     ) noexcept nogil
     # Begin anew in the time of another clock, with nothing deposited.
     void cqrs_retry_restart(cqrs_retry *, int64_t now_ns) noexcept nogil
     # A first attempt begins.
-    void cqrs_retry_first(cqrs_retry *, int64_t now_ns) noexcept nogil
+    void cqrs_retry_first(
+        cqrs_retry *, const cqrs_retry_settings *, int64_t now_ns
+    ) noexcept nogil
     # An attempt failed: CQRS_RETRY_AGAIN, or why there is no other.
     int cqrs_retry_decide(
-        cqrs_retry *, int64_t attempt, int64_t after_ns, int64_t left_ns,
-        int64_t now_ns, int64_t *delay_ns
+        cqrs_retry *, const cqrs_retry_settings *, int64_t attempt, int64_t after_ns,
+        int64_t left_ns, int64_t now_ns, int64_t *delay_ns
     ) noexcept nogil
     void cqrs_retry_observe(
-        cqrs_retry *, int64_t now_ns, cqrs_retry_counters *, int64_t *credit
+        cqrs_retry *, const cqrs_retry_settings *, int64_t now_ns,
+        cqrs_retry_counters *, int64_t *credit
     ) noexcept nogil
+
+
+cdef class RetryState:
+    """Budget and counters; policies that follow one another share it."""
+
+    cdef cqrs_retry core
 
 
 cdef class RetryPolicy:
-    cdef cqrs_retry state
+    cdef RetryState state
+    cdef cqrs_retry_settings rules
     cdef Clock clock
     cdef bint timed             # a budget or max_elapsed: the time matters
     cdef int64_t max_elapsed_ns         # NO_DEADLINE without a limit
@@ -78,7 +89,12 @@ cdef class RetryPolicy:
     # The same for a caller without a deadline; errors of other kinds give up too.
     cdef int64_t after(self, object error, int64_t attempt, int64_t ends_ns) except -2
 
-    cdef int adopt(self, dict given, tuple checked) except -1
+    # Check settings and take them, at first.
+    cdef int adopt(self, dict given) except -1
+    # A policy with some settings changed, on the same state.
+    cdef RetryPolicy revised(self, dict settings)
+    # The life of deposits is from now on that of these settings.
+    cdef int settle(self) except -1
 
     # Tell time by `clock` from now on; its readings and older ones do not compare.
     cdef int tell_time_by(self, Clock clock) except -1

@@ -9,6 +9,9 @@ _R = TypeVar("_R")
 _Classes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 
 @final
+class RetryState: ...
+
+@final
 class RetryPolicy:
     def __init__(
         self,

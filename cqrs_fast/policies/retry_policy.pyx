@@ -54,6 +54,12 @@ cdef tuple NEVER = (ValidationError, HandlerNotFoundError, RejectedError)
 
 @cython.final
 @cython.auto_pickle(False)
+cdef class RetryState:
+    """Budget and counters; policies that follow one another share it."""
+
+
+@cython.final
+@cython.auto_pickle(False)
 cdef class RetryPolicy:
     """Call a function again while it fails, after a growing, random delay.
 
@@ -95,7 +101,6 @@ cdef class RetryPolicy:
                  jitter="full", max_elapsed=None, retry_on=Exception, never_on=(),
                  budget=None, budget_min_per_sec=10, budget_ttl=10.0, on_retry=None,
                  seed=None, clock=None):
-        cdef cqrs_retry_settings settings
         if seed is None:
             seed = int.from_bytes(os.urandom(8), "little")
         seed = whole_number("seed", seed, 0, 2**64 - 1)
@@ -114,24 +119,41 @@ cdef class RetryPolicy:
             "budget_ttl": budget_ttl,
             "on_retry": on_retry,
         }
-        checked = check(given, &settings)
-        cqrs_retry_init(&self.state, &settings, seed, read_clock(self.clock))
-        self.adopt(given, checked)
+        self.adopt(given)
+        self.state = RetryState.__new__(RetryState)
+        cqrs_retry_init(
+            &self.state.core, self.rules.bucket_ns, seed, read_clock(self.clock)
+        )
 
-    cdef int adopt(self, dict given, tuple checked) except -1:
-        # What is replaced is let go of last: that can run any code.
-        replaced = (self.given, self.retry_on, self.never_on, self.on_retry)
+    cdef int adopt(self, dict given) except -1:
+        self.retry_on, self.never_on, self.on_retry, max_elapsed_ns = check(
+            given, &self.rules
+        )
         self.given = given
-        self.retry_on, self.never_on, self.on_retry, max_elapsed_ns = checked
         self.max_elapsed_ns = NO_DEADLINE if max_elapsed_ns is None else max_elapsed_ns
         self.timed = given["budget"] is not None or max_elapsed_ns is not None
-        del replaced
+        return 0
+
+    cdef RetryPolicy revised(self, dict settings):
+        cdef RetryPolicy new
+        unknown = sorted(settings.keys() - self.given.keys())
+        if unknown:
+            raise TypeError(f"update() has no setting {unknown[0]!r}")
+        new = RetryPolicy.__new__(RetryPolicy)
+        new.adopt({**self.given, **settings})
+        new.state = self.state
+        new.clock = self.clock
+        return new
+
+    cdef int settle(self) except -1:
+        cdef int64_t now_ns = read_clock(self.clock)
+        cqrs_retry_rebucket(&self.state.core, self.rules.bucket_ns, now_ns)
         return 0
 
     cdef int tell_time_by(self, Clock clock) except -1:
         cdef int64_t now_ns = read_clock(clock)
         self.clock = clock
-        cqrs_retry_restart(&self.state, now_ns)
+        cqrs_retry_restart(&self.state.core, now_ns)
         return 0
 
     def update(self, **settings):
@@ -141,15 +163,16 @@ cdef class RetryPolicy:
         it does; TypeError for an unknown name. What runs goes on with the new ones,
         but with the `max_elapsed` that it began with.
         """
-        cdef cqrs_retry_settings new
-        unknown = sorted(settings.keys() - self.given.keys())
-        if unknown:
-            raise TypeError(f"update() has no setting {unknown[0]!r}")
-        given = {**self.given, **settings}
-        checked = check(given, &new)
-        now_ns = read_clock(self.clock)
-        cqrs_retry_configure(&self.state, &new, now_ns)
-        self.adopt(given, checked)
+        cdef RetryPolicy new = self.revised(settings)
+        new.settle()
+        # What is replaced is let go of last: that can run any code.
+        self.rules = new.rules
+        self.timed = new.timed
+        self.max_elapsed_ns = new.max_elapsed_ns
+        self.given, new.given = new.given, self.given
+        self.retry_on, new.retry_on = new.retry_on, self.retry_on
+        self.never_on, new.never_on = new.never_on, self.never_on
+        self.on_retry, new.on_retry = new.on_retry, self.on_retry
 
     def settings(self):
         """Return the settings under the names of the parameters, classes by name."""
@@ -167,9 +190,9 @@ cdef class RetryPolicy:
         cdef cqrs_retry_counters seen
         cdef int64_t credit
         cdef int64_t now_ns = read_clock(self.clock)
-        cqrs_retry_observe(&self.state, now_ns, &seen, &credit)
+        cqrs_retry_observe(&self.state.core, &self.rules, now_ns, &seen, &credit)
         left = None
-        if self.state.settings.percent > 0:
+        if self.rules.percent > 0:
             left = max(credit, 0) // CQRS_RETRY_PRICE
         return RetryStats(
             failed=seen.failed,
@@ -243,7 +266,7 @@ cdef class RetryPolicy:
         # hot
         if not self.timed:
             return NO_DEADLINE
-        cqrs_retry_first(&self.state, now_ns)
+        cqrs_retry_first(&self.state.core, &self.rules, now_ns)
         if self.max_elapsed_ns == NO_DEADLINE:
             return NO_DEADLINE
         return now_ns + self.max_elapsed_ns
@@ -265,7 +288,7 @@ cdef class RetryPolicy:
         if ends_ns != NO_DEADLINE:
             left_ns = min(left_ns, ends_ns - now_ns)
         if cqrs_retry_decide(
-            &self.state, attempt, after_ns, left_ns, now_ns, &delay_ns
+            &self.state.core, &self.rules, attempt, after_ns, left_ns, now_ns, &delay_ns
         ) != CQRS_RETRY_AGAIN:
             return -1
         listener = self.on_retry

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, final
 
-from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.pipeline.stage import Revision, Stage
 from cqrs_fast.policies.retry_stats import RetryStats
 
 _Classes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
@@ -45,3 +45,8 @@ class RetryMiddleware(Stage):
     ) -> None: ...
     def settings(self) -> dict[str, Any]: ...
     def snapshot(self) -> RetryStats: ...
+
+@final
+class NewRetry(Revision): ...
+
+def quiet_retry(**settings: Any) -> RetryMiddleware: ...

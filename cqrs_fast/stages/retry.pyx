@@ -16,7 +16,7 @@ from cqrs_fast.pipeline.frame cimport (
     delay_by,
 )
 from cqrs_fast.pipeline.route cimport Route
-from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.retry_policy cimport RetryPolicy
 
@@ -51,6 +51,7 @@ cdef class RetryMiddleware(Stage):
     cdef RetryPolicy policy
     cdef bint timed                     # as the policy is
     cdef bint retry_commands
+    cdef bint quiet                     # made for every message of a configuration
     cdef set warned                     # names of the commands that it told of
 
     def __cinit__(self):
@@ -83,8 +84,23 @@ cdef class RetryMiddleware(Stage):
     cdef object observed(self):
         return self.policy.snapshot()
 
+    cdef Revision revise(self, dict settings):
+        # One that fails meanwhile goes on as it began: by a middleware of its own.
+        cdef NewRetry revision = NewRetry.__new__(NewRetry)
+        cdef RetryMiddleware new = RetryMiddleware.__new__(RetryMiddleware)
+        settings = dict(settings)
+        new.retry_commands = flag(
+            "retry_commands", settings.pop("retry_commands", self.retry_commands)
+        )
+        new.policy = self.policy.revised(settings)
+        new.timed = new.policy.timed
+        new.quiet = self.quiet
+        new.warned = self.warned
+        revision.stage = new
+        return revision
+
     cdef Stage for_route(self, RouteSpec spec):
-        if self.policy.state.settings.max_attempts == 1:
+        if self.policy.rules.max_attempts == 1:
             return None
         if self.policy.clock is None and spec.clock is not None:
             self.policy.tell_time_by(spec.clock)
@@ -94,7 +110,7 @@ cdef class RetryMiddleware(Stage):
             return self
         if is_idempotent(cls) or may_have_key(cls):
             return self
-        if spec.name not in self.warned:
+        if not self.quiet and spec.name not in self.warned:
             warn(
                 f"RetryMiddleware will not retry the command {spec.name!r}: set "
                 "`idempotent = True` on its class, give it an `idempotency_key`, or "
@@ -154,6 +170,28 @@ cdef class RetryMiddleware(Stage):
         except Exception:
             # Users' code that cannot tell: once is safe.
             return False
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class NewRetry(Revision):
+    """Another RetryMiddleware in the place of one, with its budget and counters."""
+
+    cdef Stage for_route(self, RouteSpec spec):
+        return self.stage.for_route(spec)
+
+    cdef int settle(self) except -1:
+        return (<RetryMiddleware>self.stage).policy.settle()
+
+
+def quiet_retry(**settings):
+    """Return a RetryMiddleware that says nothing of commands that it cannot serve.
+
+    For a pipeline that has it for every message, as a configuration says.
+    """
+    cdef RetryMiddleware retry = RetryMiddleware(**settings)
+    retry.quiet = True
+    return retry
 
 
 cdef bint is_idempotent(object cls) except -1:

@@ -22,6 +22,7 @@ enum { PERCENT = 20, PER_SECOND = 10, ROUNDS = 400, PHASES = 2 };
 static const int64_t TTL = 10000000000;
 
 static cqrs_retry retry;
+static cqrs_retry_settings settings;
 static pthread_barrier_t barrier;
 static int64_t now_ns;
 static int64_t each;            /* operations of one thread in one phase */
@@ -35,11 +36,11 @@ typedef struct {
 
 static void attempt_again(worker *self) {
     int64_t delay = -1;
-    int answer = cqrs_retry_decide(&retry, 1, 0, INT64_MAX, now_ns, &delay);
+    int answer = cqrs_retry_decide(&retry, &settings, 1, 0, INT64_MAX, now_ns, &delay);
     if (answer == CQRS_RETRY_AGAIN) {
         self->retries++;
     }
-    if (delay < 0 || delay > retry.settings.max_ns) {
+    if (delay < 0 || delay > settings.max_ns) {
         self->wrong++;
     }
 }
@@ -54,7 +55,7 @@ static void *work(void *argument) {
         }
         for (index = 0; index < each; index++) {
             if (cqrs_random_bits(&self->random) & 1) {
-                cqrs_retry_first(&retry, now_ns);
+                cqrs_retry_first(&retry, &settings, now_ns);
                 self->firsts++;
             } else {
                 attempt_again(self);
@@ -109,7 +110,7 @@ int main(int count, char **arguments) {
     int threads = count > 1 ? atoi(arguments[1]) : 8;
     int64_t operations = count > 2 ? atoll(arguments[2]) : 4000000;
     uint64_t seed = count > 3 ? strtoull(arguments[3], NULL, 10) : 1;
-    cqrs_retry_settings settings = {
+    settings = (cqrs_retry_settings){
         .max_attempts = 3, .base_ns = 1000, .max_ns = 5000, .multiplier = 2.0,
         .jitter = CQRS_JITTER_FULL, .percent = PERCENT,
         .reserve = PER_SECOND * (TTL / 1000000000) * CQRS_RETRY_PRICE,
@@ -125,7 +126,7 @@ int main(int count, char **arguments) {
         return 2;
     }
     each = operations / ROUNDS / PHASES / threads + 1;
-    cqrs_retry_init(&retry, &settings, seed, 0);
+    cqrs_retry_init(&retry, settings.bucket_ns, seed, 0);
     pthread_barrier_init(&barrier, NULL, (unsigned)threads + 1);
     for (index = 0; index < threads; index++) {
         workers[index].random.state = seed + (uint64_t)index + 1;

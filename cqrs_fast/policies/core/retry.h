@@ -10,6 +10,8 @@
  * are at most first attempts * percent + reserve.
  *
  * Times are nanoseconds of one clock; one that goes backwards stands still here.
+ *
+ * Several settings may share one state: its budget and counters are those of all.
  */
 #ifndef CQRS_FAST_RETRY_H
 #define CQRS_FAST_RETRY_H
@@ -56,8 +58,8 @@ typedef struct {
 typedef struct {
     cqrs_lock lock;
     cqrs_random random;
-    cqrs_retry_settings settings;
     cqrs_retry_counters counters;
+    int64_t bucket_ns;                          /* what `newest` counts in */
     int64_t newest;                             /* the bucket of the present */
     int64_t deposits[CQRS_RETRY_RING];          /* by bucket, modulo the ring */
     int64_t withdrawn[CQRS_RETRY_RING];
@@ -86,13 +88,15 @@ static inline int64_t cqrs_retry_ceiling(
     return delay < most ? (int64_t)delay : settings->max_ns;
 }
 
-static inline int64_t cqrs_retry_jittered(cqrs_retry *retry, int64_t ceiling) {
+static inline int64_t cqrs_retry_jittered(
+    cqrs_retry *retry, int32_t jitter, int64_t ceiling
+) {
     int64_t least = 0;
     int64_t delay;
-    if (retry->settings.jitter == CQRS_JITTER_NONE) {
+    if (jitter == CQRS_JITTER_NONE) {
         return ceiling;
     }
-    if (retry->settings.jitter == CQRS_JITTER_EQUAL) {
+    if (jitter == CQRS_JITTER_EQUAL) {
         least = ceiling / 2;
     }
     delay = least
@@ -107,7 +111,7 @@ static inline int cqrs_retry_slot(int64_t bucket) {
 
 /* Make the bucket of `now_ns` the present one, emptied of what it held a turn ago. */
 static inline void cqrs_retry_turn(cqrs_retry *retry, int64_t now_ns) {
-    int64_t length = retry->settings.bucket_ns;
+    int64_t length = retry->bucket_ns;
     int64_t bucket = now_ns / length - (now_ns % length < 0);
     int64_t cleared = bucket - retry->newest;
     int slot;
@@ -124,8 +128,8 @@ static inline void cqrs_retry_turn(cqrs_retry *retry, int64_t now_ns) {
 }
 
 /* What retries may still take; below 0 while deposits ran out before withdrawals. */
-static inline int64_t cqrs_retry_credit(const cqrs_retry *retry) {
-    int64_t credit = retry->settings.reserve;
+static inline int64_t cqrs_retry_credit(const cqrs_retry *retry, int64_t reserve) {
+    int64_t credit = reserve;
     int index;
     for (index = 0; index < CQRS_RETRY_RING; index++) {
         credit += retry->deposits[index] - retry->withdrawn[index];
@@ -135,27 +139,24 @@ static inline int64_t cqrs_retry_credit(const cqrs_retry *retry) {
 }
 
 static inline void cqrs_retry_init(
-    cqrs_retry *retry, const cqrs_retry_settings *settings, uint64_t seed,
-    int64_t now_ns
+    cqrs_retry *retry, int64_t length, uint64_t seed, int64_t now_ns
 ) {
-    int64_t length = settings->bucket_ns;
-    *retry = (cqrs_retry){.settings = *settings};
+    *retry = (cqrs_retry){.bucket_ns = length};
     cqrs_lock_init(&retry->lock);
     retry->random.state = seed;
     retry->newest = now_ns / length - (now_ns % length < 0);
 }
 
-/* Change the settings; credits go on to count, for one more life if that changes. */
-static inline void cqrs_retry_configure(
-    cqrs_retry *retry, const cqrs_retry_settings *settings, int64_t now_ns
+/* Let buckets be so long; credits go on to count, for one more life if that changes. */
+static inline void cqrs_retry_rebucket(
+    cqrs_retry *retry, int64_t length, int64_t now_ns
 ) {
-    int64_t length = settings->bucket_ns;
     int64_t deposits = 0;
     int64_t withdrawn = 0;
     int index;
     cqrs_acquire(&retry->lock);
     cqrs_retry_turn(retry, now_ns);
-    if (length != retry->settings.bucket_ns) {
+    if (length != retry->bucket_ns) {
         retry->deposits[cqrs_retry_slot(retry->newest + 1)] = 0;
         for (index = 0; index < CQRS_RETRY_RING; index++) {
             deposits += retry->deposits[index];
@@ -166,14 +167,14 @@ static inline void cqrs_retry_configure(
         index = cqrs_retry_slot(retry->newest);
         retry->deposits[index] = deposits;
         retry->withdrawn[index] = withdrawn;
+        retry->bucket_ns = length;
     }
-    retry->settings = *settings;
     cqrs_release(&retry->lock);
 }
 
 /* Begin anew in the time of another clock, with nothing deposited. */
 static inline void cqrs_retry_restart(cqrs_retry *retry, int64_t now_ns) {
-    int64_t length = retry->settings.bucket_ns;
+    int64_t length = retry->bucket_ns;
     int index;
     cqrs_acquire(&retry->lock);
     for (index = 0; index < CQRS_RETRY_RING; index++) {
@@ -184,11 +185,13 @@ static inline void cqrs_retry_restart(cqrs_retry *retry, int64_t now_ns) {
 }
 
 /* A first attempt begins. */
-static inline void cqrs_retry_first(cqrs_retry *retry, int64_t now_ns) {
+static inline void cqrs_retry_first(
+    cqrs_retry *retry, const cqrs_retry_settings *settings, int64_t now_ns
+) {
     cqrs_acquire(&retry->lock);
-    if (retry->settings.percent > 0) {
+    if (settings->percent > 0) {
         cqrs_retry_turn(retry, now_ns);
-        retry->deposits[cqrs_retry_slot(retry->newest)] += retry->settings.percent;
+        retry->deposits[cqrs_retry_slot(retry->newest)] += settings->percent;
     }
     cqrs_release(&retry->lock);
 }
@@ -199,23 +202,23 @@ static inline void cqrs_retry_first(cqrs_retry *retry, int64_t now_ns) {
  * the next attempt may begin. Nothing is taken from the budget for any other answer.
  */
 static inline int cqrs_retry_decide(
-    cqrs_retry *retry, int64_t attempt, int64_t after_ns, int64_t left_ns,
-    int64_t now_ns, int64_t *delay_ns
+    cqrs_retry *retry, const cqrs_retry_settings *settings, int64_t attempt,
+    int64_t after_ns, int64_t left_ns, int64_t now_ns, int64_t *delay_ns
 ) {
     int64_t delay;
     int answer = CQRS_RETRY_AGAIN;
     cqrs_acquire(&retry->lock);
     retry->counters.failed++;
-    if (attempt >= retry->settings.max_attempts) {
+    if (attempt >= settings->max_attempts) {
         retry->counters.exhausted++;
         cqrs_release(&retry->lock);
         return CQRS_RETRY_EXHAUSTED;
     }
     delay = cqrs_retry_jittered(
-        retry, cqrs_retry_ceiling(&retry->settings, attempt)
+        retry, settings->jitter, cqrs_retry_ceiling(settings, attempt)
     );
-    if (after_ns > retry->settings.max_ns) {
-        after_ns = retry->settings.max_ns;
+    if (after_ns > settings->max_ns) {
+        after_ns = settings->max_ns;
     }
     if (delay < after_ns) {
         delay = after_ns;
@@ -224,9 +227,9 @@ static inline int cqrs_retry_decide(
         retry->counters.too_late++;
         answer = CQRS_RETRY_TOO_LATE;
     } else {
-        if (retry->settings.percent > 0) {
+        if (settings->percent > 0) {
             cqrs_retry_turn(retry, now_ns);
-            if (cqrs_retry_credit(retry) < CQRS_RETRY_PRICE) {
+            if (cqrs_retry_credit(retry, settings->reserve) < CQRS_RETRY_PRICE) {
                 answer = CQRS_RETRY_REFUSED;
             } else {
                 retry->withdrawn[cqrs_retry_slot(retry->newest)] += CQRS_RETRY_PRICE;
@@ -245,12 +248,13 @@ static inline int cqrs_retry_decide(
 
 /* One consistent picture; `credit` is meaningless without a budget. */
 static inline void cqrs_retry_observe(
-    cqrs_retry *retry, int64_t now_ns, cqrs_retry_counters *counters, int64_t *credit
+    cqrs_retry *retry, const cqrs_retry_settings *settings, int64_t now_ns,
+    cqrs_retry_counters *counters, int64_t *credit
 ) {
     cqrs_acquire(&retry->lock);
     cqrs_retry_turn(retry, now_ns);
     *counters = retry->counters;
-    *credit = cqrs_retry_credit(retry);
+    *credit = cqrs_retry_credit(retry, settings->reserve);
     cqrs_release(&retry->lock);
 }
 
