@@ -31,6 +31,7 @@ from cqrs_fast import (
     ValidationError,
 )
 from cqrs_fast.clock import ManualClock
+from cqrs_fast.stages.retry import quiet_retry
 
 
 class Pay(Command[int]):
@@ -752,6 +753,116 @@ def test_update_changes_all_or_nothing() -> None:
         with pytest.raises(TypeError, match=f"no setting '{name}'"):
             stage.update(**unknown)
     assert stage.settings() == before
+
+
+# Other settings for a bus that is built anew: see Stage.revise
+
+
+def test_a_revised_retry_is_another_with_the_same_budget_and_counters(
+    revise: Any, world: World
+) -> None:
+    # Without first attempts, the budget has 2 retries.
+    old = RetryMiddleware(3, budget=1, budget_min_per_sec=1, budget_ttl=2.0)
+    with pytest.raises(OSError, match="2"):
+        world(world.bus([old], failing(*errors(9))))
+    change = revise(old, max_attempts=2, base_delay=0.0)
+    new = change.stage
+    assert new is not old
+    assert old.settings()["max_attempts"] == 3
+    assert new.settings() == old.settings() | {"max_attempts": 2, "base_delay": 0.0}
+    bus = world.bus([change.element], failing(*errors(9)))
+    change.apply()
+    change.settle()
+    assert new.snapshot() == old.snapshot()
+    assert new.snapshot().budget_left == 0
+    with pytest.raises(OSError, match="0"):
+        world(bus)
+    assert new.snapshot().budget_refused == old.snapshot().budget_refused == 1
+    assert new.snapshot().retries == 2
+
+
+def test_a_retry_that_has_begun_goes_on_as_it_began(revise: Any, world: World) -> None:
+    old = RetryMiddleware(5, 0.5, jitter="none", multiplier=1.0)
+
+    def fail() -> None:
+        change = revise(old, max_attempts=1, base_delay=9.0)
+        change.apply()
+        change.settle()
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011
+        world(world.bus([old], fail))
+    assert world.calls == 5
+    assert world.clock() == 2e9
+
+
+def test_credits_survive_a_revised_life_and_are_never_doubled(
+    revise: Any, world: World
+) -> None:
+    old = RetryMiddleware(2, 0.0, budget=100, budget_min_per_sec=0)
+    bus = world.bus([old], lambda: "done")
+    for _ in range(4):
+        world(bus)
+    change = revise(old, budget_ttl=1.0)
+    change.apply()
+    change.settle()
+    assert old.snapshot().budget_left == 4
+    assert change.stage.snapshot().budget_left == 4
+    failed = world.bus([change.stage, old], failing(*errors(2)))
+    assert world(failed) == "done"
+    # The inner one began twice: three first attempts, two retries.
+    assert change.stage.snapshot().budget_left == 5
+
+
+def test_a_revised_retry_may_turn_on_and_off(revise: Any, world: World) -> None:
+    off = RetryMiddleware(1)
+    on = revise(off, max_attempts=3, base_delay=0.0)
+    bus = world.bus([on.element], failing(*errors(2)))
+    on.apply()
+    on.settle()
+    assert world(bus) == "done"
+    off_again = revise(on.stage, max_attempts=1)
+    bus = world.bus([off_again.element], failing(*errors(2)))
+    assert bus.describe()[0].stages == []
+    with pytest.raises(OSError, match="0"):
+        world(bus)
+
+
+def test_revised_retries_form_no_chain(revise: Any) -> None:
+    listener = type("Listener", (), {"__call__": lambda *args: None})()
+    told = weakref.ref(listener)
+    stage = RetryMiddleware(on_retry=listener)
+    del listener
+    for _ in range(3):
+        change = revise(stage, on_retry=None)
+        change.apply()
+        change.settle()
+        stage = change.stage
+    assert told() is None
+
+
+def test_a_quiet_retry_and_what_it_becomes_warn_of_nothing(
+    revise: Any, world: World
+) -> None:
+    stage = quiet_retry(max_attempts=2)
+    bus = world.bus([stage], failing(), Add)
+    assert bus.describe()[0].stages == []
+    change = revise(stage, max_attempts=3)
+    world.bus([change.element], failing(), Add)
+    change = revise(stage, retry_commands=True)
+    bus = world.bus([change.element], failing(), Add)
+    assert len(bus.describe()[0].stages) == 1
+
+
+def test_senseless_revised_settings_are_refused(revise: Any) -> None:
+    stage = RetryMiddleware()
+    with pytest.raises(ValueError, match="max_delay"):
+        revise(stage, max_attempts=7, max_delay=-1)
+    with pytest.raises(TypeError, match="retry_commands must be a bool"):
+        revise(stage, retry_commands=1)
+    for name in ("seed", "clock", "colour"):
+        with pytest.raises(TypeError, match=f"no setting '{name}'"):
+            revise(stage, max_attempts=7, **{name: 1})
 
 
 def test_settings_are_described_under_the_names_of_the_parameters() -> None:

@@ -49,9 +49,7 @@ class LookingBack(Middleware):
 def bus_of(
     handler: Callable[..., Any], *middleware: Any, clock: Any = None, **options: Any
 ) -> CommandBus:
-    bus = CommandBus(
-        middleware=middleware, clock=clock, enable_metrics=True, **options
-    )
+    bus = CommandBus(middleware=middleware, clock=clock, enable_metrics=True, **options)
     bus.register_handler(Add, handler)
     return bus
 
@@ -179,9 +177,7 @@ def test_nearest_deadline_counts(
     clock = ManualClock()
     remaining: list[float | None] = []
     work = driver.handler(lambda ctx, command: remaining.append(ctx.remaining()))
-    bus = bus_of(
-        work, TimeoutMiddleware(outer), TimeoutMiddleware(inner), clock=clock
-    )
+    bus = bus_of(work, TimeoutMiddleware(outer), TimeoutMiddleware(inner), clock=clock)
     ctx = None
     if caller is not None:
         ctx = Context.background(clock=clock).with_timeout(caller)
@@ -218,6 +214,39 @@ def test_settings_are_described() -> None:
     info = bus.describe()[0].stages[1]
     assert info.kind == "TimeoutMiddleware"
     assert info.settings == {"seconds": 2.5, "on_late": "raise"}
+
+
+def test_a_revised_timeout_is_another_with_the_same_count(revise: Any) -> None:
+    clock = ManualClock()
+    old = TimeoutMiddleware(2.0, on_late="raise")
+    change = revise(old, seconds=1.0)
+    bus = bus_of(lambda command: clock.advance(1.5), change.element, clock=clock)
+    change.apply()
+    change.settle()
+    with pytest.raises(DeadlineExceededError):
+        bus.execute(Add())
+    assert change.stage.settings() == {"seconds": 1.0, "on_late": "raise"}
+    assert old.settings() == {"seconds": 2.0, "on_late": "raise"}
+    assert old.stats() == change.stage.stats()
+    assert old.stats().late_completions == 1
+    off = revise(change.stage, seconds=None, on_late="return")
+    bus = bus_of(lambda command: 1, off.element)
+    assert [info.kind for info in bus.describe()[0].stages] == ["Metrics"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"seconds": -1}, ValueError, "seconds must be"),
+        ({"on_late": "drop"}, ValueError, "on_late must be"),
+        ({"clock": None}, TypeError, "there is no setting 'clock' to change"),
+    ],
+)
+def test_a_senseless_revised_timeout_is_refused(
+    revise: Any, wrong: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        revise(TimeoutMiddleware(1.0), **wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from collections.abc import Callable
 from typing import Any, Literal, final
 
-from cqrs_fast.pipeline.stage import Stage
+from cqrs_fast.pipeline.stage import Revision, Stage
 from cqrs_fast.stages.middleware_stats import TimeoutStats
+
+@final
+class LateCount: ...
 
 @final
 class TimeoutMiddleware(Stage):
@@ -15,3 +18,6 @@ class TimeoutMiddleware(Stage):
     ) -> None: ...
     def settings(self) -> dict[str, Any]: ...
     def stats(self) -> TimeoutStats: ...
+
+@final
+class NewTimeout(Revision): ...

@@ -15,11 +15,19 @@ from cqrs_fast.pipeline.frame cimport (
     stage_now,
     timeout_left_ns,
 )
-from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 
 from cqrs_fast.arguments import choice, seconds_or_zero
 from cqrs_fast.errors import DeadlineExceededError
 from cqrs_fast.stages.middleware_stats import TimeoutStats
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class LateCount:
+    """How many handlers ended late, under all timeouts that follow one another."""
+
+    cdef int64_t late
 
 
 @cython.final
@@ -57,7 +65,7 @@ cdef class TimeoutMiddleware(Stage):
     cdef int64_t timeout_ns         # … and in nanoseconds, 0 for no limit
     cdef bint raises                # on_late="raise"
     cdef Clock clock
-    cdef int64_t late
+    cdef LateCount count
 
     def __cinit__(self):
         self.reads_clock = self.reads_end = self.judges_end = self.has_slot = True
@@ -68,6 +76,7 @@ cdef class TimeoutMiddleware(Stage):
         self.seconds = seconds
         self.raises = choice("on_late", on_late, ("return", "raise")) == "raise"
         self.clock = as_clock(clock)
+        self.count = LateCount.__new__(LateCount)
         # Its clock is not the pipeline's: the time is looked at before the handler.
         self.takes_time = self.clock is not None
 
@@ -80,10 +89,22 @@ cdef class TimeoutMiddleware(Stage):
 
     def stats(self):
         """Return a TimeoutStats: how many handlers ended after their deadline."""
-        return TimeoutStats(self.late)
+        return TimeoutStats(self.count.late)
 
     cdef object observed(self):
         return self.stats()
+
+    cdef Revision revise(self, dict settings):
+        # What is inside keeps its deadline: by a middleware of its own.
+        cdef NewTimeout revision = NewTimeout.__new__(NewTimeout)
+        cdef TimeoutMiddleware new
+        unknown = sorted(settings.keys() - {"seconds", "on_late"})
+        if unknown:
+            raise TypeError(f"there is no setting {unknown[0]!r} to change")
+        new = TimeoutMiddleware(**{**self.settings(), **settings}, clock=self.clock)
+        new.count = self.count
+        revision.stage = new
+        return revision
 
     cdef Stage for_route(self, RouteSpec spec):
         if self.timeout_ns == 0:
@@ -150,8 +171,17 @@ cdef class TimeoutMiddleware(Stage):
                 return PROCEED
             if isinstance(<object>f.error, DeadlineExceededError):
                 return PROCEED
-        self.late += 1
+        self.count.late += 1
         f.notes |= LATE
         if self.raises and f.error == NULL:
             raise DeadlineExceededError(self.timeout_ns / 1e9, "handler")
         return PROCEED
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class NewTimeout(Revision):
+    """Another TimeoutMiddleware in the place of one, with its count."""
+
+    cdef Stage for_route(self, RouteSpec spec):
+        return self.stage.for_route(spec)
