@@ -18,5 +18,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session")
 def revise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Return `revise(stage, **settings)`: the Change of tests/compiled/revising.pyx."""
-    revising: Any = compiled("revising", tmp_path_factory.mktemp("revising"))
-    return revising.revise
+    module = compiled("revising", tmp_path_factory.mktemp("revising"))
+    found: Callable[..., Any] = module.revise
+    return found
