@@ -206,11 +206,20 @@ cdef class RateLimitingMiddleware(Stage):
         cdef int64_t now_ns = f.now_ns
         if self.clock is not None:
             now_ns = stage_now(f, self.clock)
-        cdef Bucket bucket
-        if self.key is None:
-            bucket = self.tokens.one
-        else:
-            bucket = self.bucket_of(f, &now_ns)
+        if self.key is not None:
+            return self.enter_keyed(f)
+        # Without a reference of its own: nothing runs in between.
+        if (
+            self.tokens.one.attached is None
+            and bucket_take(&self.tokens.one.state, now_ns, 1) == 0
+        ):
+            self.admitted += 1
+            return PROCEED
+        return self.turn_away(f, self.tokens.one, now_ns)
+
+    cdef int enter_keyed(self, Frame *f) except -1:
+        cdef int64_t now_ns = 0
+        cdef Bucket bucket = self.bucket_of(f, &now_ns)
         if bucket.attached is None and bucket_take(&bucket.state, now_ns, 1) == 0:
             self.admitted += 1
             return PROCEED
