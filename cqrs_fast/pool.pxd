@@ -12,7 +12,7 @@ from cqrs_fast.policies.bulkhead cimport cqrs_bulkhead
 cdef extern from "cqrs_fast/policies/core/pool_slots.h":
     ctypedef struct PoolSlot "cqrs_pool_slot":
         void *object
-        uint32_t round
+        uint32_t next, round
 
     ctypedef struct PoolSlots "cqrs_pool_slots":
         PoolSlot *slots

@@ -134,9 +134,7 @@ cdef class ObjectPool:
         if preallocate:
             self.fill(size)
 
-    def __class_getitem__(cls, item):
-        """Return ObjectPool[item], for annotations: what is pooled."""
-        return GenericAlias(cls, item)
+    __class_getitem__ = classmethod(GenericAlias)
 
     def acquire(self, Context ctx=None):
         """Return an object that is the caller's until `release`.
@@ -222,20 +220,22 @@ cdef class ObjectPool:
         that are in use stay so, and are dropped when they are released.
         """
         cdef Place first
-        cdef uint32_t slot
+        cdef uint32_t slot, following
+        cdef uint32_t forks = fork_count
         self.closed = self.cleans = True
         while self.queue is not None and self.queue.first != NULL:
             first = <Place>self.queue.first
             self.queue.remove(first)
             bulkhead_give_up(&self.permits)
             rouse(first)
-        slot = pool_lend(&self.slots)
-        while slot != 0:
-            # It was idle, so it has no permit to give back.
-            self.permits.in_flight += 1
-            pool_take_back(&self.slots, slot)
+        # Out of everybody's reach first: what is called next may acquire.
+        slot = self.slots.idle
+        self.permits.in_flight += self.slots.idle_count
+        self.slots.idle = self.slots.idle_count = 0
+        while slot != 0 and forks == fork_count:
+            following = self.slots.slots[slot].next
             self.drop(slot)
-            slot = pool_lend(&self.slots)
+            slot = following
         warn_of_missing(self, "closed")
 
     def __enter__(self):
