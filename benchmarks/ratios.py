@@ -30,6 +30,7 @@ from benchmarks import (
     bench_memory,
     bench_payloads,
     bench_pipeline,
+    bench_pools,
     bench_resilience,
 )
 from benchmarks.environment import commit, environment, refusal
@@ -45,6 +46,7 @@ FILES = (
     bench_payloads,
     bench_memory,
     bench_lru_cache,
+    bench_pools,
     bench_import,
 )
 ROWS: list[AnyRow] = [row for file in FILES for row in file.ROWS]
