@@ -9,11 +9,9 @@ must not be interrupted, with the permit held.
 
 cimport cython
 from cpython.ref cimport Py_INCREF, PyObject
-from libc.stdint cimport INT64_MAX
 
 from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.clock cimport as_clock, read_clock
-from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.wait_queue cimport rouse
 from cqrs_fast.pipeline.waiter cimport Waiter
@@ -45,6 +43,8 @@ from cqrs_fast.errors import DeadlineExceededError, PoolExhaustedError
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
 from cqrs_fast.pool_stats import PoolStats
 
+AWAIT_BEFORE = "await what it makes before the pool is made"
+NOT_AWAITED = "a pool does not await it"
 MOST_OBJECTS = 10**6
 MOST_WAITING = 10**6
 
@@ -121,7 +121,7 @@ cdef class ObjectPool:
         self.clock = as_clock(clock)
         self.reset = hook("reset", reset)
         self.dispose = hook("dispose", dispose)
-        plain_callable("factory", factory, "await what it makes before the pool is made")
+        plain_callable("factory", factory, AWAIT_BEFORE)
         self.factory = factory
         self.cleans = reset is not None
         self.owner = "ObjectPool"
@@ -274,9 +274,8 @@ cdef class ObjectPool:
 
     cdef uint32_t take(self, Context ctx) except 0:
         cdef Wait wait
-        cdef bint blocks = self.max_wait_ns > 0
-        if blocks and self.spares_loops and self.permits.in_flight >= self.permits.limit:
-            blocks = not in_event_loop()
+        cdef bint is_full = self.permits.in_flight >= self.permits.limit
+        cdef bint blocks = not (is_full and self.spares_loops and in_event_loop())
         wait = self.line_up(ctx, blocks)
         if wait is not None:
             wait.block()
@@ -325,9 +324,7 @@ cdef class ObjectPool:
                 raise closed_error()
             made = self.factory()
             if is_awaitable(<PyObject *>made):
-                raise awaitable_error(
-                    "factory", made, "await what it makes before the pool is made"
-                )
+                raise awaitable_error("factory", made, AWAIT_BEFORE)
             if made is None:
                 raise TypeError("factory must return an object, got None")
             if pool_find(&self.slots, <void *>made) != 0:
@@ -428,8 +425,8 @@ cdef class ObjectPool:
             if one is given:
                 return 0
         raise ValueError(
-            f"this {type(given).__name__} is none of the pool: release what its acquire "
-            "returned, to the same pool"
+            f"this {type(given).__name__} is none of the pool: release what its "
+            "acquire returned, to the same pool"
         )
 
     # Loans
@@ -456,7 +453,7 @@ cdef class ObjectPool:
 
 cdef object hook(str argument, object function):
     if function is not None:
-        plain_callable(argument, function, "a pool does not await it")
+        plain_callable(argument, function, NOT_AWAITED)
     return function
 
 
@@ -474,7 +471,7 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
     try:
         answer = pool.reset(obj) if pool.reset is not None else None
         if is_awaitable(<PyObject *>answer):
-            raise awaitable_error("reset", answer, "a pool does not await it")
+            raise awaitable_error("reset", answer, NOT_AWAITED)
     except Exception as error:
         pool.reset_failures += 1
         report("reset", repr(pool), error)
@@ -722,10 +719,11 @@ cdef object nothing = Nothing()
 cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
     # No reference may be taken in here.
     cdef int status = generated_traverse(self, visit, arg)
+    cdef PoolSlots *slots = &(<ObjectPool>self).slots
     cdef uint32_t slot
     cdef PyObject *obj
-    for slot in range(1, (<ObjectPool>self).slots.used + 1):
-        obj = <PyObject *>(<ObjectPool>self).slots.slots[slot].object
+    for slot in range(1, slots.used + 1):
+        obj = <PyObject *>slots.slots[slot].object
         if status == 0 and obj != NULL:
             status = visit(obj, arg)
     return status

@@ -72,6 +72,7 @@ class PooledHandler:
         return self.pool.stats()
 
     async def _handle_async(self, ctx: Context, message: Any) -> Any:
+        """Handle a message; a plain method if that of the objects is one."""
         try:
             handler = await self.pool.acquire_async(ctx)
         except PoolExhaustedError as error:
@@ -86,7 +87,6 @@ class PooledHandler:
             self.pool.release(handler)
 
     handle: Any = _handle_async
-    """Handle a message; a coroutine function if that of the objects is one."""
 
 
 class _Form(NamedTuple):

@@ -28,6 +28,9 @@ from cqrs_fast import (
 )
 from cqrs_fast.testing import ManualClock
 
+# Builds for debugging warn of what many of these tests leave in use.
+pytestmark = pytest.mark.filterwarnings("ignore:a pool was:ResourceWarning")
+
 DEBUG = build_info()["mode"] == "debug"
 
 
@@ -127,7 +130,7 @@ def test_leases_give_back_whatever_ends_the_block() -> None:
         assert isinstance(thing, Thing)
         assert counts(pool) == (1, 0, 1)
     for error in (KeyError(), KeyboardInterrupt(), Halt()):
-        with pytest.raises(type(error)), pool.lease() as again:
+        with pytest.raises(type(error)), pool.lease() as again:  # noqa: PT012
             assert again is thing
             raise error
     assert counts(pool) == (0, 1, 1)
@@ -140,7 +143,7 @@ def test_async_leases_give_back_whatever_ends_the_block() -> None:
             assert isinstance(thing, Thing)
             assert counts(pool) == (1, 0, 1)
         for error in (KeyError(), asyncio.CancelledError(), Halt()):
-            with pytest.raises(type(error)):
+            with pytest.raises(type(error)):  # noqa: PT012
                 async with pool.lease_async() as again:
                     assert again is thing
                     raise error
@@ -426,8 +429,8 @@ BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"factory": lambda: "the same"},
         ValueError,
-        "factory must return a new object each time, got one that the pool has already, "
-        "a str",
+        "factory must return a new object each time, got one that the pool has "
+        "already, a str",
     ),
 ]
 
@@ -602,7 +605,12 @@ def test_a_pool_and_its_objects_are_collected() -> None:
     pools.append(pool)
     references = list(things_of(pool))
     # A tuple has no way to let go of the pool by itself.
-    tuples = ObjectPool(lambda: (tuples, Thing()), 1, preallocate=False)
+    tuples: ObjectPool[Any]
+    tuples = ObjectPool(
+        lambda: (tuples, Thing()),  # noqa: F821 - it is deleted below
+        1,
+        preallocate=False,
+    )
     with tuples.lease() as pair:
         references.append(weakref.ref(pair[1]))
         del pair

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -34,6 +34,9 @@ from cqrs_fast import (
     PoolExhaustedError,
 )
 from cqrs_fast.testing import ManualClock
+
+# Builds for debugging warn of what many of these tests leave in use.
+pytestmark = pytest.mark.filterwarnings("ignore:a pool was:ResourceWarning")
 
 
 class Thing:
@@ -179,8 +182,7 @@ def test_closing_ends_every_wait(is_async: bool) -> None:
     thing = lease.__enter__()
     with line(pool, is_async) as waiting:
         futures = [waiting.join() for _ in range(3)]
-        with suppress(ResourceWarning):  # of a build for debugging: one is in use
-            pool.close()
+        pool.close()
         for future in futures:
             error = future.exception(5)
             assert isinstance(error, RuntimeError)

@@ -28,8 +28,8 @@ cdef struct Alarm:
     int64_t ns                  # from now; NO_DEADLINE for none
     PyObject *clock             # that measures it; NULL for real time
 
-# Let the clocks of the alarms wake `waiter`, the nearest first. Returns what may pass in
-# real time, -1 without a limit. Sorts the alarms.
+# Let the clocks of the alarms wake `waiter`, the nearest first. Returns what may pass
+# in real time, -1 without a limit. Sorts the alarms.
 cdef int64_t arm(Alarm *alarms, int count, Waiter waiter) except -2
 
 cdef Alarm deadline_alarm(Context context) except *
