@@ -99,7 +99,7 @@ class RetryConfig(Section):
         float, Meta(ge=0, le=MOST_MS, description="between two attempts at most")
     ] = 5_000
     multiplier: Annotated[
-        float, Meta(ge=1, le=1e6, description="by which the delay grows")
+        float, Meta(ge=1, le=1000, description="by which the delay grows")
     ] = 2.0
     jitter: Annotated[
         Literal["full", "equal", "none"], Meta(description="how delays are spread")
@@ -147,7 +147,7 @@ class CachingConfig(Section):
         Meta(ge=0, le=MOST_SEC, description="that an answer is used; 0 stores none"),
     ] = 600
     max_size: Annotated[
-        int, Meta(ge=1, le=2**31 - 2, description="answers that are kept at most")
+        int, Meta(ge=1, le=2**30, description="answers that are kept at most")
     ] = 10_000
     scope: Annotated[
         Literal["principal", "shared"],
@@ -191,7 +191,7 @@ class CircuitBreakerConfig(Section):
         float, Meta(gt=0, le=MOST_SEC, description="that a circuit stays open")
     ] = 30
     half_open_max_calls: Annotated[
-        int, Meta(ge=1, le=10**6, description="probes at a time")
+        int, Meta(ge=1, le=64, description="probes at a time")
     ] = 1
     success_threshold: Annotated[
         int, Meta(ge=1, le=10**9, description="probes that close a circuit")
@@ -203,7 +203,7 @@ class CircuitBreakerConfig(Section):
         | None
     ) = None
     timeout_multiplier: Annotated[
-        float, Meta(ge=1, le=1e6, description="by which each opening is longer")
+        float, Meta(ge=1, le=1000, description="by which each opening is longer")
     ] = 1.0
     max_timeout_sec: (
         Annotated[
