@@ -11,7 +11,6 @@ from msgspec import inspect
 from support import Add, Ask, Trace
 
 from cqrs_fast import (
-    CachingMiddleware,
     Command,
     CommandBus,
     Config,
@@ -21,19 +20,11 @@ from cqrs_fast import (
     default_config,
 )
 from cqrs_fast.bus import Bus
-from cqrs_fast.config.assembly import ROWS, check_config, middleware_of
+from cqrs_fast.config.assembly import check_config, middleware_of
 from cqrs_fast.config.model import (
-    BulkheadConfig,
     BusConfig,
-    CachingConfig,
-    CircuitBreakerConfig,
-    LoggingConfig,
     MiddlewareConfig,
-    RateLimitingConfig,
     RetryConfig,
-    TimeoutConfig,
-    TracingConfig,
-    ValidationConfig,
 )
 from cqrs_fast.config.sections import fields_of, marked
 from cqrs_fast.pipeline.order import DEFAULT_ORDER
