@@ -138,8 +138,9 @@ cdef class Bus(Router):
                 outside of rate limiting.
 
         Raises ConfigError, which names the section, where values do not go together;
-        TypeError for what is no Config and for an unknown keyword. Changes nothing of
-        the whole process: the knobs of the garbage collector are performance_tuning's.
+        TypeError for what is no Config and for an unknown keyword. With
+        `performance.enable_pooling` the process keeps so many frames (see
+        `reserve_frames`); the knobs of the garbage collector are performance_tuning's.
         """
         from cqrs_fast.config.reload import bus_of
 

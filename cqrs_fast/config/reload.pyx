@@ -14,6 +14,7 @@ from cqrs_fast.pipeline.stage cimport Revision, Stage
 
 from cqrs_fast.bus import MOST_PAYLOAD_BYTES, CommandBus
 from cqrs_fast.callbacks import report
+from cqrs_fast.clock import CoarseClock
 from cqrs_fast.config.assembly import (
     INNER,
     OUTER,
@@ -23,6 +24,7 @@ from cqrs_fast.config.assembly import (
     refusal,
 )
 from cqrs_fast.config.sections import settings_of, shown
+from cqrs_fast.pipeline.async_driver import reserve_frames
 
 SEED = "seed"
 
@@ -56,10 +58,13 @@ def bus_of(cls, config, dict overrides not None):
     arguments = arguments_of(config, kind)
     own = getattr(config, f"{kind}_bus")
     made = {name: make(name, given, config) for name, given in arguments.items()}
+    performance = config.performance
     keywords = {
         "enable_metrics": own.enable_metrics,
+        "latency_sample": performance.latency_sample,
         "initial_capacity": own.initial_capacity,
         "max_payload_bytes": own.max_payload_bytes,
+        "clock": CoarseClock() if performance.coarse_clock else None,
         **overrides,
     }
     keywords["middleware"] = (
@@ -69,6 +74,8 @@ def bus_of(cls, config, dict overrides not None):
     )
     sections = {name: (arguments[name], made[name]) for name in made}
     bus = cls(**keywords)
+    if performance.enable_pooling:
+        reserve_frames(performance.pool_size, performance.enable_preallocation)
     wire(bus, new_wiring(config, frozenset(overrides), sections))
     return bus
 
@@ -171,7 +178,7 @@ cdef int wire(Bus bus, Wiring wiring) except -1:
 
 cdef Wiring adopted(Registry registry, object config):
     """What to take a bus for that no config made."""
-    overrides = {"initial_capacity", "clock"}
+    overrides = {"initial_capacity", "latency_sample", "clock"}
     if registry.metrics is not None:
         overrides.add("enable_metrics")
     if registry.max_payload_bytes != MOST_PAYLOAD_BYTES:
@@ -185,6 +192,8 @@ cdef set restart_keys(Wiring wiring, object config, str kind):
     changed = {key for key in now if now[key] != was[key]}
     if "initial_capacity" in wiring.overrides:
         changed.discard(f"{kind}_bus.initial_capacity")
+    if "latency_sample" in wiring.overrides:
+        changed.discard("performance.latency_sample")
     if "clock" in wiring.overrides:
         changed.discard("performance.coarse_clock")
     return changed
