@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.table import AnyRow, Difference, Operation, Row
+from benchmarks.table import AnyRow, Difference, Operation, ProcessOperation, Row
 
 OPERATIONS = 1_000  # at least so many in a round
 ROUNDS = 50
@@ -58,6 +58,11 @@ class PerOperation:
 def run(benchmark: Any, row: Row, part: str) -> None:
     """Measure one part of a row."""
     clock = PerOperation(row, part)
+    if isinstance(clock.operation, ProcessOperation):
+        rounds = row.rounds or PROBE_ROUNDS
+        nanoseconds = benchmark.pedantic(clock.operation.time, args=(1,), rounds=rounds)
+        benchmark.extra_info["ns"] = nanoseconds
+        return
     benchmark.extra_info["statement"] = clock.operation.statement
     benchmark.pedantic(
         clock.operation.run,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import os
+import subprocess
 import sys
 import textwrap
 import threading
@@ -107,6 +109,41 @@ class ThreadsOperation(Operation):
         for thread in threads:
             thread.join()
         return self.loop(repeat(None, 1))
+
+
+class ProcessOperation(Operation):
+    """A script that measures itself in a process, and so on a heap, of its own.
+
+    It prints the nanoseconds that one operation took, after the result of the last.
+
+    Parameters:
+        script: what runs; its first argument is how large it shall be, 1 or `size`.
+        arguments: the others.
+    """
+
+    def __init__(self, script: str, *arguments: str, size: int) -> None:
+        super().__init__(script, calls=[])
+        self.arguments = arguments
+        self.size = size
+
+    def measured(self, size: int) -> tuple[str, float]:
+        """Return the result and the nanoseconds of one process."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", self.statement, str(size), *self.arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
+        result, nanoseconds = done.stdout.split()
+        return result, float(nanoseconds)
+
+    def run(self, times: int) -> Any:
+        return self.measured(1)[0]
+
+    def time(self, times: int) -> float:
+        return self.measured(self.size)[1]
 
 
 def _compiled(
