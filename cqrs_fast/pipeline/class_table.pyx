@@ -1,7 +1,7 @@
 """ClassTable: class -> route, by identity; the lookup of every dispatch."""
 
 cimport cython
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
 from weakref import ref
@@ -49,9 +49,17 @@ cdef class ClassTable:
         return 0
 
     cdef ClassTable copy(self):
-        cdef ClassTable table = ClassTable(self.mask // 2)
+        """Return one with as much room: what was reserved is never allocated twice."""
+        cdef ClassTable table = ClassTable.__new__(ClassTable)
+        cdef size_t size = (self.mask + 1) * sizeof(Entry)
         table.kept = self.kept.copy()
-        memcpy(table.entries, self.entries, (self.mask + 1) * sizeof(Entry))
+        # Not cleared first: every registration copies the whole table.
+        table.entries = <Entry *>malloc(size)
+        if table.entries == NULL:
+            raise MemoryError
+        table.mask = self.mask
+        table.shift = self.shift
+        memcpy(table.entries, self.entries, size)
         return table
 
     cdef int reserve(self, size_t count) except -1:
