@@ -32,7 +32,11 @@ USERS = 1_000
 DISPATCHES = 1_200
 SEED = 1
 HANDLERS = 1_024
-TAIL = "from benchmarks.tail import main; import sys; main(int(sys.argv[1]), *sys.argv[2:])"
+TAIL = """
+import sys
+from benchmarks.tail import main
+main(int(sys.argv[1]), sys.argv[2])
+"""
 SIZE = 10
 """Of the heap: 10^6 live objects."""
 ONCE = 1

@@ -68,10 +68,10 @@ def low_latency_config() -> Config:
       bad. Those that come as JSON or MessagePack are still checked.
     - `retry` makes one attempt: every transient error reaches the caller.
     - `caching` for a minute: more queries are computed again.
-    - `gc_percent=1000`: collections are a tenth as many, each with ten times as many new
-      objects; garbage in cycles waits longer, so the heap is larger.
-    - `gc_freeze`: what exists when `performance_tuning` is entered is never looked at by
-      a collection until it is left. What of that becomes garbage in cycles stays.
+    - `gc_percent=1000`: collections are a tenth as many, each with ten times as many
+      new objects; garbage in cycles waits longer, so the heap is larger.
+    - `gc_freeze`: no collection looks at what exists when `performance_tuning` is
+      entered until it is left. What of that becomes garbage in cycles stays.
 
     The last two take effect in `performance_tuning` alone; enter it after warm-up.
     """

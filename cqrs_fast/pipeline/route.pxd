@@ -177,8 +177,8 @@ cdef inline int start(
     f.bus_clock = NULL if route.clock is None else <PyObject *>route.clock
     f.slot = NULL
     f.slots = slots
-    f.started_ns = f.now_ns = f.sampled_ns = f.delay_ns = 0
-    f.deadline_ns = f.shown_ns = NO_DEADLINE
+    f.started_ns = f.now_ns = f.delay_ns = 0
+    f.deadline_ns = f.shown_ns = f.sampled_ns = NO_DEADLINE
     f.timeout_ns = 0
     f.deadline_clock = NULL
     f.depth = route.depth

@@ -2,7 +2,7 @@
 
 from cpython.ref cimport PyObject, Py_XDECREF
 
-from cqrs_fast.clock cimport Clock, tick_of
+from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
 from cqrs_fast.pipeline.frame cimport Frame, caller_context, timeout_left_ns
 from cqrs_fast.pipeline.route cimport (

@@ -89,7 +89,8 @@ cdef class TokenBucket:
     def retry_after(self, n=1, key=None):
         """Return in how many seconds `n` tokens are there if nobody takes any.
 
-        Exact to the nanosecond, or to the tick of a CoarseClock. Raises as `try_acquire` does.
+        Exact to the nanosecond; by a CoarseClock up to a tick longer. Raises as
+        `try_acquire` does.
         """
         cdef int64_t tokens = self.tokens(n)
         cdef int64_t now_ns = read_clock(self.clock)

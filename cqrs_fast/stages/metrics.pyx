@@ -4,7 +4,7 @@ cimport cython
 from libc.stdlib cimport calloc, free
 
 from cqrs_fast.clock cimport Clock, read_exactly
-from cqrs_fast.context cimport Context
+from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport (
@@ -76,7 +76,7 @@ cdef class Metrics(Stage):
             self.count_inner(<Context>f.context)
         if self.sample == 1:
             duration_ns = f.now_ns - f.started_ns
-        elif f.sampled_ns == 0:
+        elif f.sampled_ns == NO_DEADLINE:
             return PROCEED
         else:
             duration_ns = exact_now(f) - f.sampled_ns
