@@ -52,6 +52,7 @@ _LAZY = {
     "Config": "cqrs_fast.config.model",
     "default_config": "cqrs_fast.config.presets",
     "high_throughput_config": "cqrs_fast.config.presets",
+    "ConfigManager": "cqrs_fast.config.manager",
     "load_config": "cqrs_fast.config.loading",
     "load_config_from_env": "cqrs_fast.config.loading",
     "load_environment_config": "cqrs_fast.config.loading",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
         merge_configs,
     )
     from cqrs_fast.clock import CoarseClock
+    from cqrs_fast.config.manager import ConfigManager
     from cqrs_fast.config.model import Config
     from cqrs_fast.config.presets import (
         default_config,
@@ -156,6 +158,7 @@ __all__ = [
     "CommandBus",
     "Config",
     "ConfigError",
+    "ConfigManager",
     "Context",
     "ContextCancelledError",
     "DeadlineExceededError",

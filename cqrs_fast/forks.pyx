@@ -22,6 +22,11 @@ cdef int tell_of_forks(object one) except -1:
     return 0
 
 
+def let_know_of_forks(one):
+    """Call `one._after_fork()` in each child that is forked while `one` lives."""
+    tell_of_forks(one)
+
+
 def begin_child():
     """Count a fork and let everything forget the other threads; runs in the child."""
     global fork_count

@@ -20,6 +20,7 @@ PUBLIC = [
     "BulkheadMiddleware",
     "CircuitOpenError",
     "ConfigError",
+    "ConfigManager",
     "IdempotencyConflictError",
     "IdempotencyInProgressError",
     "ObjectPool",
