@@ -216,14 +216,9 @@ class Events(Polls):
             )
 
     def _wait(self, stop: Stop) -> None:
-        paths = set(links_of(self._path))
-        directories = dict(_present({os.path.dirname(path) for path in paths}))
-        if directories != self._watched:
+        directories, paths = _watched_for(self._path)
+        if self._events is None or directories != self._watched:
             self.close()
-        if not directories:
-            super().wait(stop)
-            return
-        if self._events is None:
             self._events = self._begin(paths, list(directories), stop)
             self._watched = directories
         happened = next(self._events, None)
@@ -259,13 +254,20 @@ class Events(Polls):
             events.close()
 
 
-def _present(directories: set[str]) -> Iterator[tuple[str, tuple[int, int]]]:
-    for directory in sorted(directories):
-        try:
-            status = os.stat(directory)
-        except OSError:
-            continue
-        yield directory, (status.st_dev, status.st_ino)
+def _watched_for(path: str) -> tuple[dict[str, tuple[int, int]], set[str]]:
+    """Return the directories to watch, each with what tells it from others, and for
+    what: the file, links, the directories themselves, and the first that is missing.
+    """
+    directories: dict[str, tuple[int, int]] = {}
+    paths = set(links_of(path))
+    for one in list(paths):
+        directory = os.path.dirname(one)
+        while not os.path.isdir(directory):
+            paths.add(directory)
+            directory = os.path.dirname(directory)
+        status = os.stat(directory)
+        directories[directory] = status.st_dev, status.st_ino
+    return directories, paths.union(directories)
 
 
 def alarm_of(path: str, poll: float) -> Polls:
