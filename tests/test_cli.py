@@ -196,7 +196,7 @@ def test_version_and_info(capfd: pytest.CaptureFixture[str]) -> None:
         assert expected in output
 
 
-@pytest.mark.parametrize("command", ["demo", "dispatch", "explain", "info"])
+@pytest.mark.parametrize("command", ["config", "demo", "dispatch", "explain", "info"])
 def test_every_help_has_an_example(
     command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

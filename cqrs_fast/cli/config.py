@@ -11,12 +11,12 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from cqrs_fast.cli.console import Style
 from cqrs_fast.cli.problem import Problem
-from cqrs_fast.config.assembly import check_config
 from cqrs_fast.config.loading import load_config, load_config_from_env
 from cqrs_fast.config.model import Config
 from cqrs_fast.config.presets import preset
@@ -48,10 +48,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 def is_ok(file: str) -> bool:
     try:
-        config = loaded(file)
-        check_config(config)
+        loaded(file)
     except ConfigError as error:
-        error.path = error.path or file
         print(error, file=sys.stderr)
         return False
     # In a pipe, too, the lines of both streams come in the order of the files.
@@ -63,10 +61,10 @@ def show(arguments: argparse.Namespace) -> int:
     """Print every value that would be in force."""
     try:
         config = effective(arguments)
-    except ConfigError as error:
+    except ValueError as error:  # a ConfigError, or a prefix that cannot be one
         raise Problem(str(error)) from None
     if arguments.json:
-        print(json.dumps(msgspec.to_builtins(config), indent=2))
+        print(json.dumps(tidy(msgspec.to_builtins(config)), indent=2))
     else:
         print_settings(list(settings_of(config)), Style(sys.stdout))
     return 0
@@ -85,17 +83,18 @@ def loaded(file: str) -> Config:
     """Load a file, and print what there is to warn of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        config = load_config(file)
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    return config
+        try:
+            return load_config(file)
+        finally:
+            for warning in caught:
+                print(f"warning: {warning.message}", file=sys.stderr)
 
 
 def print_settings(settings: list[Setting], style: Style) -> None:
     """Print one line for each value, with a mark where it is not the default."""
     heading = ("key", "value", "origin")
     rows = [
-        (setting.key, json.dumps(setting.value), printable(setting.origin))
+        (setting.key, json.dumps(tidy(setting.value)), printable(setting.origin))
         for setting in settings
     ]
     keys, values, _ = zip(heading, *rows, strict=True)
@@ -113,6 +112,13 @@ def print_settings(settings: list[Setting], style: Style) -> None:
         changed += differs
         line("*" if differs else " ", row, "bold" if differs else "")
     print(f"\n* not the default: {changed} of {len(settings)}")
+
+
+def tidy(value: Any) -> Any:
+    """Return a value with whole numbers as such, wherever they come from."""
+    if isinstance(value, dict):
+        return {key: tidy(one) for key, one in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def printable(text: str) -> str:
