@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SOURCES = (".h", ".py", ".pyx", ".pxd", ".pyi", ".typed", ".jsonl")
+SOURCES = (".h", ".py", ".pyx", ".pxd", ".pyi", ".typed", ".json", ".jsonl")
 
 
 def main(folder: Path) -> None:
@@ -25,13 +25,19 @@ def main(folder: Path) -> None:
         for path in ROOT.glob("cqrs_fast/**/*")
         if path.suffix in SOURCES or path.name == "py.typed"
     }
+    examples = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("examples/**/*")
+        if path.suffix in SOURCES
+    }
     with tarfile.open(sdist) as archive:
         in_sdist = {name.partition("/")[2] for name in archive.getnames()}
     with zipfile.ZipFile(wheel) as archive:
         in_wheel = set(archive.namelist())
 
-    wanted = package | {"setup.py", "pyproject.toml", "README.md", "LICENSE"}
+    wanted = package | examples | {"setup.py", "pyproject.toml", "README.md", "LICENSE"}
     expect("the sdist lacks", wanted - in_sdist)
+    expect("the wheel lacks", {f"cqrs_fast/{name}" for name in examples} - in_wheel)
     modules = {name.removesuffix(".pyx") for name in package if name.endswith(".pyx")}
     compiled = {name.split(".")[0] for name in in_wheel if name.endswith(".so")}
     expect("the wheel lacks the compiled", modules - compiled)

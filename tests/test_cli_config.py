@@ -82,9 +82,7 @@ def written(name: str, content: str | dict[str, Any], mode: int = 0o600) -> str:
     return name
 
 
-def config(
-    capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str, str]:
+def config(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Run `config` here; return its status, output and errors."""
     status = main(["config", *arguments])
     return (status, *capsys.readouterr())
@@ -187,9 +185,7 @@ def test_the_low_latency_preset(capsys: pytest.CaptureFixture[str]) -> None:
     status, output, errors = config(capsys, "show", "--preset", "low-latency")
     assert (status, errors) == (0, "")
     shown = rows(output)
-    settings = {
-        setting.key: setting for setting in settings_of(low_latency_config())
-    }
+    settings = {setting.key: setting for setting in settings_of(low_latency_config())}
     assert list(shown) == list(settings)
     for key, (mark, value, origin) in shown.items():
         setting = settings[key]

@@ -15,22 +15,35 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cqrs_fast import Context, HandlerNotFoundError, ValidationError
+from cqrs_fast import CircuitOpenError, Context, HandlerNotFoundError, ValidationError
 from cqrs_fast.cli import main
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "cqrs_fast.examples"
+ENVIRONMENTS = ("production", "staging", "development", "test")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed() -> Iterator[None]:
-    """Let the examples be found where the source tree is all there is."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the examples be found where the source tree is all there is.
+
+    Their configuration is a copy of our own: whose the source tree is, and who may
+    write it, is not what is tested.
+    """
     patch = pytest.MonkeyPatch()
     try:
         importlib.import_module(PACKAGE)
     except ModuleNotFoundError:
         patch.syspath_prepend(str(ROOT))
         patch.setitem(sys.modules, PACKAGE, importlib.import_module("examples"))
+    app = example("orders.app")
+    copies = tmp_path_factory.mktemp("configs")
+    for file in app.CONFIGS.iterdir():
+        copy = copies / file.name
+        copy.write_bytes(file.read_bytes())
+        copy.chmod(0o600)
+    patch.setattr(app, "CONFIGS", copies)
+    patch.setenv("ENV", "test")
     yield
     patch.undo()
 
@@ -266,6 +279,54 @@ def test_the_bus_factories_use_the_file_of_the_environment(
     assert "PlaceOrder" in app.commands().registered_commands()
     assert "GetOrder" in app.queries().registered_queries()
     assert (tmp_path / "named.sqlite3").exists()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_a_shop_runs_from_the_file_of_each_environment(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, ask = example("orders.app"), example("orders.messages")
+    assert {file.stem for file in app.CONFIGS.iterdir()} == set(ENVIRONMENTS)
+    monkeypatch.setenv("ENV", name)
+    config = app.configured()
+    commands, queries = app.build(tmp_path / "shop.sqlite3")
+    (route,) = [one for one in commands.describe() if one.name == "PlaceOrder"]
+    kinds = [stage.kind for stage in route.stages]
+    for section, kind in (
+        ("logging", "LoggingMiddleware"),
+        ("timeout", "TimeoutMiddleware"),
+        ("rate_limiting", "RateLimitingMiddleware"),
+        ("bulkhead", "BulkheadMiddleware"),
+    ):
+        assert getattr(config.middleware, section).enabled == (kind in kinds), kind
+    # Nobody who waits in line holds the database.
+    assert kinds[-2:] == ["CircuitBreakerMiddleware", "around"]
+    commands.execute(ask.RegisterCustomer(1, "Ada", "ada@example.com"))
+    assert queries.execute(ask.FindOrders()) == []
+
+
+def test_variables_override_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = example("orders.app")
+    assert app.configured().middleware.timeout.timeout_ms == 30_000
+    monkeypatch.setenv("ORDERS_MIDDLEWARE__TIMEOUT__TIMEOUT_MS", "50")
+    assert app.configured().middleware.timeout.timeout_ms == 50
+
+
+def test_refusals_open_no_circuit_but_a_broken_database_does(
+    shop: Any, tmp_path: Path
+) -> None:
+    commands, _, ask = shop
+    errors = example("orders.errors")
+    for _ in range(20):
+        with pytest.raises(errors.UnknownOrder):
+            commands.execute(ask.CancelOrder("O-000009"))
+    with closing(sqlite3.connect(tmp_path / "shop.sqlite3")) as connection:
+        connection.execute("DROP TABLE products")
+    for _ in range(5):
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            commands.execute(ask.Restock("LAM-0001", 12))
+    with pytest.raises(CircuitOpenError):
+        commands.execute(ask.Restock("LAM-0001", 12))
 
 
 def test_the_quick_start(installed: None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from cqrs_fast.cli import FAILED
 from cqrs_fast.cli.console import Style
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.config.loading import load_config, load_config_from_env
@@ -43,7 +44,8 @@ def schema(_: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Print what is wrong with each file, or that it is ok; return 1 if one is not."""
-    return int(any([not is_ok(file) for file in arguments.files]))
+    verdicts = [is_ok(file) for file in arguments.files]
+    return 0 if all(verdicts) else FAILED
 
 
 def is_ok(file: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from cqrs_fast.cli.console import Progress, Style, duration, shows_progress, table
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.tally import Rejection, Tally, type_of
+from cqrs_fast.config.loading import config_from
 from cqrs_fast.messages import message_name
 
 EXAMPLES = "cqrs_fast.examples"
@@ -59,8 +60,11 @@ def run_orders(path: Path, style: Style) -> None:
     """Send the sample through the buses and print the outcome."""
     app = example("orders.app")
     refusal: type[Exception] = example("orders.errors").OrderError
-    lines = (files(f"{EXAMPLES}.orders") / "sample.jsonl").read_bytes().splitlines()
-    commands, queries = app.build(path)
+    data = files(f"{EXAMPLES}.orders")
+    lines = (data / "sample.jsonl").read_bytes().splitlines()
+    # Who may write it may write this package too: no need to ask who that is.
+    settings = (data / "configs" / "test.json").read_bytes()
+    commands, queries = app.build(path, config_from(settings, "test.json"))
     with contextlib.ExitStack() as stack:
         stack.enter_context(commands)
         stack.enter_context(queries)
