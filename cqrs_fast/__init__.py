@@ -85,13 +85,13 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
+    from cqrs_fast.clock import CoarseClock
     from cqrs_fast.config.loading import (
         load_config,
         load_config_from_env,
         load_environment_config,
         merge_configs,
     )
-    from cqrs_fast.clock import CoarseClock
     from cqrs_fast.config.manager import ConfigManager
     from cqrs_fast.config.model import Config
     from cqrs_fast.config.presets import (

@@ -275,7 +275,7 @@ def test_retry_serves_only_commands_that_are_idempotent() -> None:
 
     for message in (Pay, Add):
         bus.register_handler(message, fail)
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=""):
             bus.execute(message())
     assert [type(one) for one in calls] == [Pay, Pay, Pay, Add]
 
@@ -371,7 +371,7 @@ def test_a_bus_from_a_config_tells_nothing_to_the_collector() -> None:
 @pytest.mark.parametrize("bus_class", [CommandBus, QueryBus])
 @pytest.mark.parametrize("config", [None, {}, "configs/test.json", Config, 3])
 def test_only_a_config_is_taken(bus_class: type[Bus], config: Any) -> None:
-    with pytest.raises(TypeError, match="^config must be a Config, got "):
+    with pytest.raises(TypeError, match=r"^config must be a Config, got "):
         bus_class.from_config(config)
 
 
