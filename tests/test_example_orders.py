@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
+import itertools
 import json
 import sqlite3
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -327,6 +330,51 @@ def test_refusals_open_no_circuit_but_a_broken_database_does(
             commands.execute(ask.Restock("LAM-0001", 12))
     with pytest.raises(CircuitOpenError):
         commands.execute(ask.Restock("LAM-0001", 12))
+
+
+def test_a_service_follows_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve, app = example("orders.serve"), example("orders.app")
+    monkeypatch.setenv("ORDERS_DB", str(tmp_path / "served.sqlite3"))
+    file = app.CONFIGS / "served.json"
+    file.write_bytes((app.CONFIGS / "test.json").read_bytes())
+    file.chmod(0o600)
+    tight = json.loads(file.read_bytes())
+    tight["middleware"]["rate_limiting"] = {
+        "enabled": True,
+        "requests_per_window": 1,
+        "window_sec": 3600,
+    }
+
+    register = b'{"$type": "RegisterCustomer", "customer_id": %d, "name": "Ada",'
+    register += b' "email": "ada%d@example.com"}'
+    answers = io.BytesIO()
+
+    def lines() -> Iterator[bytes]:
+        """Change the file between two lines, first badly."""
+        yield register % (1, 1)
+        yield b'{"$type": "FindOrders"}'
+        yield register % (1, 1)
+        yield b"nonsense"
+        file.write_text('{"middleware": {"timeouts": {}}}')
+        yield register % (2, 2)
+        file.write_text(json.dumps(tight))
+        end = time.monotonic() + 10
+        for number in itertools.count(3):
+            assert time.monotonic() < end, "the change was not seen"
+            yield register % (number, number)
+            if b"RateLimitExceeded" in answers.getvalue():
+                return
+            time.sleep(0.02)
+
+    serve.serve(str(file), lines(), answers)
+    said = answers.getvalue().splitlines()
+    assert said[:2] == [b"null", b"[]"]
+    assert said[2].startswith(b"AlreadyExists: customer 1")
+    assert said[3].startswith(b"ValidationError")
+    assert said[4] == b"null"
+    assert said[-1].startswith(b"RateLimitExceededError")
 
 
 def test_the_quick_start(installed: None) -> None:
