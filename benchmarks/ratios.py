@@ -32,6 +32,7 @@ from benchmarks import (
     bench_pipeline,
     bench_pools,
     bench_presets,
+    bench_reload,
     bench_resilience,
 )
 from benchmarks.environment import commit, environment, refusal
@@ -56,6 +57,7 @@ FILES = (
     bench_memory,
     bench_lru_cache,
     bench_pools,
+    bench_reload,
     bench_import,
 )
 ROWS: list[AnyRow] = [row for file in FILES for row in file.ROWS]

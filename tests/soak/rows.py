@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from soak import cancellation, forks, leaders, leaks, limiter, retry_budget, timeouts
+from soak import (
+    cancellation,
+    forks,
+    leaders,
+    leaks,
+    limiter,
+    reloads,
+    retry_budget,
+    timeouts,
+)
 
 
 class Row(NamedTuple):
@@ -38,5 +47,6 @@ ROWS = (
     Row("19", "retry budget of 8 threads", retry_budget.schedule),
     Row("20", "timeouts: expiry, cancellation and result race", timeouts.schedule),
     Row("22", "no leak in mixed dispatches", leaks.schedule, leaks.finish),
+    Row("30", "reloads under load", reloads.schedule, reloads.finish),
     Row("32", "fork under load", forks.schedule),
 )
