@@ -304,8 +304,8 @@ class Watch:
         self._thread = threading.Thread(
             target=self._run, name=f"cqrs_fast config {path}", daemon=True
         )
-        _watches.add(self)
         self._thread.start()
+        _watches.add(self)
 
     @property
     def is_running(self) -> bool:
