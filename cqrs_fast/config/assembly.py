@@ -15,7 +15,7 @@ from cqrs_fast.stages.caching import CachingMiddleware
 from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
 from cqrs_fast.stages.logging import LoggingMiddleware
 from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
-from cqrs_fast.stages.retry import RetryMiddleware
+from cqrs_fast.stages.retry import quiet_retry
 from cqrs_fast.stages.timeout import TimeoutMiddleware
 from cqrs_fast.stages.validation import ValidationMiddleware
 
@@ -51,7 +51,8 @@ OUTER: dict[str, Row] = {
 INNER: dict[str, Row] = {
     "rate_limiting": Row(RateLimitingMiddleware, {}),
     "caching": Row(CachingMiddleware, {"default_ttl_sec": "ttl"}, (QUERY,)),
-    "retry": Row(RetryMiddleware, {"attempt_timeout_ms": None}),
+    # It serves every message of a configuration, so it is silent of commands.
+    "retry": Row(quiet_retry, {"attempt_timeout_ms": None}),
     "circuit_breaker": Row(CircuitBreakerMiddleware, {}),
     "bulkhead": Row(BulkheadMiddleware, {}),
     # No section: made by `retry.attempt_timeout_ms`.
