@@ -101,7 +101,7 @@ def shown(section: str, kind: str = "query", **values: Any) -> dict[str, Any]:
 
 def everything(**replaced: Any) -> Config:
     """Return a Config with all of its middleware enabled."""
-    sections = {
+    sections: dict[str, Any] = {
         name: field.section(enabled=True)
         for name, field in SECTIONS.items()
         if field.section is not None and name != "tracing"
@@ -248,7 +248,10 @@ def test_without_retry_there_is_no_attempt() -> None:
 
 
 def test_what_is_not_enabled_is_not_made() -> None:
-    off = {name: field.section(enabled=False) for name, field in SECTIONS.items()}
+    off: dict[str, Any] = {}
+    for name, field in SECTIONS.items():
+        assert field.section is not None
+        off[name] = field.section(enabled=False)
     config = Config(middleware=MiddlewareConfig(**off))
     for bus_class in BUSES:
         assert bus_class.from_config(config).middleware == ()
@@ -271,11 +274,11 @@ def test_retry_serves_only_commands_that_are_idempotent() -> None:
 
     def fail(message: Any) -> None:
         calls.append(message)
-        raise OSError("down")
+        raise LookupError
 
     for message in (Pay, Add):
         bus.register_handler(message, fail)
-        with pytest.raises(OSError, match="down"):
+        with pytest.raises(LookupError):
             bus.execute(message())
     assert [type(one) for one in calls] == [Pay, Pay, Pay, Add]
 

@@ -10,6 +10,7 @@ import msgspec
 from cqrs_fast import (
     Command,
     CommandBus,
+    Config,
     Context,
     DrainReport,
     Middleware,
@@ -289,3 +290,17 @@ def check_context() -> None:
     assert_type(ctx.deadline, float | None)
     assert_type(ctx.done, bool)
     assert_type(ctx.error, Exception | None)
+
+
+# From a configuration
+
+
+class ShopBus(CommandBus):
+    """A bus of one's own."""
+
+
+def from_config(config: Config) -> None:
+    assert_type(CommandBus.from_config(config), CommandBus)
+    assert_type(QueryBus.from_config(config, enable_metrics=True), QueryBus)
+    assert_type(ShopBus.from_config(config, middleware=[around, blocking]), ShopBus)
+    CommandBus.from_config({"middleware": {}})  # type: ignore[arg-type]
