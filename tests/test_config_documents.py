@@ -123,7 +123,7 @@ JSON_REFUSED = [
     (middleware("caching", '"max_size": 0'),
      "middleware.caching.max_size: expected int >= 1, got 0"),
     (middleware("caching", '"max_size": 2147483647'),
-     "middleware.caching.max_size: expected int <= 2147483646, got 2147483647"),
+     "middleware.caching.max_size: expected int <= 1073741824, got 2147483647"),
     (middleware("caching", '"enabled": "false"'),
      "middleware.caching.enabled: expected bool, got 'false'"),
     (middleware("caching", '"default_ttl_sec": -1'),

@@ -150,7 +150,9 @@ def test_references_and_objects_are_given_back(outcome: str) -> None:
     before = held()
     many(rounds)
     after = held()
-    assert after == [pytest.approx(before[0], abs=5), *before[1:]]
+    # What earlier tests left may go in the meantime; what matters is what stays.
+    assert after[0] <= before[0] + 5
+    assert after[1:] == before[1:]
     assert bus.close(0).drained
     assert bus.stats().total.in_flight == 0
 
