@@ -17,9 +17,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from cqrs_fast import CircuitOpenError, Context, HandlerNotFoundError, ValidationError
+from cqrs_fast import (
+    CircuitOpenError,
+    Context,
+    HandlerNotFoundError,
+    ValidationError,
+    load_config,
+)
 from cqrs_fast.cli import main
+from cqrs_fast.config.schema import config_schema
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "cqrs_fast.examples"
@@ -53,6 +61,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def example(name: str) -> Any:
     return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_environment_loads_and_is_valid(environment: str) -> None:
+    path = example("orders.app").CONFIGS / f"{environment}.json"
+    load_config(path)
+    Draft202012Validator(config_schema()).validate(json.loads(path.read_text()))
 
 
 class Day(NamedTuple):

@@ -35,22 +35,20 @@ def read_file(path: str, stacklevel: int = 2) -> bytes:
         descriptor = os.open(path, flags)
     except FileNotFoundError:
         raise ConfigError("there is no such file", path) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot be read: {_reason(error)}", path) from None
+    except ValueError:
+        raise ConfigError("cannot be read: the path holds a null byte", path) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path) from None
     try:
         _check(os.fstat(descriptor), path, stacklevel + 1)
         data = _read(descriptor)
     except OSError as error:
-        raise ConfigError(f"cannot be read: {_reason(error)}", path) from None
+        raise ConfigError(f"cannot be read: {error.strerror}", path) from None
     finally:
         os.close(descriptor)
     if len(data) > MAX_BYTES:
         raise ConfigError(f"the file is larger than {MAX_BYTES} bytes", path)
     return data
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _check(status: os.stat_result, path: str, stacklevel: int) -> None:

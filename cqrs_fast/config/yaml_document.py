@@ -38,9 +38,11 @@ def parse_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         what = error.problem or error.context
         raise ConfigError(f"is not YAML{_where(error.problem_mark)}: {what}") from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
+    except yaml.YAMLError as error:
         what = getattr(error, "reason", None) or str(error)
         raise ConfigError(f"is not YAML: {what}") from None
+    except (ValueError, OverflowError):
+        raise ConfigError("is not YAML: a character that does not exist") from None
 
 
 def _where(mark: Any) -> str:
