@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
-import psutil
 import pytest
+from reliability.parts import measures_memory, rss_bytes
 from support import Add, Ask, Trace, drive, suspend
 
 from cqrs_fast import (
@@ -849,6 +849,7 @@ def test_thousands_of_reloads_leave_nothing_behind() -> None:
 
 
 @pytest.mark.slow
+@measures_memory
 def test_ten_thousand_reloads_do_not_grow_the_process() -> None:
     buses: list[Bus] = [
         CommandBus.from_config(default_config()),
@@ -856,11 +857,10 @@ def test_ten_thousand_reloads_do_not_grow_the_process() -> None:
     ]
     buses[0].register_handler(Add, lambda add: 1)
     buses[1].register_handler(Ask, lambda ask: ask.number)
-    process = psutil.Process()
     reload_often(2000, buses)
-    before = process.memory_info().rss
+    before = rss_bytes()
     reload_often(10_000, buses)
-    assert process.memory_info().rss - before < 2 * 1024 * 1024
+    assert rss_bytes() - before < 2 * 1024 * 1024
 
 
 def test_the_order_warnings_that_are_remembered_are_bounded() -> None:
