@@ -232,10 +232,17 @@ cdef class ObjectPool:
         slot = self.slots.idle
         self.permits.in_flight += self.slots.idle_count
         self.slots.idle = self.slots.idle_count = 0
+        interruption = None
         while slot != 0 and forks == fork_count:
             following = self.slots.slots[slot].next
-            self.drop(slot)
+            try:
+                self.drop(slot)
+            except BaseException as error:
+                # Such as a KeyboardInterrupt in `dispose`: the others are closed too.
+                interruption = error
             slot = following
+        if interruption is not None:
+            raise interruption
         warn_of_missing(self, "closed")
 
     def __enter__(self):
@@ -661,11 +668,17 @@ cdef class Held:
             report("release of a collected lease", repr(self.pool), error)
 
     cdef int check_free(self) except -1:
+        if self.pool is None:
+            raise RuntimeError("this lease was not made by a pool")
         if self.loan.slot != 0:
             raise RuntimeError("this lease holds an object already: make another one")
         return 0
 
     cdef object begin(self, uint32_t slot):
+        if self.loan.slot != 0:
+            # Somebody entered the same lease while this one waited.
+            self.pool.end_loan(slot)
+            self.check_free()
         result = lent(self.pool, slot)
         self.loan = self.pool.loan(slot)
         if IS_DEBUG:

@@ -190,6 +190,39 @@ def test_a_lease_holds_one_object() -> None:
         type(lease)()
 
 
+def test_a_lease_that_two_wait_with_holds_one_object() -> None:
+    pool = ObjectPool(Thing, 2, max_wait=5.0)
+    things = [pool.acquire(), pool.acquire()]
+    lease = pool.lease_async()
+
+    async def main() -> list[Any]:
+        waits = [asyncio.ensure_future(lease.__aenter__()) for _ in range(2)]
+        await asyncio.sleep(0)
+        for thing in things:
+            pool.release(thing)
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    first, second = asyncio.run(main())
+    assert first in things
+    assert isinstance(second, RuntimeError)
+    assert str(second) == "this lease holds an object already: make another one"
+    assert counts(pool) == (1, 1, 2)
+    lease.release()
+    assert counts(pool) == (0, 2, 2)
+
+
+@pytest.mark.parametrize("method", ["lease", "lease_async"])
+def test_a_lease_of_no_pool_is_of_no_use(method: str) -> None:
+    kind = type(getattr(ObjectPool(Thing, 1), method)())
+    stray = kind.__new__(kind)
+    stray.release()
+    with pytest.raises(RuntimeError, match="this lease was not made by a pool"):
+        if method == "lease":
+            stray.__enter__()
+        else:
+            asyncio.run(stray.__aenter__())
+
+
 def test_a_lease_that_is_forgotten_gives_back() -> None:
     pool = ObjectPool(Thing, 1)
     lease = pool.lease()
@@ -344,6 +377,22 @@ def test_a_closed_pool_lends_nothing_and_drops_what_comes_back() -> None:
     pool.release(thing)
     assert disposed[2] is thing
     assert counts(pool) == (0, 0, 3)
+    pool.close()
+
+
+def test_an_interrupted_close_drops_all_the_same() -> None:
+    disposed: list[Thing] = []
+
+    def dispose(thing: Thing) -> None:
+        disposed.append(thing)
+        if len(disposed) < 3:
+            raise Halt(len(disposed))
+
+    pool = ObjectPool(Thing, 4, dispose=dispose)
+    with pytest.raises(Halt, match="2"):
+        pool.close()
+    assert len(disposed) == 4
+    assert counts(pool) == (0, 0, 4)
     pool.close()
 
 
