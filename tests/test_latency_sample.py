@@ -92,6 +92,23 @@ def test_async_dispatches_and_errors_are_timed_alike() -> None:
     assert (stats.count, stats.errors, stats.timed) == (4, 2, 2)
 
 
+@pytest.mark.parametrize("sample", [1, 2])
+@pytest.mark.parametrize("readings", [0, 1])
+def test_what_the_clock_raises_is_what_is_counted(sample: int, readings: int) -> None:
+    left: list[int] = []
+
+    def clock() -> int:
+        return left.pop()
+
+    bus = bus_of(lambda add: add.number, sample, clock=clock)
+    left[:] = [1] * readings
+    with pytest.raises(IndexError):
+        bus.execute(Add())
+    assert bus.stats().total.in_flight == 0
+    assert bus.stats().total.outcomes["error"] == readings
+    assert bus.stats().total.count == readings
+
+
 def test_what_never_reached_a_pipeline_is_not_timed() -> None:
     bus = bus_of(lambda add: 1, 1)
     with pytest.raises(LookupError):

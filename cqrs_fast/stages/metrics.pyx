@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from cqrs_fast.clock cimport Clock, read_exactly
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.forks cimport fork_count, tell_of_forks
-from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
+from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame, set_error
 from cqrs_fast.pipeline.outcome cimport (
     ERROR,
     OK,
@@ -55,18 +55,24 @@ cdef class Metrics(Stage):
 
     cdef int enter(self, Frame *f) except -1:
         # hot
-        self.counters.in_flight += 1
         if self.sample != 1:
             self.until_sampled -= 1
             if self.until_sampled == 0:
                 self.until_sampled = self.sample
+                # Where a user's clock raises, nothing is counted yet.
                 f.sampled_ns = exact_now(f)
+        self.counters.in_flight += 1
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
         # hot
         cdef Counters *counters = &self.counters
-        cdef int64_t duration_ns
+        cdef int64_t duration_ns = f.now_ns - f.started_ns
+        cdef bint timed = True
+        if self.sample != 1:
+            timed = f.sampled_ns != NO_DEADLINE
+            if timed:
+                duration_ns = sampled_for(f)
         if f.forks == fork_count:
             counters.in_flight -= 1
         counters.outcomes[<int>(OK if f.error == NULL else outcome_of(f.error))] += 1
@@ -74,13 +80,7 @@ cdef class Metrics(Stage):
         counters.cache_hits += f.notes & CACHE_HIT
         if f.context != NULL:
             self.count_inner(<Context>f.context)
-        if self.sample == 1:
-            duration_ns = f.now_ns - f.started_ns
-        elif f.sampled_ns == NO_DEADLINE:
-            return PROCEED
-        else:
-            duration_ns = exact_now(f) - f.sampled_ns
-        if not histogram_record(&counters.histogram, duration_ns):
+        if timed and not histogram_record(&counters.histogram, duration_ns):
             raise MemoryError
         return PROCEED
 
@@ -98,6 +98,15 @@ cdef class Metrics(Stage):
 
 cdef int64_t exact_now(Frame *f) except? -1:
     return read_exactly(None if f.bus_clock == NULL else <Clock>f.bus_clock)
+
+
+cdef int64_t sampled_for(Frame *f) noexcept:
+    """How long it took; what a user's clock raises becomes the outcome."""
+    try:
+        return exact_now(f) - f.sampled_ns
+    except BaseException as error:
+        set_error(f, error)
+        return 0
 
 
 cdef struct Picture:
