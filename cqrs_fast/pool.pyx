@@ -291,7 +291,7 @@ cdef class ObjectPool:
     cdef Wait line_up(self, Context ctx, bint may_wait):
         cdef Wait wait
         cdef int answer
-        if ctx is not None:
+        if ctx is not None and ctx.state.limited:
             ctx.check()
         if self.closed:
             raise closed_error()
@@ -655,8 +655,12 @@ cdef class Held:
 
     def release(self):
         """Give the object back before the block ends; again, do nothing."""
+        self.end()
+
+    cdef int end(self) except -1:
         if self.loan.slot != 0:
             self.pool.let_go(&self.loan)
+        return 0
 
     def __dealloc__(self):
         if self.loan.slot == 0:
@@ -696,7 +700,7 @@ cdef class Lease(Held):
         return self.begin(self.pool.take(self.ctx))
 
     def __exit__(self, exc_type, exc, traceback):
-        self.release()
+        self.end()
 
 
 @cython.final
@@ -713,7 +717,7 @@ cdef class LeaseAsync(Held):
         return self.begin(self.pool.claim())
 
     def __aexit__(self, exc_type, exc, traceback):
-        self.release()
+        self.end()
         return nothing
 
 
