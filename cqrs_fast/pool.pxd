@@ -57,6 +57,8 @@ cdef class ObjectPool:
     cdef uint32_t take(self, Context ctx) except 0
     # The same from a permit that is held already: an idle one, or one made now.
     cdef uint32_t claim(self) except 0
+    # The object, for whom it was lent to; builds for debugging remember who that is.
+    cdef object hand_out(self, uint32_t slot)
     # A permit (None), or a wait that ends with one.
     cdef Wait line_up(self, Context ctx, bint may_wait)
     cdef uint32_t make(self) except 0

@@ -1,10 +1,9 @@
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from types import GenericAlias, TracebackType
-from typing import Any, Generic, TypeVar, final
-
-from typing_extensions import disjoint_base
+from typing import Generic, TypeVar, final
 
 from cqrs_fast.context import Context
+from cqrs_fast.pool_lease import Lease, LeaseAsync
 from cqrs_fast.pool_stats import PoolStats
 
 _T = TypeVar("_T")
@@ -47,31 +46,3 @@ class ObjectPool(Generic[_T]):
 @final
 class Wait:
     async def rest(self) -> None: ...
-
-@disjoint_base
-class Held(Generic[_T]):
-    def release(self) -> None: ...
-
-@final
-class Lease(Held[_T]):
-    def __enter__(self) -> _T: ...
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-@final
-class LeaseAsync(Held[_T]):
-    async def __aenter__(self) -> _T: ...
-    def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Nothing: ...
-
-@final
-class Nothing:
-    def __await__(self) -> Generator[Any]: ...

@@ -31,6 +31,7 @@ from cqrs_fast.policies.bulkhead cimport (
     bulkhead_init,
     bulkhead_leave,
 )
+from cqrs_fast.pool_lease cimport Lease, LeaseAsync
 from cqrs_fast.rejection cimport Rejection
 
 import sys
@@ -152,10 +153,7 @@ cdef class ObjectPool:
                 slot = self.make()
         else:
             slot = self.take(ctx)
-        result = lent(self, slot)
-        if IS_DEBUG:
-            self.places[slot] = caller()
-        return result
+        return self.hand_out(slot)
 
     async def acquire_async(self, Context ctx=None):
         """Do as `acquire` does, and leave the event loop free while it waits.
@@ -167,10 +165,7 @@ cdef class ObjectPool:
         if wait is not None:
             await wait.rest()
         slot = self.claim()
-        result = lent(self, slot)
-        if IS_DEBUG:
-            self.places[slot] = caller()
-        return result
+        return self.hand_out(slot)
 
     def release(self, obj):
         """Give an object back to the pool, which lends it to the first who waits.
@@ -368,6 +363,13 @@ cdef class ObjectPool:
             self.close()
             raise
         return 0
+
+    cdef object hand_out(self, uint32_t slot):
+        # hot
+        result = lent(self, slot)
+        if IS_DEBUG:
+            self.places[slot] = caller()
+        return result
 
     # Giving back
 
@@ -638,99 +640,6 @@ cdef class Wait:
             self.place.granted = False
             pool.give_permit_back()
         return 0
-
-
-@cython.freelist(64)
-@cython.auto_pickle(False)
-@cython.no_gc_clear
-cdef class Held:
-    """What both leases are: at most one loan at a time."""
-
-    cdef ObjectPool pool
-    cdef Context ctx
-    cdef Loan loan
-
-    def __init__(self):
-        raise TypeError("a lease comes from pool.lease() or pool.lease_async()")
-
-    def release(self):
-        """Give the object back before the block ends; again, do nothing."""
-        self.end()
-
-    cdef int end(self) except -1:
-        if self.loan.slot != 0:
-            self.pool.let_go(&self.loan)
-        return 0
-
-    def __dealloc__(self):
-        if self.loan.slot == 0:
-            return
-        self.pool.leaked += 1
-        try:
-            self.pool.let_go(&self.loan)
-        except BaseException as error:
-            report("release of a collected lease", repr(self.pool), error)
-
-    cdef int check_free(self) except -1:
-        if self.pool is None:
-            raise RuntimeError("this lease was not made by a pool")
-        if self.loan.slot != 0:
-            raise RuntimeError("this lease holds an object already: make another one")
-        return 0
-
-    cdef object begin(self, uint32_t slot):
-        if self.loan.slot != 0:
-            # Somebody entered the same lease while this one waited.
-            self.pool.end_loan(slot)
-            self.check_free()
-        result = lent(self.pool, slot)
-        self.loan = self.pool.loan(slot)
-        if IS_DEBUG:
-            self.pool.places[slot] = caller()
-        return result
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Lease(Held):
-    """An object of a pool for the length of a `with` block."""
-
-    def __enter__(self):
-        self.check_free()
-        return self.begin(self.pool.take(self.ctx))
-
-    def __exit__(self, exc_type, exc, traceback):
-        self.end()
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class LeaseAsync(Held):
-    """An object of a pool for the length of an `async with` block."""
-
-    async def __aenter__(self):
-        cdef Wait wait
-        self.check_free()
-        wait = self.pool.line_up(self.ctx, True)
-        if wait is not None:
-            await wait.rest()
-        return self.begin(self.pool.claim())
-
-    def __aexit__(self, exc_type, exc, traceback):
-        self.end()
-        return nothing
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Nothing:
-    """An awaitable that is done."""
-
-    def __await__(self):
-        return iter(())
-
-
-cdef object nothing = Nothing()
 
 
 cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:

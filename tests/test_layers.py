@@ -46,6 +46,7 @@ LAYERS = {
     "stages": 3,
     # Its callers wait as dispatches do
     "pool": 3,
+    "pool_lease": 3,
     "pool_stats": 3,
     # Handlers over a pool
     "pooled_call": 4,

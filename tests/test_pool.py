@@ -26,7 +26,7 @@ from cqrs_fast import (
     build_info,
     callbacks,
 )
-from cqrs_fast.pool import Lease, LeaseAsync
+from cqrs_fast.pool_lease import Lease, LeaseAsync
 from cqrs_fast.testing import ManualClock
 
 # Builds for debugging warn of what many of these tests leave in use.

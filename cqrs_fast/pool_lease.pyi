@@ -1,0 +1,35 @@
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, Generic, TypeVar, final
+
+from typing_extensions import disjoint_base
+
+_T = TypeVar("_T")
+
+@disjoint_base
+class Held(Generic[_T]):
+    def release(self) -> None: ...
+
+@final
+class Lease(Held[_T]):
+    def __enter__(self) -> _T: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+@final
+class LeaseAsync(Held[_T]):
+    async def __aenter__(self) -> _T: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Nothing: ...
+
+@final
+class Nothing:
+    def __await__(self) -> Generator[Any]: ...
