@@ -297,8 +297,7 @@ CASES = {
     "from nothing": (
         only(),
         only(timeout=TIMEOUT, circuit_breaker=BREAKER),
-        # With no section on its side to go by, it comes innermost.
-        "TimeoutMiddleware row4 end CircuitBreakerMiddleware",
+        "TimeoutMiddleware row4 CircuitBreakerMiddleware end",
         "row4 end",
     ),
     "on both sides": (
@@ -319,7 +318,7 @@ CASES = {
         only(logging=LOGGING, circuit_breaker=BREAKER),
         only(),
         "row4 end",
-        "LoggingMiddleware row4 end CircuitBreakerMiddleware",
+        "LoggingMiddleware row4 CircuitBreakerMiddleware end",
     ),
     "an attempt's timeout comes": (
         only(retry=RetryConfig()),
@@ -364,6 +363,23 @@ def test_what_users_took_off_stays_off_until_it_is_enabled_anew() -> None:
     apply_config(only(), [bus])
     apply_config(only(circuit_breaker=BREAKER), [bus])
     assert names(bus) == ["CircuitBreakerMiddleware"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_reload_comes_to_the_order_that_a_restart_would_have(case: str) -> None:
+    first, second, *_ = CASES[case]
+    own = Trace("row4", [])
+    bus = CommandBus.from_config(first, middleware=[own])
+    apply_config(second, [bus])
+    assert names(bus) == names(CommandBus.from_config(second, middleware=[own]))
+
+
+def test_limits_come_to_an_adopted_bus_outside_of_what_was_added_later() -> None:
+    bus = CommandBus(middleware=[Trace("own", [])])
+    apply_config(only(), [bus])
+    bus.add_middleware(Trace("transaction", []))
+    apply_config(only(bulkhead=BULKHEAD), [bus])
+    assert names(bus) == ["own", "BulkheadMiddleware", "transaction"]
 
 
 def test_a_handler_s_own_middleware_is_untouched() -> None:

@@ -36,6 +36,7 @@ cdef class Wiring:
 
     cdef object made_with       # the Config that what needs a restart comes from
     cdef frozenset overrides    # keywords of the constructor that win over a config
+    cdef tuple own              # users' middleware that it came with
     cdef dict sections          # section -> (arguments, middleware)
     cdef dict metrics           # kept while they are not enabled
 
@@ -67,16 +68,17 @@ def bus_of(cls, config, dict overrides not None):
         "clock": CoarseClock() if performance.coarse_clock else None,
         **overrides,
     }
+    own = tuple(overrides.get("middleware", ()))
     keywords["middleware"] = (
         *[made[name] for name in OUTER if name in made],
-        *overrides.get("middleware", ()),
+        *own,
         *[made[name] for name in INNER if name in made],
     )
     sections = {name: (arguments[name], made[name]) for name in made}
     bus = cls(**keywords)
     if performance.enable_pooling:
         reserve_frames(performance.pool_size, performance.enable_preallocation)
-    wire(bus, new_wiring(config, frozenset(overrides), sections))
+    wire(bus, new_wiring(config, frozenset(overrides), own, sections))
     return bus
 
 
@@ -158,10 +160,13 @@ cdef int settle(list revisions) except -1:
 
 # What is remembered of a config
 
-cdef Wiring new_wiring(object made_with, frozenset overrides, dict sections):
+cdef Wiring new_wiring(
+    object made_with, frozenset overrides, tuple own, dict sections
+):
     cdef Wiring wiring = Wiring.__new__(Wiring)
     wiring.made_with = made_with
     wiring.overrides = overrides
+    wiring.own = own
     wiring.sections = sections
     return wiring
 
@@ -183,7 +188,7 @@ cdef Wiring adopted(Registry registry, object config):
         overrides.add("enable_metrics")
     if registry.max_payload_bytes != MOST_PAYLOAD_BYTES:
         overrides.add("max_payload_bytes")
-    return new_wiring(config, frozenset(overrides), {})
+    return new_wiring(config, frozenset(overrides), registry.middleware, {})
 
 
 cdef set restart_keys(Wiring wiring, object config, str kind):
@@ -215,13 +220,13 @@ cdef Plan plan_for(Bus bus, object config):
     cdef Registry old = bus.registry
     cdef Registry new = old.copy()
     cdef Wiring was = adopted(old, config) if old.wiring is None else old.wiring
-    cdef Wiring wiring = new_wiring(was.made_with, was.overrides, {})
+    cdef Wiring wiring = new_wiring(was.made_with, was.overrides, was.own, {})
     plan.bus, plan.old, plan.new, plan.revisions = bus, old, new, []
     plan.restart = restart_keys(was, config, bus.kind)
     new.wiring = wiring
     take_settings(new, was, getattr(config, f"{bus.kind}_bus"))
     middleware = list(old.middleware)
-    standing = rearrange(middleware, was.sections, wiring.sections, plan, config)
+    standing = rearrange(middleware, was.sections, wiring, plan, config)
     new.middleware = tuple(middleware)
     if standing or new.metrics is not old.metrics or differ(new, old):
         rebuild(bus, old, new, standing)
@@ -267,12 +272,15 @@ cdef int rebuild(Bus bus, Registry old, Registry new, dict standing) except -1:
     return 0
 
 
-cdef dict rearrange(list middleware, dict was, dict now, Plan plan, object config):
+cdef dict rearrange(
+    list middleware, dict was, Wiring wiring, Plan plan, object config
+):
     """Change a list of middleware to what `config` says, and note what stands for what.
 
     Returns the revisions, by the id of what the list has for each.
     """
     cdef Revision revision
+    cdef dict now = wiring.sections
     standing = {}
     wanted = arguments_of(config, plan.bus.kind)
     for name, (arguments, stage) in was.items():
@@ -299,7 +307,7 @@ cdef dict rearrange(list middleware, dict was, dict now, Plan plan, object confi
     for name, arguments in wanted.items():
         if name not in was:
             stage = make(name, arguments, config)
-            middleware.insert(place_of(name, middleware, now), stage)
+            middleware.insert(place_of(name, middleware, wiring), stage)
             now[name] = (arguments, stage)
     return standing
 
@@ -312,17 +320,26 @@ cdef Revision revised(str name, Stage stage, dict arguments, object config):
         raise refusal(name, error, config) from error
 
 
-cdef Py_ssize_t place_of(str name, list middleware, dict sections) except -1:
-    """Where a section comes in: next to its neighbours on its side of users' own."""
+cdef Py_ssize_t place_of(str name, list middleware, Wiring wiring) except -1:
+    """Where a section comes in: next to its neighbours, where `from_config` has it."""
     side = list(OUTER if name in OUTER else INNER)
     at = side.index(name)
-    before = places_of(side[:at], middleware, sections)
-    after = places_of(side[at + 1:], middleware, sections)
-    if name in OUTER:
-        return max(before) + 1 if before else min(after, default=0)
-    return min(after) if after else max(before, default=len(middleware) - 1) + 1
+    before = places_of(made_for(side[:at], wiring), middleware)
+    after = places_of(made_for(side[at + 1:], wiring), middleware)
+    if before and name in OUTER:
+        return max(before) + 1
+    if after or name in OUTER:
+        return min(after, default=0)
+    if not before:
+        # The first of its side: inside of what users gave, outside of what they added.
+        before = places_of([*made_for(OUTER, wiring), *wiring.own], middleware)
+    return max(before, default=-1) + 1
 
 
-cdef list places_of(list names, list middleware, dict sections):
-    made = {id(sections[name][1]) for name in names if name in sections}
-    return [index for index, one in enumerate(middleware) if id(one) in made]
+cdef list made_for(object names, Wiring wiring):
+    return [wiring.sections[name][1] for name in names if name in wiring.sections]
+
+
+cdef list places_of(list stages, list middleware):
+    wanted = {id(stage) for stage in stages}
+    return [index for index, one in enumerate(middleware) if id(one) in wanted]
