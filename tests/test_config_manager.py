@@ -259,6 +259,52 @@ def test_loads_of_many_threads_never_go_back(
     assert [old for old, _ in seen] == numbers[:-1]
 
 
+def test_an_interrupted_load_is_made_up_for_by_the_watcher(
+    manager: ConfigManager, path: Path
+) -> None:
+    """What it read was never in force, so it is still news."""
+    interrupts = [KeyboardInterrupt]
+
+    def factory(next: Any) -> Any:
+        if number_of(manager.config) == 1 and path.read_text() != text_of(1):
+            while interrupts:
+                raise interrupts.pop()
+        return next
+
+    buses = made(manager, middleware=[factory])
+    path.write_text(text_of(2))
+    with pytest.raises(KeyboardInterrupt):
+        manager.load_config()
+    assert number_of(manager.config) == 1
+    manager.watch_config()
+    eventually(in_force(manager, 2))
+    assert timeouts(*buses) == [0.002] * 2
+
+
+def test_an_error_between_file_and_environment_names_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text('{"middleware": {"circuit_breaker": {"max_timeout_sec": 50}}}')
+    monkeypatch.setenv("XY_MIDDLEWARE__CIRCUIT_BREAKER__TIMEOUT_SEC", "100")
+    manager = ConfigManager(path, env_prefix="XY_")
+    with pytest.raises(ConfigError) as caught:
+        manager.load_config()
+    assert caught.value.path == str(path)
+    assert caught.value.key == "middleware.circuit_breaker"
+    assert str(manager.last_error) == str(caught.value)
+
+
+def test_a_first_load_that_fails_leaves_none_in_force(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigError):
+        ConfigManager(path).load_config()
+    assert [one.getMessage() for one in caplog.records] == [
+        "the configuration cannot be loaded, and none is in force: "
+        f"{path}: there is no such file"
+    ]
+
+
 # Buses
 
 

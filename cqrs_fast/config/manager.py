@@ -285,7 +285,13 @@ class ConfigManager:
                 config = self._read()
                 return config, self._accept(config)
             except ConfigError as error:
+                # Where a file and a variable do not go together, it names neither.
+                error.path = error.path or self._path
                 return error, self._note(error)
+        except BaseException:
+            # Interrupted: what was read may not be in force, so it counts as news.
+            self._taken = None
+            raise
         finally:
             self._is_reloading = False
 
@@ -343,6 +349,9 @@ class ConfigManager:
         if len(self._logged) == MOST_ERRORS:
             self._logged.clear()
         self._logged.add(text)
+        if self._state.config is None:
+            said = "the configuration cannot be loaded, and none is in force: %s"
+            return [(LOGGER.error, said, (text,))]
         said = "the configuration cannot be loaded; version %d stays in force: %s"
         return [(LOGGER.error, said, (self._state.version, text))]
 
