@@ -35,7 +35,7 @@ class BusConfig(Section):
 
 
 class LoggingConfig(Section):
-    """LoggingMiddleware."""
+    """The settings of LoggingMiddleware."""
 
     enabled: Annotated[bool, Meta(description="log one line for each dispatch")] = False
     prefix: Annotated[
@@ -61,7 +61,7 @@ class LoggingConfig(Section):
 
 
 class ValidationConfig(Section):
-    """ValidationMiddleware."""
+    """The settings of ValidationMiddleware."""
 
     enabled: Annotated[
         bool, Meta(description="hold messages to the rules of their class")
@@ -179,7 +179,7 @@ class CachingConfig(Section):
 
 
 class CircuitBreakerConfig(Section):
-    """CircuitBreakerMiddleware."""
+    """The settings of CircuitBreakerMiddleware."""
 
     enabled: Annotated[
         bool, Meta(description="spare a handler that keeps failing")
@@ -224,7 +224,7 @@ class CircuitBreakerConfig(Section):
 
 
 class RateLimitingConfig(Section):
-    """RateLimitingMiddleware."""
+    """The settings of RateLimitingMiddleware."""
 
     enabled: Annotated[bool, Meta(description="limit dispatches in time")] = False
     requests_per_window: Annotated[
@@ -252,7 +252,7 @@ class RateLimitingConfig(Section):
 
 
 class BulkheadConfig(Section):
-    """BulkheadMiddleware."""
+    """The settings of BulkheadMiddleware."""
 
     enabled: Annotated[bool, Meta(description="limit dispatches at a time")] = False
     max_concurrent: Annotated[
@@ -267,7 +267,7 @@ class BulkheadConfig(Section):
 
 
 class TracingConfig(Section):
-    """TracingMiddleware."""
+    """The settings of TracingMiddleware."""
 
     enabled: Annotated[bool, Meta(description="make a span for each dispatch")] = False
     sample_ratio: (
