@@ -199,6 +199,7 @@ YAML_REFUSED = [
     ("a: !!int '1'\n", "YAML tags are not allowed at line 1, column 4"),
     ("a: ! 1\n", "YAML tags are not allowed at line 1, column 4"),
     ("a: 1\n---\nb: 1\n", "expected one YAML document at line 2, column 1"),
+    ("- a\n" * 10_000, "YAML holds too many values at line 9998, column 3"),
     ("1: 2\n", "expected keys that are text, got 1"),
     ("a: {true: 2}\n", "a: expected keys that are text, got True"),
     ("? [1]\n: 2\n", "expected keys that are text, got [1]"),

@@ -405,6 +405,20 @@ def test_what_needs_a_restart_is_told_once(
     assert len(buses) == 2
 
 
+def test_what_waited_for_a_restart_waits_no_more_with_its_bus(
+    manager: ConfigManager, path: Path
+) -> None:
+    old = made(manager)
+    replace(path, '{"performance": {"pool_size": 7}}')
+    manager.load_config()
+    assert manager.pending_restart == ("performance.pool_size",)
+    del old
+    gc.collect()
+    new = made(manager)
+    assert manager.pending_restart == ()
+    del new
+
+
 # Watching
 
 

@@ -197,9 +197,10 @@ class ConfigManager:
                 )
         _ = self.config  # loaded here, where callbacks may be told
         with self._lock:
-            keys = self._apply(self.config, buses)
+            # With those that follow already: some that waited for a restart are gone.
+            keys = self._apply(self.config, (*self._buses, *buses))
             self._buses.update(buses)
-            logs = self._restart_logs({*keys, *self._state.pending_restart})
+            logs = self._restart_logs(set(keys))
         _write(logs)
 
     def on_change(self, callback: F) -> F:

@@ -13,6 +13,9 @@ from typing import Any
 from cqrs_fast.config.documents import MAX_DEPTH, Pairs, number, too_deep
 from cqrs_fast.errors import ConfigError
 
+# Many times what a Config has; PyYAML takes seconds for as many as a file can hold.
+MOST_EVENTS = 10_000
+
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -53,8 +56,10 @@ def _value(yaml: Any, events: Any) -> Any:
     """Build the value without recursion; what is open is on a stack of lists."""
     stack: list[list[Any]] = [[]]
     documents = 0
-    for event in events:
+    for count, event in enumerate(events):
         where = _where(event.start_mark)
+        if count == MOST_EVENTS:
+            raise ConfigError(f"YAML holds too many values{where}")
         if getattr(event, "anchor", None) is not None:
             raise ConfigError(f"YAML anchors and aliases are not allowed{where}")
         if getattr(event, "tag", None) is not None:
