@@ -175,6 +175,16 @@ def test_an_inner_block_leaves_the_outer_one_frozen() -> None:
     assert gc.get_freeze_count() == 0
 
 
+def test_blocks_that_overlap_stay_frozen_to_the_last() -> None:
+    first, second = tuning(freeze=True), tuning(freeze=True)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert gc.get_freeze_count() > 1000
+    second.__exit__(None, None, None)
+    assert gc.get_freeze_count() == 0
+
+
 def test_without_it_nothing_is_touched() -> None:
     frozen = gc.get_freeze_count()
     config = low_latency_config()

@@ -17,16 +17,17 @@ MOST_OF_ITS_OWN = 1_000
 class _Entry:
     """One time that a block was entered."""
 
-    def __init__(self, percent: int) -> None:
-        self.percent = percent
-        self.unfreezes = False
+    def __init__(self, performance: PerformanceConfig) -> None:
+        self.percent = performance.gc_percent
+        self.freezes = performance.gc_freeze
 
 
-# The entries that have not been left, the newest last; and what the collector was set
-# to before the first of them.
+# The entries that have not been left, the newest last; what the collector was set to
+# before the first of them; whether nothing was frozen before the first that freezes.
 _entered: list[_Entry] = []
 _thresholds: tuple[int, int, int] = (0, 0, 0)
 _enabled = True
+_unfreezes = False
 _lock = Lock()
 
 
@@ -43,8 +44,8 @@ class performance_tuning:
     -1 switches automatic collection off, so that cycles are never freed until the end
     or a `gc.collect()`. 100 leaves it as it is. A collector that was off stays off.
 
-    gc_freeze: collect once, then `gc.freeze()`. At the end `gc.unfreeze()` gives
-    everything back, unless something was frozen before.
+    gc_freeze: collect once, then `gc.freeze()`. At the end of the last block with it
+    `gc.unfreeze()` gives everything back, unless something was frozen before.
 
     Blocks nest, may overlap in several threads, and one object may be entered again:
     the newest block that was not left counts. When the last one is left, by an
@@ -62,16 +63,18 @@ class performance_tuning:
         self._entries: list[_Entry] = []
 
     def __enter__(self) -> None:
-        global _thresholds, _enabled
-        entry = _Entry(self._performance.gc_percent)
-        if self._performance.gc_freeze:
+        global _thresholds, _enabled, _unfreezes
+        entry = _Entry(self._performance)
+        if entry.freezes:
             # Outside of the lock: a collection may run any code.
             gc.collect()
-            entry.unfreezes = gc.get_freeze_count() < MOST_OF_ITS_OWN
-            gc.freeze()
         with _lock:
             if not _entered:
                 _thresholds, _enabled = gc.get_threshold(), gc.isenabled()
+            if entry.freezes:
+                if not _frozen():
+                    _unfreezes = gc.get_freeze_count() < MOST_OF_ITS_OWN
+                gc.freeze()
             _entered.append(entry)
             self._entries.append(entry)
             _adjust()
@@ -86,8 +89,12 @@ class performance_tuning:
             entry = self._entries.pop()
             _entered.remove(entry)
             _adjust()
-        if entry.unfreezes:
-            gc.unfreeze()
+            if entry.freezes and _unfreezes and not _frozen():
+                gc.unfreeze()
+
+
+def _frozen() -> bool:
+    return any(entry.freezes for entry in _entered)
 
 
 def _adjust() -> None:
