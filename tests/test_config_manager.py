@@ -151,6 +151,11 @@ def test_methods_check_what_they_are_given(manager: ConfigManager) -> None:
     wrong: Any = 3
     with pytest.raises(TypeError, match=r"^callback must be callable, got 3$"):
         manager.on_change(wrong)
+
+    async def awaited(old: Config, new: Config) -> None: ...
+
+    with pytest.raises(TypeError, match=r"^callback must be no async function"):
+        manager.on_change(awaited)
     with pytest.raises(
         TypeError, match=r"^expected a CommandBus or a QueryBus, got 3$"
     ):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 from weakref import WeakSet
@@ -213,10 +214,16 @@ class ConfigManager:
         raises is logged, and changes nothing.
 
         Returns the callback, so this may be used as a decorator. TypeError for what
-        cannot be called.
+        cannot be called, or only awaited.
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {shown(callback)}")
+        if iscoroutinefunction(callback) or iscoroutinefunction(
+            type(callback).__call__
+        ):
+            raise TypeError(
+                f"callback must be no async function, got {shown(callback)}"
+            )
         self._telling.add(callback)
         return callback
 
