@@ -96,7 +96,9 @@ def apply_config(config, buses):
     comes in at its place of the default order, and users' own middleware keeps its
     place among its neighbours. Keywords given to `from_config` win over `config`.
     Calls in flight finish on the program they started on; one that begins in another
-    sees the version of that one or a newer. Counts of messages go on.
+    sees the version of that one or a newer. What belongs to a state that all share (a
+    rate, a size, a threshold, a time to live) counts as it is when a call comes to it.
+    Counts of messages go on.
 
     Returns the sorted keys, such as "performance.pool_size", whose values are not those
     the buses were made with and that only a restart changes. Raises ConfigError where
