@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import gc
 import json
 import statistics
@@ -121,7 +122,15 @@ def _rounds_of(row: AnyRow) -> int:
 def _probes(row: AnyRow) -> dict[str, Callable[[], float]]:
     if isinstance(row, Difference):
         return {"case": row.case, "baseline": row.baseline}
-    return {part: _round_of(getattr(row.pair, part)) for part in row.parts}
+    operations = {part: getattr(row.pair, part) for part in row.parts}
+    times = {part: _times_of(operation) for part, operation in operations.items()}
+    if "without" in times:
+        # What a run costs beside its operations must be the same in both.
+        times = dict.fromkeys(times, max(times.values()))
+    return {
+        part: functools.partial(operation.time, times[part])
+        for part, operation in operations.items()
+    }
 
 
 def _cost(row: AnyRow, best: dict[str, float]) -> float:
@@ -140,19 +149,18 @@ def _value(row: AnyRow, best: dict[str, float]) -> float:
     return _cost(row, best) / _baseline(best)
 
 
-def _round_of(operation: Operation) -> Callable[[], float]:
-    """Return a probe that runs the operation for about the time of a round."""
+def _times_of(operation: Operation) -> int:
+    """Return how often an operation runs in about the time of a round."""
     times = 1
     if isinstance(operation, ProcessOperation):
-        return lambda: operation.time(times)
+        return times
     operation.run(1)
     while True:
         took = min(operation.time(times) for _ in range(3)) * operation.per
         if took * times >= ROUND_NS / 4:
             break
         times *= 4
-    times = max(1, round(ROUND_NS / took))
-    return lambda: operation.time(times)
+    return max(1, round(ROUND_NS / took))
 
 
 @contextmanager
