@@ -529,13 +529,16 @@ def test_ancestor_of_the_context_cancelled_while_waiting(
 def test_deadline_passes_while_waiting(
     stages: ModuleType, drive: Driver, clock: ManualClock, where: str, slot: bool
 ) -> None:
-    ctx = Context.background().with_timeout(0.05)
+    deadlines = ManualClock()
+    ctx = Context.background(clock=deadlines).with_timeout(1)
     stage, future, inner = start_waiting(stages, drive, clock, where, slot, ctx=ctx)
+    eventually(lambda: deadlines.waiting == 1)
+    deadlines.advance(1)
     with pytest.raises(DeadlineExceededError) as caught:
         future.result(PATIENCE)
     assert caught.value.stage == "queue"
     check_ended(stage, inner, where, caught.value)
-    assert clock.waiting == 0
+    assert clock.waiting == deadlines.waiting == 0
 
 
 @pytest.mark.parametrize("where", ["enter", "leave"])

@@ -514,11 +514,11 @@ def test_the_deadline_of_the_leader_is_not_the_others(
 def test_followers_keep_their_own_deadline(
     cache: CachingMiddleware, is_async: bool
 ) -> None:
-    gate = Gate()
+    clock, gate = ManualClock(), Gate()
     bus = bus_with(cache, gate)
 
     def follow() -> Any:
-        ctx = Context.background().with_timeout(0.03)
+        ctx = Context.background(clock=clock).with_timeout(1)
         if not is_async:
             return ended(bus, Find(1), ctx)
 
@@ -533,7 +533,10 @@ def test_followers_keep_their_own_deadline(
     with ThreadPoolExecutor(2) as pool:
         leader = pool.submit(ended, bus, Find(1))
         assert gate.inside.acquire(timeout=5)
-        outcome = pool.submit(follow).result()
+        follower = pool.submit(follow)
+        eventually(lambda: clock.waiting == 1)
+        clock.advance(1)
+        outcome = follower.result(5)
         gate.end("answer")
         assert leader.result() == "answer"
     assert isinstance(outcome, DeadlineExceededError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -142,13 +143,18 @@ def test_a_call_without_an_object_is_refused(factory: Any) -> None:
 
 @pytest.mark.parametrize("factory", [OfMessage, AsyncOfMessage])
 def test_a_deadline_bounds_the_wait(factory: Any) -> None:
+    clock = ManualClock()
     handler = PooledHandler(factory, 1, max_wait=60)
     bus = bus_with(handler)
-    ctx = Context.background().with_timeout(0.01)
-    with handler.pool.lease(), pytest.raises(DeadlineExceededError) as raised:
-        execute(bus, Process(1), ctx)
+    ctx = Context.background(clock=clock).with_timeout(1)
+    with handler.pool.lease(), ThreadPoolExecutor(1) as threads:
+        call = threads.submit(execute, bus, Process(1), ctx)
+        eventually(lambda: clock.waiting == 1)
+        clock.advance(1)
+        with pytest.raises(DeadlineExceededError) as raised:
+            call.result(5)
     assert raised.value.stage == "queue"
-    assert handler.stats().waiting == 0
+    assert handler.stats().waiting == clock.waiting == 0
 
 
 def test_max_wait_goes_by_the_clock() -> None:
