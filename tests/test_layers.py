@@ -27,6 +27,7 @@ LAYERS = {
     "build": 0,
     "callbacks": 0,
     "clock": 0,
+    "counter_clock": 0,
     "config.model": 0,
     "config.presets": 0,
     "config.sections": 0,

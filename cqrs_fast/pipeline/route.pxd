@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock, coarse_ns, monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
+from cqrs_fast.counter_clock cimport counted_ns
 from cqrs_fast.forks cimport fork_count
 from cqrs_fast.pipeline.calling cimport call
 from cqrs_fast.pipeline.frame cimport (
@@ -36,15 +37,18 @@ ctypedef int (*Question)(PyObject *stage, Frame *f) noexcept
 
 
 cdef enum Reading:
-    EXACT = 0               # of the system clock
-    COARSE = 1              # of its last tick
-    OTHER = 2               # of a clock that runs users' code, or a manual one
+    COUNTED = 0             # of the system clock, by the processor's counter
+    EXACT = 1               # of the system clock
+    COARSE = 2              # of its last tick
+    OTHER = 3               # of a clock that runs users' code, or a manual one
 
 
 cdef struct Step:
     # A stage as the walk sees it, side by side with the next one.
     PyObject *stage             # borrowed
     Question enter, leave       # NULL: it has nothing to say there
+    Step *inward                # itself, or the first further in that has an enter …
+    Step *outward               # the first further out that looks at a result, or NULL
     int slot                    # which of the frame's is its own, -1 for none
     bint errors_only
 
@@ -57,7 +61,7 @@ cdef class Route:
     cdef readonly str kind              # of its bus: "command" or "query"
     # The program
     cdef readonly tuple stages
-    cdef Step *program                  # the same, as an array
+    cdef Step *program                  # the same, as an array, and an end
     cdef object call                    # what the driver calls: handler or around
     cdef object call_async              # its twin under execute_async; mostly the same
     cdef Form form
@@ -89,6 +93,7 @@ cdef class Route:
 
     # Lay the program out once every field above it is set.
     cdef int lay_out(self) except -1
+    cdef int link(self) noexcept
     cdef Reading reading_of(self) noexcept
 
 
@@ -104,8 +109,11 @@ cdef int stop(Frame *f, Step *step, int verdict) noexcept
 # A stage said WAIT or AGAIN on the way out: what the driver does now.
 cdef Action pause(Frame *f, int verdict) noexcept
 
-# Ask a stage on the way out with an error: its verdict.
-cdef int leave_with_error(Step *step, Frame *f) noexcept
+# Go on outwards from a stage that said `verdict`, or made or met an error.
+cdef Action walk_on(Frame *f, Step *step, int verdict) noexcept
+
+# The same from where the frame stands.
+cdef Action walk_back(Frame *f) noexcept
 
 # Make the raised exception the outcome.
 cdef int capture_error(Frame *f) noexcept
@@ -142,25 +150,30 @@ cdef object awaitable_error(Route route, object message, object awaitable)
 cdef inline int turn(Frame *f) noexcept:
     f.upward = True
     if f.position > (<Route>f.route).first_timed:
-        read_now(f, <Route>f.route)
+        read_now(f, f.route)
     return 0
 
 
 # The reading that the stages of a route are given.
 cdef inline int64_t time_of(Route route) except? -1:
+    if route.reading == COUNTED:
+        return counted_ns()
     if route.reading == EXACT:
         return monotonic_ns()
     return coarse_ns() if route.reading == COARSE else route.clock.now()
 
 
-cdef inline int read_now(Frame *f, Route route) noexcept:
+cdef inline int read_now(Frame *f, PyObject *route) noexcept:
     # hot: without an error to look for, but where users' code may raise one
-    if route.reading == EXACT:
+    cdef Reading reading = (<Route>route).reading
+    if reading == COUNTED:
+        f.now_ns = counted_ns()
+    elif reading == EXACT:
         f.now_ns = monotonic_ns()
-    elif route.reading == COARSE:
+    elif reading == COARSE:
         f.now_ns = coarse_ns()
     else:
-        read_end(f, route)
+        read_end(f, <Route>route)
     return 0
 
 
@@ -193,7 +206,7 @@ cdef inline int start(
         slots[index].a = slots[index].b = 0
         slots[index].object = NULL
     if route.reads_clock:
-        read_now(f, route)
+        read_now(f, <PyObject *>route)
         # Nothing to enter if a user's clock raised.
         f.upward = f.error != NULL
         f.started_ns = f.now_ns
@@ -211,17 +224,22 @@ cdef inline bint may_be_over(Frame *f) noexcept:
 cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
     cdef inline PyObject *args[4]
     cdef size_t count
-    cdef Route route = <Route>f.route
-    if route.form == MESSAGE:
+    if (<Route>f.route).form == MESSAGE:
         args[1] = f.message
         count = 1
     else:
         frame_context(f)
         args[1] = f.context
         args[2] = f.message
-        args[3] = <PyObject *>(route.next_async if f.on_loop else route.next)
-        count = 2 if route.form == CONTEXT_MESSAGE else 3
+        args[3] = next_of(f)
+        count = 2 if (<Route>f.route).form == CONTEXT_MESSAGE else 3
     return call(callee, &args[1], count)
+
+
+cdef inline PyObject *next_of(Frame *f) noexcept:
+    if f.on_loop:
+        return <PyObject *>(<Route>f.route).next_async
+    return <PyObject *>(<Route>f.route).next
 
 
 # Tell the dispatch whose around is outside what this part of it came to.
@@ -254,53 +272,50 @@ cdef inline int release(Frame *f) noexcept:
 
 # The walk: what stages raise becomes the outcome.
 
+# Its own slot, or NULL.
+cdef inline Slot *slot_of(Frame *f, Step *step) noexcept:
+    return &f.slots[step.slot] if step.slot >= 0 else NULL
+
+
 # Inwards, from where the frame stands: CALL, PARK or, heading outwards, WALK.
 cdef inline Action walk_in(Frame *f) noexcept:
     # hot: no allocation, no reference counting, no Python call but the stages' own
     # f.position is brought up to date where somebody else looks at it
     cdef Step *program = (<Route>f.route).program
-    cdef Step *step = &program[f.position]
     cdef Step *end = &program[f.depth]
+    cdef Step *step = program[f.position].inward
     cdef int verdict
-    while step != end:
-        if step.enter != NULL:
-            f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
-            verdict = step.enter(step.stage, f)
-            if verdict != PROCEED:
-                f.position = <int>(step - program)
-                if verdict == WAIT:
-                    return PARK
-                stop(f, step, verdict)
-                return WALK
-        step += 1
+    while step < end:
+        f.slot = slot_of(f, step)
+        verdict = step.enter(step.stage, f)
+        if verdict != PROCEED:
+            f.position = <int>(step - program)
+            if verdict == WAIT:
+                return PARK
+            stop(f, step, verdict)
+            return WALK
+        step = step[1].inward
     f.position = f.depth
     return CALL
 
 
 # Outwards: DONE, PARK or, where another pass begins, WALK.
 cdef inline Action walk_out(Frame *f) noexcept:
-    # hot, as above
-    cdef Step *program = (<Route>f.route).program
-    cdef Step *step = &program[f.position]
+    # hot, as above, while there is a result
+    cdef Step *step
     cdef int verdict
-    while step != program:
-        step -= 1
-        if step.leave != NULL:
-            f.slot = &f.slots[step.slot] if step.slot >= 0 else NULL
-            if f.error != NULL:
-                verdict = leave_with_error(step, f)
-            elif step.errors_only:
-                verdict = PROCEED
-            else:
-                verdict = step.leave(step.stage, f)
-                if verdict < 0:
-                    capture_error(f)
-            if verdict > STOP and f.ending == NOT_ENDED:
-                f.position = <int>(step - program) + 1
-                return pause(f, verdict)
-            if f.slot != NULL and f.slot.object != NULL:
-                drop_object(f.slot)
-        f.ending = NOT_ENDED
+    if f.error != NULL or f.ending != NOT_ENDED:
+        return walk_back(f)
+    step = (<Route>f.route).program[f.position].outward
+    while step != NULL:
+        f.slot = slot_of(f, step)
+        if not step.errors_only:
+            verdict = step.leave(step.stage, f)
+            if verdict != PROCEED or f.error != NULL:
+                return walk_on(f, step, verdict)
+        if f.slot != NULL and f.slot.object != NULL:
+            drop_object(f.slot)
+        step = step.outward
     f.position = 0
     return DONE
 

@@ -12,6 +12,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
 from cqrs_fast.context cimport NO_DEADLINE, Context
+from cqrs_fast.counter_clock cimport counter_is_steady
 from cqrs_fast.pipeline.errstate cimport (
     PyErr_GetHandledException,
     PyErr_SetHandledException,
@@ -92,17 +93,38 @@ cdef class Route:
                 self.first_timed = index
             if stage.reads_end and not stage.judges_end:
                 self.first_measured = min(self.first_measured, index)
+        self.link()
         self.reading = self.reading_of()
         self.quick = self.depth == 0 and self.form == MESSAGE and not self.is_async
         return 0
 
+    cdef int link(self) noexcept:
+        """Let each step know the next one that has something to say, either way."""
+        cdef Step *step
+        cdef Step *outward = NULL
+        cdef Step *inward = &self.program[self.depth]
+        cdef int index
+        for index in range(self.depth + 1):
+            step = &self.program[index]
+            step.outward = outward
+            # What it keeps in its slot is dropped there, too.
+            if step.leave != NULL and (step.slot >= 0 or not step.errors_only):
+                outward = step
+        for index in reversed(range(self.depth + 1)):
+            step = &self.program[index]
+            if step.enter != NULL:
+                inward = step
+            step.inward = inward
+        return 0
+
     cdef Reading reading_of(self) noexcept:
+        cdef Reading system = COUNTED if counter_is_steady else EXACT
         if self.clock is None:
-            return EXACT
+            return system
         if not self.clock.coarse:
             return OTHER
         # Of the same time: what is measured is not measured in ticks.
-        return COARSE if self.first_measured == self.depth else EXACT
+        return COARSE if self.first_measured == self.depth else system
 
 
 @cython.auto_pickle(False)
@@ -143,6 +165,43 @@ cdef object contract_error(PyObject *stage):
     return SystemError(
         f"{type(<object>stage).__name__}.enter said STOP without an outcome, or AGAIN"
     )
+
+
+cdef Action walk_on(Frame *f, Step *step, int verdict) noexcept:
+    if verdict < 0:
+        capture_error(f)
+    f.position = <int>(step - (<Route>f.route).program)
+    if verdict > STOP:
+        f.position += 1
+        return pause(f, verdict)
+    if f.slot != NULL and f.slot.object != NULL:
+        drop_object(f.slot)
+    return walk_back(f)
+
+
+cdef Action walk_back(Frame *f) noexcept:
+    cdef Step *program = (<Route>f.route).program
+    cdef Step *step = &program[f.position]
+    cdef int verdict = PROCEED
+    while step != program:
+        step -= 1
+        if step.leave != NULL:
+            f.slot = slot_of(f, step)
+            if f.error != NULL:
+                verdict = leave_with_error(step, f)
+            elif not step.errors_only:
+                verdict = step.leave(step.stage, f)
+                if verdict < 0:
+                    capture_error(f)
+            if verdict > STOP and f.ending == NOT_ENDED:
+                f.position = <int>(step - program) + 1
+                return pause(f, verdict)
+            if f.slot != NULL and f.slot.object != NULL:
+                drop_object(f.slot)
+            verdict = PROCEED
+        f.ending = NOT_ENDED
+    f.position = 0
+    return DONE
 
 
 cdef int leave_with_error(Step *step, Frame *f) noexcept:
@@ -210,7 +269,7 @@ cdef int begin_pass(Frame *f) noexcept:
         if program[index].slot >= 0:
             f.slots[program[index].slot].a = f.slots[program[index].slot].b = 0
     if (<Route>f.route).reads_clock:
-        read_now(f, <Route>f.route)
+        read_now(f, f.route)
         # Nothing to enter if a user's clock raised.
         f.upward = f.error != NULL
     return 0

@@ -1,7 +1,7 @@
 """The sync driver: calls the handler in this thread and waits by blocking it."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.forks cimport fork_count
@@ -58,51 +58,51 @@ cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
 
 
 cdef PyObject *run_program(Route route, object message, Context context) noexcept:
-    cdef Slot slots[INLINE_SLOTS]
-    cdef Slot *many
-    cdef PyObject *result
+    # hot: nothing may be allocated or looked up here
+    cdef Slot inline_slots[INLINE_SLOTS]
+    cdef Slot *slots = inline_slots
+    cdef Frame frame
+    cdef PyObject *parent = NULL if context is None else <PyObject *>context
+    cdef PyObject *refused = NULL
     if route.is_async:
         return fail(
             AsyncHandlerError(
                 own_name(route, message), "its handler or a middleware is async"
             )
         )
-    if route.slot_count <= INLINE_SLOTS:
-        return run_frame(route, message, context, slots)
-    many = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
-    if many == NULL:
-        return fail(MemoryError())
-    result = run_frame(route, message, context, many)
-    PyMem_Free(many)
-    return result
-
-
-cdef PyObject *run_frame(
-    Route route, object message, Context context, Slot *slots
-) noexcept:
-    # hot: nothing may be allocated or looked up here
-    cdef Frame frame
-    cdef PyObject *parent = NULL if context is None else <PyObject *>context
+    if route.slot_count > INLINE_SLOTS:
+        slots = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
+        if slots == NULL:
+            return fail(MemoryError())
     start(&frame, route, <PyObject *>message, parent, slots)
-    refused = None
     if parent != NULL or route.gate.draining:
-        refused = refusal(route, message, parent)
-    if refused is not None:
-        # Only who looks on sees a dispatch that may not start.
-        frame.depth = route.observers
-        drive(&frame, refused)
-    else:
-        route.flights.count += 1
-        drive(&frame, None)
+        refused = why_refused(&frame)
+    route.flights.count += refused == NULL
+    drive(&frame, refused)
+    if refused == NULL:
         if frame.forks == fork_count:
             route.flights.count -= 1
         if route.gate.draining:
             route.gate.left()
+    if refused != NULL:
+        Py_DECREF(<object>refused)
     release(&frame)
+    if slots != inline_slots:
+        PyMem_Free(slots)
     if frame.error != NULL:
         raise_again(frame.error)
         return NULL
     return frame.result
+
+
+cdef PyObject *why_refused(Frame *f) noexcept:
+    """Why it may not start: a new reference, or NULL. It ends at those who look on."""
+    error = refusal(<Route>f.route, <object>f.message, f.parent)
+    if error is None:
+        return NULL
+    f.depth = (<Route>f.route).observers
+    Py_INCREF(error)
+    return <PyObject *>error
 
 
 cdef PyObject *fail(object error) noexcept:
@@ -123,7 +123,7 @@ cdef PyObject *refuse_awaitable(
     return fail(error)
 
 
-cdef int drive(Frame *f, object refused) noexcept:
+cdef inline int drive(Frame *f, PyObject *refused) noexcept:
     """Take the frame to its outcome; where it is refused nobody calls the handler."""
     cdef Action action
     while True:
@@ -133,8 +133,8 @@ cdef int drive(Frame *f, object refused) noexcept:
                 park(f)
                 continue
             if action == CALL:
-                if refused is not None:
-                    set_error(f, refused)
+                if refused != NULL:
+                    set_error(f, <object>refused)
                     turn(f)
                 elif not (may_be_over(f) and refuse_done(f)):
                     call_handler(f)
@@ -145,18 +145,24 @@ cdef int drive(Frame *f, object refused) noexcept:
             park(f)
 
 
-cdef int call_handler(Frame *f) noexcept:
-    cdef Route route = <Route>f.route
-    f.result = invoke(f, <PyObject *>route.call)
+cdef inline int call_handler(Frame *f) noexcept:
+    f.result = invoke(f, <PyObject *>(<Route>f.route).call)
     if f.result == NULL:
         capture_error(f)
     elif is_awaitable(f.result):
-        try:
-            error = awaitable_error(route, <object>f.message, <object>f.result)
-            set_error(f, error)
-        except BaseException as error:
-            set_error(f, error)
+        refuse_result(f)
     turn(f)
+    return 0
+
+
+cdef int refuse_result(Frame *f) noexcept:
+    try:
+        set_error(
+            f,
+            awaitable_error(<Route>f.route, <object>f.message, <object>f.result),
+        )
+    except BaseException as error:
+        set_error(f, error)
     return 0
 
 

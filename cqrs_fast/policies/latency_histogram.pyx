@@ -6,24 +6,10 @@ exact. The idea is that of HdrHistogram (Gil Tene).
 """
 
 cimport cython
+from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 
 from cqrs_fast.clock cimport as_clock, read_clock
-
-
-cdef extern from *:
-    int leading_zeros "__builtin_clzll"(unsigned long long) noexcept nogil
-
-
-cdef int bucket_of(uint64_t duration_ns) noexcept nogil:
-    cdef int power
-    if duration_ns < SUB_BUCKETS:
-        return <int>duration_ns
-    power = 63 - leading_zeros(duration_ns)
-    if power >= LARGEST_POWER:
-        return BUCKETS - 1
-    power -= SUB_BUCKET_BITS
-    return (power + 1) * SUB_BUCKETS + <int>((duration_ns >> power) - SUB_BUCKETS)
 
 
 cdef int64_t middle_of(int bucket) noexcept nogil:
@@ -35,22 +21,10 @@ cdef int64_t middle_of(int bucket) noexcept nogil:
     return lowest + ((<int64_t>1 << power) >> 1)
 
 
-cdef bint histogram_record(Histogram *histogram, int64_t duration_ns) noexcept nogil:
-    # hot: allocates the buckets once
-    if histogram.buckets == NULL:
-        histogram.buckets = <uint64_t *>calloc(BUCKETS, sizeof(uint64_t))
-        if histogram.buckets == NULL:
-            return False
-    if duration_ns < 0:
-        duration_ns = 0
-    if histogram.count == 0 or duration_ns < histogram.min_ns:
-        histogram.min_ns = duration_ns
-    if duration_ns > histogram.max_ns:
-        histogram.max_ns = duration_ns
-    histogram.buckets[bucket_of(<uint64_t>duration_ns)] += 1
-    histogram.count += 1
-    histogram.sum_ns += duration_ns
-    return True
+cdef bint histogram_reserve(Histogram *histogram) noexcept nogil:
+    histogram.buckets = <uint64_t *>calloc(BUCKETS, sizeof(uint64_t))
+    histogram.min_ns = INT64_MAX
+    return histogram.buckets != NULL
 
 
 cdef int64_t histogram_percentile(

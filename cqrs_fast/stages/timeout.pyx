@@ -11,6 +11,7 @@ from cqrs_fast.pipeline.frame cimport (
     LATE,
     PROCEED,
     Frame,
+    Slot,
     caller_context,
     stage_now,
     timeout_left_ns,
@@ -115,8 +116,9 @@ cdef class TimeoutMiddleware(Stage):
 
     cdef int enter(self, Frame *f) except -1:
         # hot
-        f.slot.a = f.deadline_ns
-        f.slot.b = f.timeout_ns
+        cdef Slot *slot = f.slot
+        slot.a = f.deadline_ns
+        slot.b = f.timeout_ns
         if f.limited or f.deadline_ns != NO_DEADLINE:
             if self.inherit(f):
                 return PROCEED
@@ -152,16 +154,17 @@ cdef class TimeoutMiddleware(Stage):
 
     cdef int leave(self, Frame *f) except -1:
         # hot
+        cdef Slot *slot = f.slot
         cdef bint late = False
         # A deadline from further outside is that one's to judge by.
-        if f.deadline_ns != f.slot.a:
+        if f.deadline_ns != slot.a:
             if f.deadline_clock == f.bus_clock:
                 late = f.now_ns >= f.deadline_ns
             else:
                 late = timeout_left_ns(f) <= 0
-        f.deadline_ns = f.slot.a
-        f.timeout_ns = f.slot.b
-        f.deadline_clock = f.slot.object
+        f.deadline_ns = slot.a
+        f.timeout_ns = slot.b
+        f.deadline_clock = slot.object
         return self.judge(f) if late else PROCEED
 
     cdef int judge(self, Frame *f) except -1:
