@@ -2,9 +2,9 @@
 
    A reading of the system's clock waits for all instructions before it. One of the
    counter does not, and the clock follows from it: from an anchor, where both were read,
-   and the rate between them. An anchor is good for a few milliseconds. So whatever
-   happens to the counter (a machine that is moved, a suspension) the clock is off by so
-   much at most, and by what the system's is slewed within that time where nothing does.
+   and the rate between them. An anchor is good for a few milliseconds, and the next one
+   shows whether the counter went on as it did before. So a counter that jumps (of a
+   machine that is moved, say) puts the clock off by so much at most, and not for long.
 
    Pure but for the readings that are passed in: the tests give it those that they want.
    Calls must exclude each other; under the GIL they do. */
@@ -23,58 +23,65 @@
 typedef struct {
     uint64_t anchor;    /* the counter there … */
     int64_t anchor_ns;  /* … and the clock */
-    uint64_t span;      /* how many counts the anchor is good for; 0: there is none */
-    uint64_t rate;      /* nanoseconds for a count, times 2^32; 0: not known yet */
-    int64_t floor_ns;   /* what may have been told already: no reading is before it */
+    uint64_t span;      /* how many counts the anchor is good for; 0: it is not */
+    uint64_t rate;      /* nanoseconds for a count, times 2^32; 0: not known yet … */
+    int trusted;        /* … and whether an anchor has confirmed it */
+    int64_t told_ns;    /* the last reading: none is before it */
     uint64_t origin;    /* where the rate is measured from … */
-    int64_t origin_ns;  /* … and when; 0 before the first reading */
+    int64_t origin_ns;  /* … and when */
 } cqrs_counter_clock;
 
 enum {
     CQRS_SPAN_NS = 4 * 1000 * 1000,
-    CQRS_FIRST_RATE_NS = 10 * 1000 * 1000,    /* long enough to know the rate … */
-    CQRS_RATE_NS = 1000 * 1000 * 1000,        /* … and for how long it is measured */
-    CQRS_INTERRUPTED_NS = 1000                /* between the counter's two readings */
+    CQRS_FIRST_RATE_NS = 10 * 1000 * 1000,  /* long enough to know the rate … */
+    CQRS_RATE_NS = 1000 * 1000 * 1000,      /* … and for how long it is measured */
+    CQRS_TRIAL_NS = 1000 * 1000,            /* before the first one is trusted */
+    CQRS_INTERRUPTED = 500, /* so many counts between its two readings are too many */
+    CQRS_STEADY = 1024      /* one part of so many may come and go: slewing is less … */
 };
+#define CQRS_STEADY_NS 1000 /* … and so much in any case */
 
-/* How long so many counts last; they may not be more than about a second's. */
-static inline int64_t cqrs_counted_ns(const cqrs_counter_clock *clock, uint64_t counts) {
-    return (int64_t)((counts * clock->rate) >> 32);
+static inline int64_t cqrs_never_back(cqrs_counter_clock *clock, int64_t now_ns) {
+    if (now_ns > clock->told_ns) {
+        clock->told_ns = now_ns;
+    }
+    return clock->told_ns;
 }
 
 /* Tell the time at `counter`, or -1 where that needs an anchor. */
-static inline int64_t cqrs_counter_time(
-    const cqrs_counter_clock *clock, uint64_t counter
-) {
+static inline int64_t cqrs_counter_time(cqrs_counter_clock *clock, uint64_t counter) {
     uint64_t passed = counter - clock->anchor;
-    int64_t now_ns;
     if (passed >= clock->span) {
         return -1;
     }
-    now_ns = clock->anchor_ns + cqrs_counted_ns(clock, passed);
-    return now_ns < clock->floor_ns ? clock->floor_ns : now_ns;
+    /* No overflow: it is milliseconds. */
+    return cqrs_never_back(
+        clock, clock->anchor_ns + (int64_t)((passed * clock->rate) >> 32)
+    );
 }
 
-/* Measure the rate anew, from where that began to a reading of both. */
+/* Whether the counter went on as before since the last anchor. */
+static inline int cqrs_counter_agrees(
+    const cqrs_counter_clock *clock, uint64_t counter, int64_t now_ns
+) {
+    __extension__ typedef unsigned __int128 wide;
+    int64_t elapsed_ns = now_ns - clock->anchor_ns;
+    wide counted_ns = ((wide)(counter - clock->anchor) * clock->rate) >> 32;
+    int64_t allowed_ns = elapsed_ns / CQRS_STEADY + CQRS_STEADY_NS;
+    return counted_ns + allowed_ns >= (wide)elapsed_ns
+        && counted_ns <= (wide)(elapsed_ns + allowed_ns);
+}
+
+/* Measure the rate, from the origin to a reading of both. */
 static inline void cqrs_counter_measure(
     cqrs_counter_clock *clock, uint64_t counter, int64_t now_ns
 ) {
+    __extension__ typedef unsigned __int128 wide;
     int64_t elapsed_ns = now_ns - clock->origin_ns;
-    uint64_t counts = counter - clock->origin;
-    uint64_t rate, change;
-    if (clock->origin_ns != 0 && elapsed_ns < CQRS_FIRST_RATE_NS) {
-        return;
+    if (elapsed_ns >= CQRS_FIRST_RATE_NS && counter > clock->origin) {
+        clock->rate = (uint64_t)(((wide)elapsed_ns << 32) / (counter - clock->origin));
     }
-    rate = 0;
-    if (clock->origin_ns != 0 && counts != 0) {
-        rate = (uint64_t)(((unsigned __int128)elapsed_ns << 32) / counts);
-        change = rate > clock->rate ? rate - clock->rate : clock->rate - rate;
-        if (clock->rate != 0 && change > clock->rate >> 10) {
-            rate = 0;  /* it is not steady: begin anew */
-        }
-    }
-    clock->rate = rate;
-    if (rate == 0 || elapsed_ns >= CQRS_RATE_NS) {
+    if (elapsed_ns >= CQRS_RATE_NS) {
         clock->origin = counter;
         clock->origin_ns = now_ns;
     }
@@ -85,28 +92,32 @@ static inline void cqrs_counter_measure(
 static inline int64_t cqrs_counter_anchor(
     cqrs_counter_clock *clock, uint64_t before, int64_t now_ns, uint64_t after
 ) {
-    uint64_t passed = before - clock->anchor;
-    int64_t told_ns = clock->floor_ns;
-    if (clock->span != 0) {
-        if (passed > clock->span) {
-            passed = clock->span;
-        }
-        if (clock->anchor_ns + cqrs_counted_ns(clock, passed) > told_ns) {
-            told_ns = clock->anchor_ns + cqrs_counted_ns(clock, passed);
-        }
-    }
-    clock->floor_ns = told_ns > now_ns ? told_ns : now_ns;
+    uint64_t counter = before + (after - before) / 2;
+    int known;
     clock->span = 0;
-    if (clock->rate != 0 && cqrs_counted_ns(clock, after - before) > CQRS_INTERRUPTED_NS) {
-        return clock->floor_ns;
+    if (after - before > CQRS_INTERRUPTED) {
+        return cqrs_never_back(clock, now_ns);
     }
-    cqrs_counter_measure(clock, before + (after - before) / 2, now_ns);
-    if (clock->rate != 0) {
-        clock->anchor = before + (after - before) / 2;
+    if (clock->origin_ns == 0
+            || (clock->rate != 0 && !cqrs_counter_agrees(clock, counter, now_ns))) {
+        clock->rate = 0;
+        clock->trusted = 0;
+        clock->origin = counter;
+        clock->origin_ns = now_ns;
+    }
+    known = clock->rate != 0;
+    if (known && now_ns - clock->anchor_ns >= CQRS_TRIAL_NS) {
+        clock->trusted = 1;
+    }
+    cqrs_counter_measure(clock, counter, now_ns);
+    if (!known || clock->trusted) {
+        clock->anchor = counter;
         clock->anchor_ns = now_ns;
+    }
+    if (clock->trusted) {
         clock->span = ((uint64_t)CQRS_SPAN_NS << 32) / clock->rate;
     }
-    return clock->floor_ns;
+    return cqrs_never_back(clock, now_ns);
 }
 
 #endif

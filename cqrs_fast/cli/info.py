@@ -10,6 +10,7 @@ import msgspec
 
 from cqrs_fast.build import build_info
 from cqrs_fast.cli.console import Style, pairs
+from cqrs_fast.counter_clock import is_steady
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("flags", build["flags"]),
         ("Cython", build["cython"]),
         ("msgspec", msgspec.__version__),
+        ("clock", "the processor's counter" if is_steady() else "the system's"),
         ("interpreter", f"{platform.python_implementation()} {sys.version}"),
         ("executable", sys.executable),
         ("platform", platform.platform()),

@@ -46,7 +46,9 @@ cdef inline int bucket_of(uint64_t duration_ns) noexcept nogil:
 
 
 # Record one duration; those below zero count as zero. False: out of memory.
-cdef inline bint histogram_record(Histogram *histogram, int64_t duration_ns) noexcept nogil:
+cdef inline bint histogram_record(
+    Histogram *histogram, int64_t duration_ns
+) noexcept nogil:
     # hot
     if histogram.buckets == NULL and not histogram_reserve(histogram):
         return False
