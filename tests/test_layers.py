@@ -22,6 +22,7 @@ PACKAGE = Path(cqrs_fast.__file__).parent
 # Module, or package with everything in it, and its layer; the longest entry counts.
 LAYERS = {
     # Data, nothing else
+    "allocations": 0,
     "arguments": 0,
     "awaitables": 0,
     "build": 0,
@@ -57,6 +58,7 @@ LAYERS = {
     "bus": 4,
     "config.assembly": 4,
     "config.reload": 4,
+    "registrations": 4,
     "typed": 4,
     # Around the buses
     "config": 5,
