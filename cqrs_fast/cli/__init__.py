@@ -27,6 +27,24 @@ EXIT_STATUS = """\
 exit status: 0 every line was ok, 1 a line failed, 2 nothing could be started,
 130 interrupted, 141 nobody reads the output any more"""
 
+MEASURED_STATUS = """\
+exit status: 0, 2 nothing could be measured, 130 interrupted"""
+
+REAL_MIDDLEWARE = """\
+A bus of your own is loaded into a process of this command and only read. Buses like
+it are run, with its middleware and with handlers that do nothing. The middleware
+really runs, many thousand times. What it keeps (the entries of a cache, the credit of
+a limiter, the state of a breaker) changes in this process only, and goes with it. What
+it does elsewhere happens: audit sinks write, log lines are logged, callbacks ask other
+services. Where that matters, name a function that makes a bus with harmless ones. A
+limiter that is meant to refuse refuses here too, and a cache hits: what came of the
+calls is told beside the numbers."""
+
+OWN_ROWS = """\
+A function that makes a bus is called for each row, so that no row finds what another
+has left in a limiter, a breaker or a cache. The rows of a bus that is a variable share
+its middleware."""
+
 CONFIG_FILE = "a .json, .toml, .yaml or .yml file"
 
 
@@ -87,11 +105,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--version", action=ShowVersion, nargs=0, help="print the version and leave"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    add_bench(commands)
     add_config(commands)
     add_demo(commands)
     add_dispatch(commands)
     add_explain(commands)
     add_info(commands)
+    add_profile(commands)
     return parser
 
 
@@ -103,6 +123,53 @@ def add_command(commands: Any, name: str, summary: str, more: str) -> Any:
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_bench(commands: Any) -> None:
+    bench = add_command(
+        commands,
+        "bench",
+        "measure what a dispatch costs here, beside a direct call and hand-written "
+        "dispatch",
+        f"{REAL_MIDDLEWARE}\n\n{OWN_ROWS}\n\n{MEASURED_STATUS}\n\n"
+        "examples:\n"
+        "  cqrs-fast bench\n"
+        "  cqrs-fast bench --pipeline myapp.buses:commands\n"
+        "  cqrs-fast bench --pipeline myapp.buses:commands --messages orders.jsonl "
+        "--json",
+    )
+    bench.add_argument(
+        "--pipeline",
+        metavar="MODULE:BUS",
+        help=f"measure a bus of your own, stage by stage: {TARGET}",
+    )
+    add_traffic(bench)
+    bench.add_argument(
+        "--seconds",
+        type=some_seconds,
+        default=10.0,
+        metavar="N",
+        help="how long the rounds take, about; more makes it steadier (default: 10)",
+    )
+    bench.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of a table"
+    )
+
+
+def add_traffic(command: Any) -> None:
+    """Add what tells how a user's bus is kept busy."""
+    command.add_argument(
+        "--messages",
+        metavar="FILE",
+        help="what to dispatch: JSON lines, each an object with a $type; without it, "
+        "one message of each registered class is made, as small as its fields allow",
+    )
+    command.add_argument(
+        "--run-handlers",
+        action="store_true",
+        help="run the bus's own handlers, thousands of times; without it, handlers "
+        "that do nothing take their place",
     )
 
 
@@ -222,6 +289,74 @@ def add_info(commands: Any) -> None:
         "show the version, how the compiled modules were built, and the interpreter",
         "example: cqrs-fast info",
     )
+
+
+def add_profile(commands: Any) -> None:
+    profile = add_command(
+        commands,
+        "profile",
+        "keep a bus busy, and show where its time or its memory goes",
+        f"{REAL_MIDDLEWARE}\n\n{MEASURED_STATUS}\n\n"
+        "examples:\n"
+        "  cqrs-fast profile myapp.buses:commands --messages orders.jsonl\n"
+        "  cqrs-fast profile myapp.buses:commands --format speedscope -o run.json\n"
+        "  cqrs-fast profile myapp.buses:commands --memory --seconds 2",
+    )
+    profile.set_defaults(memory=False)
+    profile.add_argument("target", metavar="MODULE:BUS", help=TARGET)
+    what = profile.add_mutually_exclusive_group()
+    what.add_argument(
+        "--cpu",
+        dest="memory",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="let py-spy watch where the time goes (default); needs py-spy: "
+        "pip install 'cqrs-fast[profile]'",
+    )
+    what.add_argument(
+        "--memory",
+        action="store_true",
+        help="let tracemalloc tell which lines' memory has grown, once it is warm",
+    )
+    add_traffic(profile)
+    profile.add_argument(
+        "--seconds",
+        type=some_seconds,
+        default=5.0,
+        metavar="N",
+        help="how long the bus is kept busy (default: 5)",
+    )
+    profile.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="--cpu: what py-spy writes (default: profile.svg, or "
+        "profile.speedscope.json); --memory: all lines that grew, as JSON",
+    )
+    profile.add_argument(
+        "--format",
+        choices=("flamegraph", "speedscope"),
+        default="flamegraph",
+        help="--cpu: an SVG to look at, or a file for https://www.speedscope.app",
+    )
+    profile.add_argument(
+        "--native",
+        action="store_true",
+        help="--cpu: show compiled functions too, in a profile build with their lines",
+    )
+
+
+def some_seconds(text: str) -> float:
+    """Parse a time of more than 0 and at most an hour."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(
+            f"expected seconds, more than 0 and at most 3600, got {text!r}"
+        )
+    return seconds
 
 
 def positive(text: str) -> int:

@@ -155,8 +155,7 @@ class Progress:
         parts = [f"{lines:,} lines", f"{rate:,.0f}/s", f"{failed:,} failed"]
         if self.total:
             share = min(done / self.total, 1.0)
-            filled = round(share * 24)
-            parts.insert(0, f"{'█' * filled}{'░' * (24 - filled)} {share:4.0%}")
+            parts.insert(0, bar(share))
             if share > 0:
                 parts.append(f"ETA {remaining(elapsed / share - elapsed)}")
         return "  ".join(parts)
@@ -170,10 +169,55 @@ class Progress:
             self.due = 0.0
 
     def width(self) -> int:
-        try:
-            return os.get_terminal_size(self.stream.fileno()).columns - 1 or 79
-        except OSError:
-            return 79
+        return width_of(self.stream)
+
+
+class Meter:
+    """A bar on a terminal that tells how much of the work is done; elsewhere nothing.
+
+    It is taken off at the end of a `with` block.
+    """
+
+    INTERVAL = 0.1  # seconds between two drawings
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream if shows_progress(stream) else None
+        self.style = Style(stream)
+        self.started = self.due = monotonic()
+
+    def update(self, share: float, step: str) -> None:
+        """Draw it with what is being done, unless it was drawn a moment ago."""
+        now = monotonic()
+        if self.stream is None or now < self.due:
+            return
+        self.due = now + self.INTERVAL
+        elapsed = now - self.started
+        left = f"  ETA {remaining(elapsed / share - elapsed)}" if share > 0 else ""
+        text = self.style.fit(f"{bar(share)}{left}  {step}")
+        self.stream.write(f"\r{text[: width_of(self.stream)]}\x1b[K")
+        self.stream.flush()
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self.stream is not None:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+def bar(share: float) -> str:
+    """Return a share of the work as a bar and a percentage."""
+    filled = round(share * 24)
+    return f"{'█' * filled}{'░' * (24 - filled)} {share:4.0%}"
+
+
+def width_of(stream: TextIO) -> int:
+    """Return how many characters fit into a line of a terminal."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns - 1 or 79
+    except OSError:
+        return 79
 
 
 def shows_progress(stream: TextIO) -> bool:

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from cqrs_fast.bus import CommandBus, QueryBus
@@ -21,6 +22,14 @@ def load_bus(target: str) -> Bus:
     The module is imported from the current directory too. What it prints goes to
     standard error: standard output belongs to the command. Raises Problem.
     """
+    return bus_source(target)()
+
+
+def bus_source(target: str) -> Callable[[], Bus]:
+    """Return what gives the bus: another one each time, where a function makes it.
+
+    Both it and what it returns raise Problem.
+    """
     module_name, colon, attribute = target.partition(":")
     if not (module_name and colon and attribute):
         raise Problem(
@@ -30,14 +39,20 @@ def load_bus(target: str) -> Bus:
         sys.path.insert(0, os.getcwd())
     with contextlib.redirect_stdout(sys.stderr):
         found = attribute_of(import_module(module_name), module_name, attribute)
+
+    def bus() -> Bus:
+        made = found
         if not isinstance(found, Bus) and callable(found):
-            found = call(found, target)
-    if not isinstance(found, Bus):
-        raise Problem(
-            f"{target} is {describe(found)}, not a bus or a function without "
-            "parameters that returns one"
-        )
-    return found
+            with contextlib.redirect_stdout(sys.stderr):
+                made = call(found, target)
+        if not isinstance(made, Bus):
+            raise Problem(
+                f"{target} is {describe(made)}, not a bus or a function without "
+                "parameters that returns one"
+            )
+        return made
+
+    return bus
 
 
 def import_module(name: str) -> Any:

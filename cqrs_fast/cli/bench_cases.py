@@ -1,0 +1,158 @@
+"""What `cqrs-fast bench` measures without a bus of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from msgspec import Meta
+
+from cqrs_fast.bus import CommandBus
+from cqrs_fast.cli.measuring import Case
+from cqrs_fast.cli.stepper import Stepper
+from cqrs_fast.messages import Command
+from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
+from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
+from cqrs_fast.stages.retry import RetryMiddleware
+from cqrs_fast.stages.timeout import TimeoutMiddleware
+from cqrs_fast.stages.validation import ValidationMiddleware
+
+DIRECT = "direct call"
+HAND_WRITTEN = "hand-written dispatch"
+NO_STAGES = "bus, no stages"
+
+
+class Group(NamedTuple):
+    """Cases that are compared with the first two of them.
+
+    Those are the direct call and the hand-written dispatch.
+    """
+
+    title: str
+    cases: list[Case]
+
+
+class Order(Command[int]):
+    """The message of the benchmark."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    quantity: Annotated[int, Meta(ge=1)]
+    idempotent: ClassVar[bool] = True  # else a retry would be left out of its route
+
+
+def handle(message: Any) -> Any:
+    """Do nothing."""
+    return None
+
+
+async def handle_async(message: Any) -> Any:
+    """Do nothing."""
+    return None
+
+
+HANDLERS = frozenset({handle.__code__, handle_async.__code__})
+
+
+class Dispatcher:
+    """What one would write by hand: a dict of handlers."""
+
+    def __init__(self, handlers: dict[type, Callable[..., Any]]) -> None:
+        self.handlers = handlers
+
+    def execute(self, message: Any) -> Any:
+        """Call the handler of the message's class."""
+        return self.handlers[type(message)](message)
+
+
+class AsyncDispatcher(Dispatcher):
+    """The same for coroutine functions."""
+
+    async def execute(self, message: Any) -> Any:
+        """Await the handler of the message's class."""
+        return await self.handlers[type(message)](message)
+
+
+def limiter() -> RateLimitingMiddleware:
+    """Let more in than there can be calls, from a bucket that is never full again.
+
+    A full one would be topped up without any arithmetic.
+    """
+    return RateLimitingMiddleware(1_000_000, 1.0, burst=1_000_000_000)
+
+
+# Outermost first, after the metrics.
+STAGES: tuple[tuple[str, Callable[[], Any]], ...] = (
+    ("validation", ValidationMiddleware),
+    ("limiter", limiter),
+    ("retry", RetryMiddleware),
+    ("breaker", CircuitBreakerMiddleware),
+    ("timeout", lambda: TimeoutMiddleware(30.0)),
+)
+
+
+def baselines(
+    stepper: Stepper, messages: list[Any], handlers: dict[type, Any], is_async: bool
+) -> list[Case]:
+    """Return the direct call and the hand-written dispatch of idle handlers."""
+    dispatcher = (AsyncDispatcher if is_async else Dispatcher)(handlers)
+    wait = "await " if is_async else ""
+    return [
+        Case(
+            DIRECT,
+            f"result = {wait}handler(message)",
+            messages,
+            stepper,
+            handlers=HANDLERS,
+            handler=handle_async if is_async else handle,
+        ),
+        Case(
+            HAND_WRITTEN,
+            f"result = {wait}dispatcher.execute(message)",
+            messages,
+            stepper,
+            handlers=HANDLERS,
+            dispatcher=dispatcher,
+        ),
+    ]
+
+
+def dispatch(
+    name: str, bus: Any, messages: list[Any], stepper: Stepper, is_async: bool
+) -> Case:
+    """Return a case that dispatches through a bus."""
+    statement = (
+        "result = await bus.execute_async(message)"
+        if is_async
+        else "result = bus.execute(message)"
+    )
+    return Case(name, statement, messages, stepper, handlers=HANDLERS, bus=bus)
+
+
+def built_in_groups(stepper: Stepper) -> list[Group]:
+    """Return the bus with 0 to 6 stages beside its baselines, sync and async."""
+    return [group(stepper, is_async) for is_async in (False, True)]
+
+
+def group(stepper: Stepper, is_async: bool) -> Group:
+    handler = handle_async if is_async else handle
+    messages = [Order("a bolt", 7)]
+    cases = baselines(stepper, messages, {Order: handler}, is_async)
+    for name, bus in buses(handler):
+        cases.append(dispatch(name, bus, messages, stepper, is_async))
+    return Group("async" if is_async else "sync", cases)
+
+
+def buses(handler: Any) -> list[tuple[str, CommandBus]]:
+    """Return a bus without stages, and one for each stage more."""
+    made = [
+        (NO_STAGES, CommandBus()),
+        ("+ metrics", CommandBus(enable_metrics=True)),
+    ]
+    for count, (name, _) in enumerate(STAGES, 1):
+        middleware = [make() for _, make in STAGES[:count]]
+        made.append(
+            (f"+ {name}", CommandBus(middleware=middleware, enable_metrics=True))
+        )
+    for _, bus in made:
+        bus.register_handler(Order, handler)
+    return made
