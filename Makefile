@@ -13,8 +13,8 @@ COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test slow soak bench lint format types stubs sdist profile \
-	profile-cpu debug trace asan tsan ci clean
+.PHONY: help install build test slow soak bench bench-instructions lint format types \
+	stubs sdist profile profile-cpu profile-memory profile-annotate profile-latency debug trace asan tsan ci clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,9 @@ bench: build  ## run the benchmarks, measure the ratios and put them into README
 	$(PYTEST) -q benchmarks --benchmark-columns=min,median,iqr,rounds
 	$(PYTHON) -m benchmarks.ratios
 	$(PYTHON) -m benchmarks.readme
+
+bench-instructions: build  ## count instructions against their ceilings (UPDATE=--update)
+	$(PYTHON) -m benchmarks.instructions $(UPDATE)
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .

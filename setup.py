@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -109,5 +110,11 @@ setup(
         compiler_directives={**DIRECTIVES, **EXTRA_DIRECTIVES},
         emit_linenums=MODE == "profile",
     ),
-    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+    options={
+        "build_ext": {
+            "parallel": os.cpu_count() or 1,
+            # Kept, by an editable installation too: what they are linked of has names.
+            "build_temp": f"build/objects-{sys.implementation.cache_tag}",
+        }
+    },
 )
