@@ -4,7 +4,7 @@
 # All of them build in place, and changing the mode builds everything again.
 
 PYTHON ?= python3
-CASE ?= bare `execute`
+CASE ?=
 OPERATIONS ?= 2000000
 PYTEST := $(PYTHON) -m pytest
 NATIVE := $(PYTHON) tests/native/run.py
@@ -17,7 +17,7 @@ LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 	stubs sdist profile profile-cpu profile-memory profile-annotate profile-latency debug trace asan tsan ci clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 install:  ## install what development needs into the present environment
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -45,7 +45,7 @@ bench-instructions: build  ## count instructions against their ceilings (UPDATE=
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .
-	cython-lint cqrs_fast tests/compiled
+	cython-lint cqrs_fast tests/compiled profiles
 
 format:  ## sort imports and mend what can be mended
 	$(PYTHON) -m ruff check --fix .
@@ -66,10 +66,19 @@ sdist:  ## build the source distribution and the wheel, and check what is in the
 profile:  ## compile with line information for py-spy --native and perf
 	CQRS_FAST_BUILD=profile $(BUILD)
 
-profile-cpu: SECONDS ?= 10
-profile-cpu: profile  ## let perf watch CASE, a row of the benchmarks, for SECONDS
-	perf record -g -o build/perf.data $(PYTHON) -m profiles.workload '$(CASE)' $(SECONDS)
-	perf report -i build/perf.data --no-children --stdio -g none --percent-limit 1
+profile-cpu: SECONDS ?= 15
+profile-cpu: profile  ## let py-spy watch the workload, or CASE, a row of the benchmarks
+	$(PYTHON) -m profiles.cpu --seconds $(SECONDS) \
+		$(if $(CASE),-- '$(CASE)',--flamegraph profiles/flamegraph.svg)
+
+profile-memory: build  ## show the lines that keep more memory the longer it runs
+	$(PYTHON) -m profiles.memory
+
+profile-annotate:  ## compare the Python in hot functions with ceilings (UPDATE=--update)
+	$(PYTHON) -m profiles.annotate $(UPDATE)
+
+profile-latency: build  ## show how long 10^7 dispatches take, and collections of garbage
+	$(PYTHON) -m profiles.latency
 
 debug:  ## compile with assertions and checks, and run the tests
 	CQRS_FAST_BUILD=debug $(BUILD)
