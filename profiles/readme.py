@@ -3,8 +3,8 @@
     python -m profiles.readme [--only TEXT]
 
 A command stands in a comment, `<!-- output: python -m … -->`; what it prints goes
-between that and `<!-- /output -->`. One needs the profile build, the others the release
-build: `--only` chooses those with TEXT in them.
+between that and `<!-- /output -->`. In the profile build these are the commands of
+profiles.cpu, in the release build all others; `--only` chooses those with TEXT in them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cqrs_fast
 from benchmarks.environment import ROOT
 from profiles.needs import say
 
@@ -24,12 +25,14 @@ README = Path(__file__).with_name("README.md")
 BLOCK = re.compile(r"<!-- output: (?P<command>.+?) -->\n.*?<!-- /output -->", re.S)
 
 
-def replaced(text: str, run: Callable[[str], str], only: str = "") -> str:
-    """Return the text with the output of its commands."""
+def replaced(
+    text: str, run: Callable[[str], str], chosen: Callable[[str], bool]
+) -> str:
+    """Return the text with the output of the commands that are chosen."""
 
     def block(match: re.Match[str]) -> str:
         command = match["command"]
-        if only not in command:
+        if not chosen(command):
             return match[0]
         printed = f"```text\n$ {command}\n{run(command).rstrip()}\n```"
         return f"<!-- output: {command} -->\n{printed}\n<!-- /output -->"
@@ -55,7 +58,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m profiles.readme")
     parser.add_argument("--only", default="", help="commands with this in them")
     options = parser.parse_args()
-    README.write_text(replaced(README.read_text(), output, options.only))
+    profiling = cqrs_fast.build_info()["mode"] == "profile"
+
+    def chosen(command: str) -> bool:
+        return ("profiles.cpu" in command) is profiling and options.only in command
+
+    README.write_text(replaced(README.read_text(), output, chosen))
 
 
 if __name__ == "__main__":

@@ -439,12 +439,12 @@ def test_only_sources_of_cython_are_annotated(monkeypatch: pytest.MonkeyPatch) -
 
 def test_commands_are_answered_where_they_stand() -> None:
     text = "a\n<!-- output: python -m x -->\nold\n<!-- /output -->\nb\n"
-    new = readme.replaced(text, lambda command: f"ran {command}\n")
+    new = readme.replaced(text, lambda command: f"ran {command}\n", bool)
     assert new == (
         "a\n<!-- output: python -m x -->\n```text\n$ python -m x\nran python -m x\n"
         "```\n<!-- /output -->\nb\n"
     )
-    assert readme.replaced(text, lambda command: "new", only="other") == text
+    assert readme.replaced(text, lambda command: "new", lambda command: False) == text
 
 
 def test_every_command_of_the_readme_was_run() -> None:
