@@ -1,4 +1,4 @@
-"""A dispatch is timed by the processor's counter, and nobody can tell the difference."""
+"""Dispatches are timed by the counter of the processor, and nobody can tell."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -224,6 +225,59 @@ def test_one_object_at_two_places_has_two_states(driver: Driver) -> None:
     bus = CommandBus(middleware=[one, one])
     bus.register_handler(Add, driver.handler(lambda ctx, add: one.depth))
     assert (driver(bus, Add()), one.depth) == (2, 0)
+
+
+@drivers
+def test_a_call_knows_nothing_of_the_one_before_it(driver: Driver) -> None:
+    seen: list[Any] = []
+
+    class Note(Middleware):
+        def before(self, call: Any) -> None:
+            seen.append((call.message.number, call.result, call.error, call.state))
+            call.state["was"] = call.context.value("a")
+
+        def after(self, call: Any) -> None:
+            call.result += 10
+
+        def on_error(self, call: Any) -> None:
+            call.result = str(call.error)
+
+    def fail_at_two(ctx: Context, add: Add) -> int:
+        if add.number == 2:
+            raise ValueError("two")
+        return add.number
+
+    bus = CommandBus(middleware=[Note()])
+    bus.register_handler(Add, driver.handler(fail_at_two))
+    results = [driver(bus, Add(number)) for number in (1, 2, 3)]
+    assert results == [11, "two", 13]
+    assert [entry[:3] for entry in seen] == [(n, None, None) for n in (1, 2, 3)]
+    assert [entry[3] for entry in seen] == [{"was": None}] * 3
+
+
+@drivers
+def test_a_call_that_a_hook_keeps_stays_as_it_was(driver: Driver) -> None:
+    kept: list[Any] = []
+
+    class Keep(Middleware):
+        def before(self, call: Any) -> None:
+            kept.append(call)
+
+    bus = CommandBus(middleware=[Keep()])
+    bus.register_handler(Add, driver.handler(lambda ctx, add: add.number))
+    for number in (1, 2):
+        driver(bus, Add(number))
+    assert [call.message.number for call in kept] == [1, 2]
+
+
+@drivers
+def test_a_call_lets_go_of_its_message(driver: Driver) -> None:
+    bus = CommandBus(middleware=[Trace("A", [])])
+    bus.register_handler(Add, driver.handler(lambda ctx, add: add.number))
+    message = Add(1)
+    held = sys.getrefcount(message)
+    driver(bus, message)
+    assert sys.getrefcount(message) == held
 
 
 @drivers

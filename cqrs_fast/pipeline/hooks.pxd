@@ -21,11 +21,13 @@ cdef class Call:
     cdef int64_t measured_ns    # -1 unless the middleware is `timed`
 
     cdef int change(self, str what, object outcome, bint failed) except -1
+    cdef int forget(self) except -1
 
 
 cdef class HookStage(Stage):
     cdef object middleware
     cdef object before, after, on_error     # bound methods, None where not overridden
     cdef bint timed
+    cdef Call spare             # for the next dispatch; None while one has it
 
     cdef int run(self, object hook, Call call, Frame *f) except -1

@@ -1,7 +1,7 @@
 """Hooks: a user's `Middleware` object as a compiled stage."""
 
 cimport cython
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
 from cqrs_fast.context cimport background
 from cqrs_fast.pipeline.calling cimport call_one
@@ -92,6 +92,13 @@ cdef class Call:
         self.changed = True
         return 0
 
+    cdef int forget(self) except -1:
+        """Be as good as new."""
+        self.message = self.route = self.outcome = None
+        self.kept_context = self.notes = None
+        self.failed = False
+        return 0
+
     def __repr__(self):
         return f"<Call {self.name}>"
 
@@ -121,8 +128,12 @@ cdef class HookStage(Stage):
         return type(self.middleware).__name__, {"hooks": used}
 
     cdef int enter(self, Frame *f) except -1:
-        # hot: one free-listed object and the user's own hook
-        cdef Call call = Call.__new__(Call)
+        # hot: no new object, unless a hook kept the last one, and the user's own hook
+        cdef Call call = self.spare
+        if call is None:
+            call = Call.__new__(Call)
+        else:
+            self.spare = None
         call.message = <object>f.message
         call.route = <Route>f.route
         call.measured_ns = -1
@@ -137,13 +148,16 @@ cdef class HookStage(Stage):
         # hot: nothing but the user's own hook
         cdef Call call = <Call>f.slot.object
         hook = self.after if f.error == NULL else self.on_error
-        if hook is None:
-            return PROCEED
-        if self.timed:
-            call.measured_ns = f.now_ns - f.slot.a
-        call.failed = f.error != NULL
-        call.outcome = <object>(f.error if call.failed else f.result)
-        self.run(hook, call, f)
+        if hook is not None:
+            if self.timed:
+                call.measured_ns = f.now_ns - f.slot.a
+            call.failed = f.error != NULL
+            call.outcome = <object>(f.error if call.failed else f.result)
+            self.run(hook, call, f)
+        # One reference is the slot's and one is ours; with no other nobody has kept it.
+        if Py_REFCNT(call) == 2:
+            call.forget()
+            self.spare = call
         return PROCEED
 
     cdef int run(self, object hook, Call call, Frame *f) except -1:
