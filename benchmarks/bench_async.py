@@ -1,31 +1,38 @@
-"""What does `execute_async` add inside a coroutine that runs already?"""
+"""What does `execute_async` add: to a coroutine, on a loop, with many in flight?"""
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from typing import Any
 
 from benchmarks import workload
+from benchmarks.operations import (
+    AWAITED,
+    SUSPENDING,
+    awaited,
+    awaited_on,
+    dispatched,
+    dispatched_on,
+)
 from benchmarks.suite import run
-from benchmarks.table import Operation, Pair, Row, Table
-from benchmarks.workload import COMMAND, AsyncDispatcher, Create, bus_with
+from benchmarks.table import AnyRow, LoopOperation, Operation, Pair, Table
+from benchmarks.table import missing_module as missing
+from benchmarks.workload import (
+    COMMAND,
+    PROTECTED,
+    SIX,
+    AsyncDispatcher,
+    Create,
+    bus_with,
+)
 
-AWAITED = "`await handler(command)`"
+LOOPS = ("asyncio", "uvloop")
+IN_FLIGHT = 1_000
 ROWS = Table()
 
 
-def dispatched(handler: Any, *calls: str) -> Operation:
-    return Operation(
-        "result = await bus.execute_async(command)",
-        calls=calls,
-        bus=bus_with(handler=handler),
-        command=COMMAND,
-    )
-
-
-def awaited(handler: Any, *calls: str) -> Operation:
-    return Operation(
-        "result = await handler(command)", calls=calls, handler=handler, command=COMMAND
-    )
+# Inside of a coroutine that runs already
 
 
 @ROWS.row("bare `execute_async`", against=AWAITED, ceiling=1.9)
@@ -45,8 +52,20 @@ def _() -> Pair:
 def _() -> Pair:
     handler = workload.create_after_suspending
     # Both are entered again when the suspension is over.
-    calls = ("create_after_suspending", "suspend") * 2
+    calls = SUSPENDING * 2
     return Pair(dispatched(handler, *calls), awaited(handler, *calls))
+
+
+@ROWS.row(f"{SIX}, async", against=AWAITED, ceiling=2.7, ceiling_312=4.0)
+def _() -> Pair:
+    handler = workload.create_async
+    case = dispatched(
+        handler,
+        "create_async",
+        middleware=workload.protecting_stages(),
+        stages=PROTECTED,
+    )
+    return Pair(case, awaited(handler, "create_async"))
 
 
 @ROWS.row(
@@ -74,5 +93,67 @@ def _() -> Pair:
     return Pair(dispatched(workload.create, "create"), baseline)
 
 
-def test_async(benchmark: Any, row: Row, part: str) -> None:
+# On an event loop
+
+
+def ready(kind: str) -> Pair:
+    handler = workload.create_async
+    calls = ("create_async",)
+    return Pair(
+        dispatched_on(kind, handler, *calls), awaited_on(kind, handler, *calls)
+    )
+
+
+def suspending(kind: str) -> Pair:
+    handler = workload.create_after_suspending
+    calls = SUSPENDING * 2
+    return Pair(
+        dispatched_on(kind, handler, *calls), awaited_on(kind, handler, *calls)
+    )
+
+
+def gathered(kind: str, tasks: int, call: str, **names: Any) -> LoopOperation:
+    """Return as many tasks that await a call of a suspending handler at once."""
+    return LoopOperation(
+        f"result, *_ = await gather(*[{call}(command) for _ in range({tasks})])",
+        kind=kind,
+        calls=SUSPENDING * 2 * tasks,
+        per=tasks,
+        gather=asyncio.gather,
+        command=COMMAND,
+        **names,
+    )
+
+
+def in_flight(kind: str, tasks: int, *, protected: bool) -> Pair:
+    """Return tasks that dispatch, against as many that await the handler."""
+    handler = workload.create_after_suspending
+    middleware = workload.protecting_stages() if protected else []
+    case = gathered(
+        kind,
+        tasks,
+        "bus.execute_async",
+        bus=bus_with(*middleware, handler=handler, metrics=protected),
+        stages=PROTECTED if protected else (),
+    )
+    return Pair(case, gathered(kind, tasks, "handler", handler=handler))
+
+
+for kind in LOOPS:
+    row = functools.partial(ROWS.row, missing=missing(kind))
+    row(f"`execute_async` on {kind}, ready handler", against=f"{AWAITED} on {kind}")(
+        functools.partial(ready, kind)
+    )
+    row(
+        f"`execute_async` on {kind}, handler suspends once",
+        against=f"{AWAITED} on {kind}",
+    )(functools.partial(suspending, kind))
+    for name, protected in (("bare", False), (SIX, True)):
+        row(
+            f"{IN_FLIGHT:,} in flight on {kind}, {name}",
+            against=f"as many tasks with {AWAITED} on {kind}",
+        )(functools.partial(in_flight, kind, IN_FLIGHT, protected=protected))
+
+
+def test_async(benchmark: Any, row: AnyRow, part: str) -> None:
     run(benchmark, row, part)

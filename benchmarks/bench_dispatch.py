@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
+from benchmarks.operations import (
+    HAND_WRITTEN,
+    RAISED,
+    direct,
+    hand_written,
+    raising,
+    rejected,
+)
 from benchmarks.suite import run
-from benchmarks.table import Operation, Pair, Row, Table
+from benchmarks.table import AnyRow, Operation, Pair, Table
 from benchmarks.workload import (
     COMMAND,
     CONTEXT,
-    DISPATCHER,
-    MANY,
     ContextDispatcher,
     Create,
     Dispatcher,
     another_create,
     bus_with,
-    create,
     create_with_context,
-    many_commands,
+    many_classes,
 )
-from cqrs_fast import CommandBus
+from cqrs_fast import BusClosedError, CommandBus
 
-BATCH = 100
-HAND_WRITTEN = "hand-written dict dispatch"
+FEWEST_SENDS = 1_000
+"""In one run; where there are more routes, each is sent one."""
 WITH_CONTEXT = f"{HAND_WRITTEN}, with a context"
 ROWS = Table()
-
-
-def hand_written() -> Operation:
-    return Operation(
-        "result = dispatcher.execute(command)",
-        calls=["execute", "create"],
-        dispatcher=DISPATCHER,
-        command=COMMAND,
-    )
 
 
 def bare(**options: Any) -> Operation:
@@ -54,10 +51,7 @@ def _() -> Pair:
 
 @ROWS.row("bare `execute`, to the direct call", against="direct call")
 def _() -> Pair:
-    direct = Operation(
-        "result = create(command)", calls=["create"], create=create, command=COMMAND
-    )
-    return Pair(bare(), direct)
+    return Pair(bare(), direct())
 
 
 @ROWS.row("`execute`, registered by name", against=HAND_WRITTEN)
@@ -76,85 +70,53 @@ def _() -> Pair:
     return Pair(case, hand_written())
 
 
-@ROWS.row("`execute`, handler with a context", against=WITH_CONTEXT)
-def _() -> Pair:
+def with_context(call: str, **names: Any) -> Pair:
+    """Return that call of a bus and of a dispatcher, whose handler takes a context."""
+    handler = create_with_context
     case = Operation(
-        "result = bus.execute(command)",
+        f"result = bus.{call}",
         calls=["create_with_context"],
-        bus=bus_with(handler=create_with_context),
+        bus=bus_with(handler=handler),
         command=COMMAND,
+        **names,
     )
     baseline = Operation(
-        "result = dispatcher.execute(command)",
+        f"result = dispatcher.{call}",
         calls=["execute", "create_with_context"],
-        dispatcher=ContextDispatcher({Create: create_with_context}),
+        dispatcher=ContextDispatcher({Create: handler}),
         command=COMMAND,
+        **names,
     )
     return Pair(case, baseline)
+
+
+@ROWS.row("`execute`, handler with a context", against=WITH_CONTEXT)
+def _() -> Pair:
+    return with_context("execute(command)")
 
 
 @ROWS.row("`execute(command, ctx)`, handler with a context", against=WITH_CONTEXT)
 def _() -> Pair:
-    case = Operation(
-        "result = bus.execute(command, ctx)",
-        calls=["create_with_context"],
-        bus=bus_with(handler=create_with_context),
-        command=COMMAND,
-        ctx=CONTEXT.with_value("tenant", 1),
-    )
-    baseline = Operation(
-        "result = dispatcher.execute(command, ctx)",
-        calls=["execute", "create_with_context"],
-        dispatcher=ContextDispatcher({Create: create_with_context}),
-        command=COMMAND,
-        ctx=CONTEXT.with_value("tenant", 1),
-    )
-    return Pair(case, baseline)
+    return with_context("execute(command, ctx)", ctx=CONTEXT.with_value("tenant", 1))
 
 
-@ROWS.row("`execute_many`, each item", against="bare `execute`", ceiling=0.9)
-def _() -> Pair:
-    bus = bus_with()
-    commands = [COMMAND] * BATCH
-    case = Operation(
-        "result = bus.execute_many(commands)[-1]",
-        calls=["create"] * BATCH,
-        per=BATCH,
-        bus=bus,
-        commands=commands,
-    )
-    baseline = Operation(
-        """
-        for command in commands:
-            result = bus.execute(command)
-        """,
-        calls=["create"] * BATCH,
-        per=BATCH,
-        bus=bus,
-        commands=commands,
-    )
-    return Pair(case, baseline)
-
-
-@ROWS.row(
-    f"{MANY:,} registered messages in random order",
-    against=f"{HAND_WRITTEN} of the same",
-    ceiling=1.0,
-)
-def _() -> Pair:
-    commands = many_commands()
-    handlers = {type(command): another_create() for command in commands}
-    bus = CommandBus(initial_capacity=len(commands))
+def registered(routes: int) -> Pair:
+    """Return sends to so many handlers in random order, all of them as often."""
+    classes = many_classes(routes)
+    handlers = {cls: another_create() for cls in classes}
+    bus = CommandBus(initial_capacity=routes)
     for message, handler in handlers.items():
         bus.register_handler(message, handler)
+    per = max(routes, FEWEST_SENDS)
+    commands = [classes[number % routes](number) for number in range(per)]
     random.Random(1).shuffle(commands)
     case = Operation(
         """
         for command in commands:
             result = bus.execute(command)
         """,
-        calls=["create"] * MANY,
-        per=MANY,
+        calls=["create"] * per,
+        per=per,
         bus=bus,
         commands=commands,
     )
@@ -163,13 +125,30 @@ def _() -> Pair:
         for command in commands:
             result = dispatcher.execute(command)
         """,
-        calls=["execute", "create"] * MANY,
-        per=MANY,
+        calls=["execute", "create"] * per,
+        per=per,
         dispatcher=Dispatcher(handlers),
         commands=commands,
     )
     return Pair(case, baseline)
 
 
-def test_dispatch(benchmark: Any, row: Row, part: str) -> None:
+for routes, ceiling in ((1, None), (10, None), (1_000, None), (10_000, 1.0)):
+    ROWS.row(
+        f"{routes:,} registered message{'s' * (routes > 1)} in random order",
+        against=f"{HAND_WRITTEN} of the same",
+        ceiling=ceiling,
+        series="routes",
+        x=float(routes),
+    )(functools.partial(registered, routes))
+
+
+@ROWS.row("a rejected call, closed bus", against=RAISED, ceiling=2.5)
+def _() -> Pair:
+    bus = bus_with()
+    bus.close()
+    return Pair(rejected(bus, BusClosedError), raising())
+
+
+def test_dispatch(benchmark: Any, row: AnyRow, part: str) -> None:
     run(benchmark, row, part)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from functools import partial
 from typing import Any
 
-from benchmarks.suite import run, run_probe
-from benchmarks.table import AnyRow, Difference, Operation, Pair, Row, Table
+from benchmarks.suite import run
+from benchmarks.table import AnyRow, Difference, Operation, Pair, Table, printed
 from cqrs_fast import LRUCache
 
 FEW = 1_000
@@ -110,15 +107,8 @@ print((resident_bytes() - before) / {MANY})
 
 def bytes_per_entry(statement: str) -> float:
     """Return the growth of resident memory for each key a statement is run for."""
-    code = FILL.replace("KEEP", statement)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    return max(float(done.stdout), 0.0)
+    (measured,) = printed(FILL.replace("KEEP", statement))
+    return max(float(measured), 0.0)
 
 
 ROWS += [
@@ -142,7 +132,4 @@ ROWS += [
 
 
 def test_lru_cache(benchmark: Any, row: AnyRow, part: str) -> None:
-    if isinstance(row, Row):
-        run(benchmark, row, part)
-    else:
-        run_probe(benchmark, row, part)
+    run(benchmark, row, part)

@@ -1,6 +1,7 @@
-"""Does a warm dispatch allocate anything, for a moment or for good?
+"""Does a warm dispatch allocate anything, and what do the objects of the library take?
 
-Only what goes through Python's allocators is seen. The table of pytest-benchmark shows
+Of a dispatch only what goes through Python's allocators is seen; an object is measured
+by the resident memory of a process that makes many. The table of pytest-benchmark shows
 how long the probes take; their bytes are in `extra_info`.
 """
 
@@ -11,9 +12,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from benchmarks.suite import run_probe
-from benchmarks.table import AnyRow, Difference, Table
-from benchmarks.workload import COMMAND, bus_with, protecting_stages, quiet_stages
+from benchmarks import objects
+from benchmarks.suite import run
+from benchmarks.table import AnyRow, Difference, Table, printed
+from benchmarks.workload import (
+    COMMAND,
+    SIX,
+    bus_with,
+    protecting_stages,
+    quiet_stages,
+)
 
 WARM_UP = 1_000
 TRANSIENT_CALLS = 200
@@ -68,19 +76,132 @@ def rows(execute: Callable[[Any], Any], stages: str) -> list[AnyRow]:
     ]
 
 
+MEASURE = """
+import sys
+from benchmarks import objects
+objects.main(getattr(objects, sys.argv[1]), int(sys.argv[2]))
+"""
+FEW = 2_000
+MANY = 30_000
+
+
+def bytes_each(kind: objects.Kind, count: int) -> float:
+    """Return the resident memory that one of so many takes."""
+    (measured,) = printed(MEASURE, kind.__name__, str(count))
+    return float(measured)
+
+
+def each(
+    name: str, kind: objects.Kind, against: str, baseline: objects.Kind, count: int
+) -> Difference:
+    return Difference(
+        f"memory of {name}",
+        against=against,
+        unit="bytes",
+        case=partial(bytes_each, kind, count),
+        baseline=partial(bytes_each, baseline, count),
+        rounds=1,
+    )
+
+
+NOTHING = "nothing made"
 ROWS = Table(
     [
         *rows(
             bus_with(*quiet_stages(), metrics=True).execute,
             "metrics, logging, slow call, validation",
         ),
-        *rows(
-            bus_with(*protecting_stages(), metrics=True).execute,
-            "metrics, validation, limiter, retry, breaker, timeout",
+        *rows(bus_with(*protecting_stages(), metrics=True).execute, SIX),
+        each("a bus", objects.bus, "a dispatcher", objects.dispatcher, FEW),
+        each(
+            "a route",
+            objects.route,
+            "an entry of a dict",
+            objects.handler_in_dict,
+            FEW,
+        ),
+        each(
+            f"a route: {SIX}",
+            objects.protected_route,
+            "an entry of a dict",
+            objects.handler_in_dict,
+            FEW,
+        ),
+        each(
+            "a message",
+            objects.message,
+            "a dict with the same",
+            objects.message_as_dict,
+            MANY,
+        ),
+        each(
+            "a context with a value",
+            objects.context_with_value,
+            "a dict with the same",
+            objects.dict_with_value,
+            MANY,
+        ),
+        each(
+            "a context with a deadline",
+            objects.context_with_deadline,
+            NOTHING,
+            objects.of_nothing,
+            MANY,
+        ),
+        each(
+            "an `execute_async` in flight",
+            objects.dispatch_in_flight,
+            "the coroutine of its handler",
+            objects.coroutine_in_flight,
+            MANY,
+        ),
+        each(
+            f"an `execute_async` in flight: {SIX}",
+            objects.protected_in_flight,
+            "the coroutine of its handler",
+            objects.coroutine_in_flight,
+            MANY,
+        ),
+        each(
+            "a cached answer",
+            objects.cached_entry,
+            "an entry of `functools.lru_cache`",
+            objects.entry_of_lru_cache,
+            MANY,
+        ),
+        each(
+            "a key of a limiter",
+            objects.limited_key,
+            "a list of two numbers in a dict",
+            objects.bucket_in_dict,
+            MANY,
+        ),
+        each(
+            "an idempotency record",
+            objects.idempotency_record,
+            "a result in a dict",
+            objects.result_in_dict,
+            MANY,
+        ),
+        each(
+            "a pooled object",
+            objects.pooled_object,
+            "an object in a deque",
+            objects.object_in_deque,
+            MANY,
+        ),
+        each("a CircuitBreaker", objects.breaker, NOTHING, objects.of_nothing, MANY),
+        each("a TokenBucket", objects.bucket, NOTHING, objects.of_nothing, MANY),
+        each(
+            "a LatencyHistogram",
+            objects.histogram,
+            NOTHING,
+            objects.of_nothing,
+            FEW,
         ),
     ]
 )
 
 
-def test_memory(benchmark: Any, row: Difference, part: str) -> None:
-    run_probe(benchmark, row, part)
+def test_memory(benchmark: Any, row: AnyRow, part: str) -> None:
+    run(benchmark, row, part)

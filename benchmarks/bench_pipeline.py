@@ -1,65 +1,27 @@
-"""What does middleware add to a dispatch?"""
+"""What does a stage add to a dispatch: a compiled one, hooks, a function around?"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks import workload
+from benchmarks.operations import DIRECT, HAND_WRITTEN, direct, hand_written, through
 from benchmarks.suite import run
-from benchmarks.table import Operation, Pair, Row, Table
-from benchmarks.workload import COMMAND, DISPATCHER, AroundDispatcher, Create, bus_with
-from cqrs_fast import BusClosedError, ValidationMiddleware
+from benchmarks.table import AnyRow, Operation, Pair, Table
+from benchmarks.workload import COMMAND, PROTECTED, SIX, AroundDispatcher, Create
+from cqrs_fast import ValidationMiddleware
 
-HAND_WRITTEN = "hand-written dict dispatch"
+COUNTS = (0, 1, 3, 6, 10)
 ROWS = Table()
 
 
-def hand_written() -> Operation:
-    return Operation(
-        "result = dispatcher.execute(command)",
-        calls=["execute", "create"],
-        dispatcher=DISPATCHER,
-        command=COMMAND,
+@ROWS.row(SIX, against=HAND_WRITTEN, ceiling=2.0)
+def _() -> Pair:
+    case = through(
+        *workload.protecting_stages(), stages=list(PROTECTED), metrics=True
     )
-
-
-def through(
-    *middleware: Any,
-    stages: list[str],
-    before: tuple[str, ...] = (),
-    after: tuple[str, ...] = (),
-    metrics: bool = False,
-) -> Operation:
-    """Return a dispatch through middleware that calls Python before and after."""
-    return Operation(
-        "result = bus.execute(command)",
-        calls=[*before, "create", *after],
-        stages=stages,
-        bus=bus_with(*middleware, metrics=metrics),
-        command=COMMAND,
-    )
-
-
-@ROWS.row("metrics", against=HAND_WRITTEN)
-def _() -> Pair:
-    return Pair(through(stages=["Metrics"], metrics=True), hand_written())
-
-
-@ROWS.row("validation of two fields", against=HAND_WRITTEN)
-def _() -> Pair:
-    case = through(ValidationMiddleware(), stages=["ValidationMiddleware"])
-    return Pair(case, hand_written())
-
-
-@ROWS.row("logging, level disabled", against=HAND_WRITTEN)
-def _() -> Pair:
-    case = through(workload.silent_logging(), stages=["LoggingMiddleware"])
-    return Pair(case, hand_written())
-
-
-@ROWS.row("slow call, none is slow", against=HAND_WRITTEN)
-def _() -> Pair:
-    case = through(workload.slow_call(), stages=["SlowCallMiddleware"])
     return Pair(case, hand_written())
 
 
@@ -73,7 +35,7 @@ def _() -> Pair:
 
 @ROWS.row(
     "one more compiled stage where the clock is read",
-    against="direct call",
+    against=DIRECT,
     ceiling=0.15,
     parts=("case", "baseline", "without"),
 )
@@ -87,50 +49,7 @@ def _() -> Pair:
 
     # One alone is next to nothing: the mean of several.
     several = 5
-    direct = Operation(
-        "result = create(command)",
-        calls=["create"],
-        create=workload.create,
-        command=COMMAND,
-    )
-    return Pair(with_stages(several), direct, with_stages(0), several)
-
-
-@ROWS.row("authentication", against=f"{HAND_WRITTEN} + the callback called directly")
-def _() -> Pair:
-    case = through(
-        workload.authentication(),
-        stages=["AuthenticationMiddleware"],
-        before=("authenticate",),
-    )
-    baseline = Operation(
-        """
-        authenticate(ctx, command)
-        result = dispatcher.execute(command)
-        """,
-        calls=["authenticate", "execute", "create"],
-        authenticate=workload.authenticate,
-        ctx=workload.CONTEXT,
-        dispatcher=DISPATCHER,
-        command=COMMAND,
-    )
-    return Pair(case, baseline)
-
-
-@ROWS.row("audit", against=f"{HAND_WRITTEN} + the sink called directly")
-def _() -> Pair:
-    case = through(workload.audit(), stages=["AuditMiddleware"], after=("sink",))
-    baseline = Operation(
-        """
-        result = dispatcher.execute(command)
-        sink(command)
-        """,
-        calls=["execute", "create", "sink"],
-        sink=workload.sink,
-        dispatcher=DISPATCHER,
-        command=COMMAND,
-    )
-    return Pair(case, baseline)
+    return Pair(with_stages(several), direct(), with_stages(0), several)
 
 
 @ROWS.row(
@@ -139,9 +58,7 @@ def _() -> Pair:
     ceiling=1.35,
 )
 def _() -> Pair:
-    case = through(
-        workload.Looking(), stages=["Looking"], before=("before",), after=("after",)
-    )
+    case = hooks(1)
     baseline = Operation(
         """
         look(command)
@@ -150,7 +67,7 @@ def _() -> Pair:
         """,
         calls=["look", "create", "look"],
         look=workload.look,
-        bus=bus_with(),
+        bus=workload.bus_with(),
         command=COMMAND,
     )
     return Pair(case, baseline)
@@ -158,48 +75,61 @@ def _() -> Pair:
 
 @ROWS.row("around middleware", against="the same in hand-written code")
 def _() -> Pair:
-    case = through(workload.around, stages=["around"], before=("around",))
     baseline = Operation(
         "result = dispatcher.execute(command)",
         calls=["execute", "around", "call", "create"],
         dispatcher=AroundDispatcher({Create: workload.create}),
         command=COMMAND,
     )
-    return Pair(case, baseline)
+    return Pair(arounds(1), baseline)
 
 
-@ROWS.row(
-    "a rejected call, closed bus",
-    against="raising and catching one Python exception",
-    ceiling=2.5,
-)
-def _() -> Pair:
-    bus = bus_with()
-    bus.close()
-    case = Operation(
-        """
-        try:
-            bus.execute(command)
-        except BusClosedError:
-            result = "rejected"
-        """,
-        calls=[],
-        bus=bus,
-        command=COMMAND,
-        BusClosedError=BusClosedError,
+# The curves of the cost by stages
+
+
+def compiled(count: int) -> Operation:
+    """Return a dispatch through what a service would have for that many stages."""
+    middleware: dict[int, Callable[[], list[Any]]] = {
+        0: list,
+        1: list,
+        3: lambda: [ValidationMiddleware(), workload.limiter()],
+        6: workload.protecting_stages,
+        10: workload.ten_stages,
+    }
+    stages = workload.TEN if count > len(PROTECTED) else PROTECTED[:count]
+    return through(*middleware[count](), stages=list(stages), metrics=count > 0)
+
+
+def hooks(count: int) -> Operation:
+    return through(
+        *[workload.Looking() for _ in range(count)],
+        stages=["Looking"] * count,
+        before=("before",) * count,
+        after=("after",) * count,
     )
-    baseline = Operation(
-        """
-        try:
-            raise Refused("the bus is closed")
-        except Refused:
-            result = "rejected"
-        """,
-        calls=[],
-        Refused=workload.Refused,
+
+
+def arounds(count: int) -> Operation:
+    return through(
+        *[workload.around] * count,
+        stages=["around"] * count,
+        before=("around",) * count,
     )
-    return Pair(case, baseline)
 
 
-def test_pipeline(benchmark: Any, row: Row, part: str) -> None:
+def against_direct(make: Callable[[int], Operation], count: int) -> Pair:
+    return Pair(make(count), direct())
+
+
+for kind, make in (("compiled", compiled), ("hook", hooks), ("around", arounds)):
+    for count in COUNTS:
+        ROWS.row(
+            f"{count} stage{'s' * (count != 1)}, {kind}",
+            against=DIRECT,
+            series=f"stages, {kind}",
+            x=float(count),
+        )(functools.partial(against_direct, make, count))
+
+
+def test_pipeline(benchmark: Any, row: AnyRow, part: str) -> None:
     run(benchmark, row, part)

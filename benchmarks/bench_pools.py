@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.operations import DIRECT
 from benchmarks.suite import run
-from benchmarks.table import Operation, Pair, Row, Table
+from benchmarks.table import AnyRow, Operation, Pair, Table
 from benchmarks.workload import COMMAND, Create, create
 from cqrs_fast import CommandBus, ObjectPool, PooledHandler
 
 SIZE = 8
-DIRECT = "direct call"
 ROWS = Table()
 
 
@@ -69,5 +69,5 @@ def _() -> Pair:
     return Pair(*parts)
 
 
-def test_pools(benchmark: Any, row: Row, part: str) -> None:
+def test_pools(benchmark: Any, row: AnyRow, part: str) -> None:
     run(benchmark, row, part)

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from benchmarks import workload
 from benchmarks.suite import run
-from benchmarks.table import Operation, Pair, ProcessOperation, Row, Table
+from benchmarks.table import AnyRow, Operation, Pair, ProcessOperation, Table
+from benchmarks.workload import CreateUser, GetUser, many_classes
 from cqrs_fast import (
-    Command,
     CommandBus,
     Config,
-    Query,
     QueryBus,
     default_config,
     high_throughput_config,
@@ -45,20 +42,11 @@ SEVERAL = 3
 ROWS = Table()
 
 
-class CreateUser(Command[int]):
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    email: Annotated[str, Meta(min_length=3, max_length=254)]
-
-
-class GetUser(Query[int]):
-    user_id: Annotated[int, Meta(ge=1)]
-
-
 def mixed(commands: CommandBus, queries: QueryBus) -> Operation:
     """Return the mixed load on two buses, after each user was asked for once."""
     commands.register_handler(CreateUser, workload.create)
     queries.register_handler(GetUser, workload.create)
-    users = [GetUser(number) for number in range(1, USERS + 1)]
+    users = [GetUser(number) for number in range(USERS)]
     for user in users:
         queries.execute(user)
     create = CreateUser("Test User", "test@example.com")
@@ -126,9 +114,7 @@ def _() -> Pair:
 
 @ROWS.row("registering 1024 handlers, `initial_capacity=1024`", against="no capacity")
 def _() -> Pair:
-    make: Any = type(Command)
-    fields = {"__annotations__": {"number": int}}
-    classes = [make(f"Wide{number}", (Command,), fields) for number in range(HANDLERS)]
+    classes = many_classes(HANDLERS)
 
     def registering(capacity: int) -> Operation:
         return Operation(
@@ -181,5 +167,5 @@ def _() -> Pair:
     return Pair(tail("frozen"), tail("collect"))
 
 
-def test_presets(benchmark: Any, row: Row, part: str) -> None:
+def test_presets(benchmark: Any, row: AnyRow, part: str) -> None:
     run(benchmark, row, part)

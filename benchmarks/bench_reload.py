@@ -19,8 +19,8 @@ from pathlib import Path
 from time import perf_counter_ns, thread_time_ns
 from typing import Any
 
-from benchmarks.suite import run, run_probe
-from benchmarks.table import AnyRow, Difference, Operation, Pair, Row, Table
+from benchmarks.suite import run
+from benchmarks.table import AnyRow, Difference, Operation, Pair, Table
 from benchmarks.workload import COMMAND, Create, Find, create
 from cqrs_fast import CommandBus, ConfigManager, QueryBus
 
@@ -151,7 +151,4 @@ ROWS.append(
 
 
 def test_reload(benchmark: Any, row: AnyRow, part: str) -> None:
-    if isinstance(row, Row):
-        run(benchmark, row, part)
-    else:
-        run_probe(benchmark, row, part)
+    run(benchmark, row, part)

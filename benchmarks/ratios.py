@@ -25,16 +25,20 @@ from typing import Any
 import cqrs_fast
 from benchmarks import (
     bench_async,
+    bench_batch,
     bench_dispatch,
-    bench_import,
+    bench_io,
     bench_lru_cache,
     bench_memory,
+    bench_middleware,
     bench_payloads,
     bench_pipeline,
     bench_pools,
     bench_presets,
+    bench_production,
     bench_reload,
-    bench_resilience,
+    bench_scaling,
+    bench_start,
 )
 from benchmarks.environment import commit, environment, refusal
 from benchmarks.readme import render
@@ -51,15 +55,19 @@ RESULTS = Path(__file__).with_name("results.json")
 FILES = (
     bench_dispatch,
     bench_pipeline,
-    bench_resilience,
-    bench_presets,
+    bench_middleware,
     bench_async,
+    bench_batch,
     bench_payloads,
-    bench_memory,
-    bench_lru_cache,
     bench_pools,
+    bench_presets,
     bench_reload,
-    bench_import,
+    bench_lru_cache,
+    bench_memory,
+    bench_start,
+    bench_production,
+    bench_io,
+    bench_scaling,
 )
 ROWS: list[AnyRow] = [row for file in FILES for row in file.ROWS]
 
@@ -115,7 +123,7 @@ class Measurement:
 
 def _rounds_of(row: AnyRow) -> int:
     if isinstance(row, Difference):
-        return PROBE_ROUNDS
+        return row.rounds or PROBE_ROUNDS
     return row.rounds or ROUNDS
 
 

@@ -18,17 +18,19 @@ PROBE_ROUNDS = 5
 def parameters(rows: Iterable[AnyRow]) -> list[Any]:
     """Return what a test runs: each row, its case and then its baseline."""
     return [
-        pytest.param(row, part, id=f"{row.name}-{part}", marks=_mark(row, part))
+        pytest.param(row, part, id=f"{row.name}-{part}", marks=_marks(row, part))
         for row in rows
         for part in row.parts
     ]
 
 
-def _mark(row: AnyRow, part: str) -> pytest.MarkDecorator:
+def _marks(row: AnyRow, part: str) -> list[pytest.MarkDecorator]:
     group = f"{row.name} / {row.against}"
+    if row.missing is not None:
+        return [pytest.mark.skip(reason=row.missing)]
     if isinstance(row, Difference):
-        return pytest.mark.benchmark(group=group)
-    return pytest.mark.benchmark(group=group, timer=PerOperation(row, part))
+        return [pytest.mark.benchmark(group=group)]
+    return [pytest.mark.benchmark(group=group, timer=PerOperation(row, part))]
 
 
 class PerOperation:
@@ -55,8 +57,11 @@ class PerOperation:
         return perf_counter() / (self.times * self.operation.per)
 
 
-def run(benchmark: Any, row: Row, part: str) -> None:
+def run(benchmark: Any, row: AnyRow, part: str) -> None:
     """Measure one part of a row."""
+    if isinstance(row, Difference):
+        _run_probe(benchmark, row, part)
+        return
     clock = PerOperation(row, part)
     if isinstance(clock.operation, ProcessOperation):
         rounds = row.rounds or PROBE_ROUNDS
@@ -68,10 +73,11 @@ def run(benchmark: Any, row: Row, part: str) -> None:
         clock.operation.run,
         args=(clock.times,),
         rounds=row.rounds or ROUNDS,
-        warmup_rounds=2,
+        warmup_rounds=2 if row.rounds is None else 0,
     )
 
 
-def run_probe(benchmark: Any, row: Difference, part: str) -> None:
+def _run_probe(benchmark: Any, row: Difference, part: str) -> None:
     probe: Callable[[], float] = getattr(row, part)
-    benchmark.extra_info[row.unit] = benchmark.pedantic(probe, rounds=PROBE_ROUNDS)
+    rounds = row.rounds or PROBE_ROUNDS
+    benchmark.extra_info[row.unit] = benchmark.pedantic(probe, rounds=rounds)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import importlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -24,6 +26,10 @@ from typing import Any, NamedTuple
 PARTS = ("case", "baseline")
 
 
+def always() -> bool:
+    return True
+
+
 class Operation:
     """A statement to be timed, as its author would write it in a function.
 
@@ -33,6 +39,8 @@ class Operation:
         calls: the functions of the benchmarks that one run of it calls, in order.
         stages: what its bus has in the route, outermost first.
         per: how many operations one run of it is.
+        holds: tells after a run whether that was in the state which its name says,
+            where `calls` cannot show it.
         names: the local variables of the statement.
     """
 
@@ -43,12 +51,14 @@ class Operation:
         calls: Iterable[str],
         stages: Iterable[str] = (),
         per: int = 1,
+        holds: Callable[[], bool] = always,
         **names: Any,
     ) -> None:
         self.statement = statement
         self.calls = tuple(calls)
         self.stages = tuple(stages)
         self.per = per
+        self.holds = holds
         self.names = names
         self.is_async = "await " in statement
         self.loop = _compiled(statement, names, self.is_async)
@@ -70,17 +80,33 @@ class Operation:
 
 
 class LoopOperation(Operation):
-    """A statement that awaits in a task of a running event loop."""
+    """A statement that awaits in a task of a running event loop.
+
+    Parameters:
+        kind: the module that makes the loop, "asyncio" or "uvloop".
+    """
+
+    def __init__(self, statement: str, *, kind: str = "asyncio", **names: Any) -> None:
+        super().__init__(statement, **names)
+        self.kind = kind
 
     def run(self, times: int) -> Any:
-        return _event_loop().run_until_complete(self.loop(repeat(None, times)))
+        loop = _event_loop(self.kind)
+        return loop.run_until_complete(self.loop(repeat(None, times)))
 
 
 @functools.cache
-def _event_loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+def _event_loop(kind: str) -> asyncio.AbstractEventLoop:
+    loop: asyncio.AbstractEventLoop = importlib.import_module(kind).new_event_loop()
     atexit.register(loop.close)
     return loop
+
+
+def missing_module(name: str) -> str | None:
+    """Return why a row that needs a module cannot run here; None if it can."""
+    if importlib.util.find_spec(name) is not None:
+        return None
+    return f'{name} is not installed: `pip install "cqrs-fast[bench]"`'
 
 
 class ThreadsOperation(Operation):
@@ -90,16 +116,18 @@ class ThreadsOperation(Operation):
         threads: how many; each is started anew for a run.
         times: how often a run has the statement, in all threads together. It must last
             for several of the interpreter's switch intervals.
+        each: how many operations the statement is.
     """
 
     def __init__(
-        self, statement: str, *, threads: int, times: int, **names: Any
+        self, statement: str, *, threads: int, times: int, each: int = 1, **names: Any
     ) -> None:
-        super().__init__(statement, calls=names.pop("calls"), per=times, **names)
+        super().__init__(statement, per=times * each, **names)
         self.threads = threads
+        self.times = times
 
     def run(self, times: int) -> Any:
-        share = times * self.per // self.threads
+        share = times * self.times // self.threads
         threads = [
             threading.Thread(target=self.loop, args=(repeat(None, share),))
             for _ in range(self.threads)
@@ -128,15 +156,7 @@ class ProcessOperation(Operation):
 
     def measured(self, size: int) -> tuple[str, float]:
         """Return the result and the nanoseconds of one process."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run(
-            [sys.executable, "-c", self.statement, str(size), *self.arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        )
-        result, nanoseconds = done.stdout.split()
+        result, nanoseconds = printed(self.statement, str(size), *self.arguments)
         return result, float(nanoseconds)
 
     def run(self, times: int) -> Any:
@@ -144,6 +164,21 @@ class ProcessOperation(Operation):
 
     def time(self, times: int) -> float:
         return self.measured(self.size)[1]
+
+
+def printed(script: str, *arguments: str) -> list[str]:
+    """Return the words that a script prints in a fresh interpreter."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # Installed packages have their byte code, which the first round writes otherwise.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return done.stdout.split()
 
 
 def _compiled(
@@ -203,6 +238,12 @@ class Row:
     """Of its pair; "without" and "baseline_without" too where it has them."""
     rounds: int | None = None
     """Fewer than usual, where one takes long."""
+    series: str | None = None
+    """The curve of which it is a point, if any."""
+    x: float | None = None
+    """Where on that curve."""
+    missing: str | None = None
+    """Why it cannot run here; None if it can."""
 
     unit = "ratio"
 
@@ -221,6 +262,10 @@ class Difference:
     baseline: Callable[[], float]
     ceiling: float | None = None
     ceiling_312: float | None = None
+    rounds: int | None = None
+    series: str | None = None
+    x: float | None = None
+    missing: str | None = None
 
     parts = PARTS
 
@@ -241,20 +286,15 @@ class Table(list[AnyRow]):
     """The rows of one file, in the order in which they are written."""
 
     def row(
-        self,
-        name: str,
-        *,
-        against: str,
-        ceiling: float | None = None,
-        ceiling_312: float | None = None,
-        parts: tuple[str, ...] = PARTS,
-        rounds: int | None = None,
+        self, name: str, *, against: str, **settings: Any
     ) -> Callable[[Callable[[], Pair]], Callable[[], Pair]]:
-        """Add a row; the decorated function makes its case and its baseline."""
+        """Add a row; the decorated function makes its case and its baseline.
+
+        The settings are the other fields of a Row.
+        """
 
         def add(make: Callable[[], Pair]) -> Callable[[], Pair]:
-            row = Row(name, against, make, ceiling, ceiling_312, parts, rounds)
-            self.append(row)
+            self.append(Row(name, against, make, **settings))
             return make
 
         return add

@@ -6,6 +6,7 @@ form. Handlers do nothing, so that the cost of reaching them is all there is.
 
 from __future__ import annotations
 
+import functools
 import logging
 import types
 from collections.abc import Callable, Generator
@@ -17,10 +18,12 @@ from cqrs_fast import (
     AuditEvent,
     AuditMiddleware,
     AuthenticationMiddleware,
+    BulkheadMiddleware,
     CircuitBreakerMiddleware,
     Command,
     CommandBus,
     Context,
+    FallbackMiddleware,
     LoggingMiddleware,
     Middleware,
     Query,
@@ -31,8 +34,6 @@ from cqrs_fast import (
     TimeoutMiddleware,
     ValidationMiddleware,
 )
-
-MANY = 10_000
 
 
 class Create(Command[int]):
@@ -45,8 +46,26 @@ class Rename(Command[int]):
     name: Annotated[str, Meta(min_length=1, max_length=100)]
 
 
+class Place(Command[int]):
+    """Done once for each key by an IdempotencyMiddleware."""
+
+    idempotency_key: str
+
+
 class Find(Query[int]):
     name: str
+
+
+# Those of the guide's production benchmark.
+
+
+class CreateUser(Command[int]):
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    email: Annotated[str, Meta(min_length=3, max_length=254)]
+
+
+class GetUser(Query[int]):
+    user_id: Annotated[int, Meta(ge=0)]
 
 
 COMMAND = Create("a bolt", 7)
@@ -87,6 +106,31 @@ def unavailable(command: Any) -> int:
     raise Refused("the service is down")
 
 
+def unsteady() -> Callable[[Any], int]:
+    """Return a handler of which every other call fails."""
+    fails = False
+
+    def fail_or_answer(command: Any) -> int:
+        nonlocal fails
+        fails = not fails
+        if fails:
+            raise Refused("not this time")
+        return 1
+
+    return fail_or_answer
+
+
+class Recovering:
+    """A handler that fails until it is well."""
+
+    well = False
+
+    def handle(self, command: Any) -> int:
+        if self.well:
+            return 1
+        raise Refused("the service is down")
+
+
 # Middleware, and the callbacks of it
 
 
@@ -110,8 +154,46 @@ def authenticate(ctx: Context, message: Any) -> None:
     """Find the principal that is there already: nobody."""
 
 
+def reject(ctx: Context, message: Any) -> None:
+    raise Refused("nobody we know")
+
+
 def sink(event: AuditEvent) -> None:
     pass
+
+
+def substitute(ctx: Context, message: Any, error: Any) -> int:
+    return 1
+
+
+def name_of(ctx: Context, message: Any) -> str:
+    name: str = message.name
+    return name
+
+
+class Ignoring(logging.Handler):
+    """A log that nobody reads."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        return True
+
+
+@functools.cache
+def ignored_logger() -> logging.Logger:
+    """Return a logger that hands all it gets to one that ignores it."""
+    logger = logging.getLogger("benchmarks.ignored")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(Ignoring())
+    return logger
+
+
+@functools.cache
+def silent_logger() -> logging.Logger:
+    """Return a logger that leaves out all but warnings."""
+    logger = logging.getLogger("benchmarks")
+    logger.setLevel(logging.WARNING)
+    return logger
 
 
 def authentication() -> AuthenticationMiddleware:
@@ -124,9 +206,7 @@ def audit() -> AuditMiddleware:
 
 def silent_logging() -> LoggingMiddleware:
     """Log at a level that its logger leaves out."""
-    logger = logging.getLogger("benchmarks")
-    logger.setLevel(logging.WARNING)
-    return LoggingMiddleware(logger=logger, level=logging.INFO)
+    return LoggingMiddleware(logger=silent_logger(), level=logging.INFO)
 
 
 def slow_call() -> SlowCallMiddleware:
@@ -158,6 +238,21 @@ def protecting_stages() -> list[Any]:
     ]
 
 
+def ten_stages() -> list[Any]:
+    """Return as many as TEN says beside metrics, those that protect among them."""
+    return [
+        silent_logging(),
+        slow_call(),
+        FallbackMiddleware(substitute),
+        ValidationMiddleware(),
+        limiter(),
+        RetryMiddleware(),
+        CircuitBreakerMiddleware(),
+        BulkheadMiddleware(8),
+        TimeoutMiddleware(30.0),
+    ]
+
+
 def query_bus_with(*middleware: Any, metrics: bool = False) -> QueryBus:
     bus = QueryBus(middleware=middleware, enable_metrics=metrics)
     bus.register_handler(Find, create)
@@ -173,6 +268,19 @@ PROTECTED = (
     "CircuitBreakerMiddleware",
     "TimeoutMiddleware",
 )
+TEN = (
+    "Metrics",
+    "LoggingMiddleware",
+    "SlowCallMiddleware",
+    "FallbackMiddleware",
+    "ValidationMiddleware",
+    "RateLimitingMiddleware",
+    "RetryMiddleware",
+    "CircuitBreakerMiddleware",
+    "BulkheadMiddleware",
+    "TimeoutMiddleware",
+)
+SIX = "metrics, validation, limiter, retry, breaker, timeout"
 
 
 def bus_with(
@@ -230,6 +338,12 @@ class PayloadDispatcher(Dispatcher):
         return self.encode(self.handlers[type(command)](command))
 
 
+class AsyncPayloadDispatcher(PayloadDispatcher):
+    async def execute(self, payload: bytes) -> Any:
+        command = self.decode(payload)
+        return self.encode(await self.handlers[type(command)](command))
+
+
 DISPATCHER = Dispatcher({Create: create, Rename: create})
 
 
@@ -237,11 +351,11 @@ class Refused(Exception):
     """What hand-written code raises where it lets nothing in."""
 
 
-def many_commands() -> list[Command[int]]:
-    """Return one message of each of many classes."""
+def many_classes(many: int) -> list[type[Command[int]]]:
+    """Return so many classes of messages, each with a number."""
     make: Any = type(Command)
-    fields = {"__annotations__": {"number": int}}
-    return [make(f"Many{number}", (Command,), fields)(number) for number in range(MANY)]
+    fields = {"__annotations__": {"number": int}, "idempotent": True}
+    return [make(f"Many{number}", (Command,), fields) for number in range(many)]
 
 
 def another_create() -> Callable[[Any], int]:
