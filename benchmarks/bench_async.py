@@ -29,6 +29,7 @@ from benchmarks.workload import (
 
 LOOPS = ("asyncio", "uvloop")
 IN_FLIGHT = 1_000
+ROUNDS = 40
 ROWS = Table()
 
 
@@ -117,6 +118,7 @@ def gathered(kind: str, tasks: int, call: str, **names: Any) -> LoopOperation:
     return LoopOperation(
         f"result, *_ = await gather(*[{call}(command) for _ in range({tasks})])",
         kind=kind,
+        often=IN_FLIGHT // tasks,
         calls=SUSPENDING * 2 * tasks,
         per=tasks,
         gather=asyncio.gather,
@@ -152,6 +154,7 @@ for kind in LOOPS:
         row(
             f"{IN_FLIGHT:,} in flight on {kind}, {name}",
             against=f"as many tasks with {AWAITED} on {kind}",
+            rounds=ROUNDS,
         )(functools.partial(in_flight, kind, IN_FLIGHT, protected=protected))
 
 

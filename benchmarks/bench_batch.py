@@ -13,6 +13,7 @@ from benchmarks.workload import COMMAND, PROTECTED, SIX, bus_with, protecting_st
 
 BATCH = 100
 AT_ONCE = 10
+OFTEN = 5
 ROWS = Table()
 
 
@@ -77,6 +78,7 @@ def _() -> Pair:
     settings: dict[str, Any] = {
         "calls": SUSPENDING * 2 * BATCH,
         "per": BATCH,
+        "often": OFTEN,
         "bus": bus_with(handler=workload.create_after_suspending),
         "commands": [COMMAND] * BATCH,
     }

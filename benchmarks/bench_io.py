@@ -22,7 +22,7 @@ from benchmarks.suite import run
 from benchmarks.table import AnyRow, Difference, Operation, Pair, Table
 from benchmarks.workload import COMMAND, PROTECTED, SIX, bus_with, protecting_stages
 
-ROUNDS = 40
+ROUNDS = 100
 REQUESTS = 20
 """So many are timed for a share, each by itself."""
 DISPATCHES = 2_000

@@ -119,6 +119,7 @@ ROWS += [
         case=excess,
         baseline=lambda: 0.0,
         ceiling=20.0,
+        rounds=1,
     ),
     Difference(
         f"LRUCache: an entry of {MANY} beyond key and value",
@@ -127,6 +128,7 @@ ROWS += [
         case=partial(bytes_per_entry, "table[key] = key"),
         baseline=partial(bytes_per_entry, "pass"),
         ceiling=128.0,
+        rounds=1,
     ),
 ]
 

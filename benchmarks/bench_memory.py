@@ -81,8 +81,8 @@ import sys
 from benchmarks import objects
 objects.main(getattr(objects, sys.argv[1]), int(sys.argv[2]))
 """
-FEW = 2_000
-MANY = 30_000
+FEW = 1_000
+MANY = 10_000
 
 
 def bytes_each(kind: objects.Kind, count: int) -> float:
@@ -193,7 +193,7 @@ ROWS = Table(
         each("a CircuitBreaker", objects.breaker, NOTHING, objects.of_nothing, MANY),
         each("a TokenBucket", objects.bucket, NOTHING, objects.of_nothing, MANY),
         each(
-            "a LatencyHistogram",
+            "a LatencyHistogram with one value",
             objects.histogram,
             NOTHING,
             objects.of_nothing,

@@ -112,7 +112,11 @@ def _() -> Pair:
     )
 
 
-@ROWS.row("registering 1024 handlers, `initial_capacity=1024`", against="no capacity")
+@ROWS.row(
+    "registering 1024 handlers, `initial_capacity=1024`",
+    against="no capacity",
+    rounds=10,
+)
 def _() -> Pair:
     classes = many_classes(HANDLERS)
 

@@ -206,7 +206,12 @@ def bucket(count: int) -> Make:
 
 
 def histogram(count: int) -> Make:
-    return lambda number: LatencyHistogram()
+    def make(number: int) -> LatencyHistogram:
+        one = LatencyHistogram()
+        one.record(1.0)
+        return one
+
+    return make
 
 
 def message(count: int) -> Make:

@@ -24,6 +24,7 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 PARTS = ("case", "baseline")
+OFTEN = 500
 
 
 def always() -> bool:
@@ -84,15 +85,28 @@ class LoopOperation(Operation):
 
     Parameters:
         kind: the module that makes the loop, "asyncio" or "uvloop".
+        often: how many times a run has the statement, so that entering and leaving the
+            loop is a small part of it.
     """
 
-    def __init__(self, statement: str, *, kind: str = "asyncio", **names: Any) -> None:
-        super().__init__(statement, **names)
+    def __init__(
+        self,
+        statement: str,
+        *,
+        calls: Iterable[str],
+        kind: str = "asyncio",
+        often: int = OFTEN,
+        per: int = 1,
+        **names: Any,
+    ) -> None:
+        all_calls = tuple(calls) * often
+        super().__init__(statement, calls=all_calls, per=per * often, **names)
         self.kind = kind
+        self.often = often
 
     def run(self, times: int) -> Any:
         loop = _event_loop(self.kind)
-        return loop.run_until_complete(self.loop(repeat(None, times)))
+        return loop.run_until_complete(self.loop(repeat(None, times * self.often)))
 
 
 @functools.cache

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 import benchmarks.conftest as benchmarks_conftest  # noqa: E402
-from benchmarks import ratios, readme, workload  # noqa: E402
+from benchmarks import ratios, readme, suite, workload  # noqa: E402
 from benchmarks.environment import environment, refusal  # noqa: E402
 from benchmarks.table import (  # noqa: E402
     Difference,
@@ -26,6 +26,7 @@ from benchmarks.table import (  # noqa: E402
     Row,
     ThreadsOperation,
     ceiling_of,
+    missing_module,
 )
 
 PAIRS = [row for row in ratios.ROWS if isinstance(row, Row)]
@@ -216,6 +217,54 @@ def test_a_statement_can_run_on_a_loop() -> None:
         running=asyncio.get_running_loop,
     )
     assert operation.run(2) is operation.once()
+
+
+def test_a_statement_runs_often_on_a_loop() -> None:
+    seen: list[int] = []
+    operation = LoopOperation(
+        "result = await sleep(0, note(1))",
+        calls=["create"],
+        per=2,
+        often=3,
+        sleep=asyncio.sleep,
+        note=seen.append,
+    )
+    operation.run(4)
+    assert seen == [1] * 12
+    assert operation.calls == ("create",) * 3
+    assert operation.per == 6
+
+
+def test_a_module_that_is_not_installed_says_how_to_install_it() -> None:
+    assert missing_module("asyncio") is None
+    assert missing_module("cqrs_fast_nowhere") == (
+        'cqrs_fast_nowhere is not installed: `pip install "cqrs-fast[bench]"`'
+    )
+
+
+def test_a_row_that_cannot_run_here_is_skipped() -> None:
+    row = Row("row", "baseline", lambda: Pair(Costing(1), Costing(1)), missing="why")
+    difference = Difference("row", "other", "ms", float, float, missing="why")
+    for parameter in suite.parameters([row, difference]):
+        (mark,) = parameter.marks
+        assert (mark.name, mark.kwargs) == ("skip", {"reason": "why"})
+
+
+def test_each_curve_has_points() -> None:
+    curves: dict[str, list[float]] = {}
+    for row in ratios.ROWS:
+        if row.series is not None:
+            assert row.x is not None
+            curves.setdefault(row.series, []).append(row.x)
+    stages = [0, 1, 3, 6, 10]
+    assert curves == {
+        "routes": [1, 10, 1_000, 10_000],
+        "stages, compiled": stages,
+        "stages, hook": stages,
+        "stages, around": stages,
+        "threads": [1, 2, 4, 8],
+        "tasks": [1, 10, 100, 1_000],
+    }
 
 
 def test_a_difference_and_its_verdict() -> None:
