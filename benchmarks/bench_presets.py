@@ -37,7 +37,7 @@ main(int(sys.argv[1]), sys.argv[2])
 SIZE = 10
 """Of the heap: 10^6 live objects."""
 ONCE = 1
-SEVERAL = 3
+SEVERAL = 2
 
 ROWS = Table()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from benchmarks.table import AnyRow, Difference, Operation, ProcessOperation, Row
 
-OPERATIONS = 1_000  # at least so many in a round
+OPERATIONS = 1_000  # at least so many in a round, where that is not too long
+ROUND_NS = 10_000_000
 ROUNDS = 50
 PROBE_ROUNDS = 5
 
@@ -49,12 +51,15 @@ class PerOperation:
         operation: Operation = getattr(self.row.pair, self.part)
         return operation
 
-    @property
-    def times(self) -> int:
-        return -(-OPERATIONS // self.operation.per)
-
     def __call__(self) -> float:
-        return perf_counter() / (self.times * self.operation.per)
+        return perf_counter() / (times_of(self.operation) * self.operation.per)
+
+
+@functools.cache
+def times_of(operation: Operation) -> int:
+    """Return how often a round runs an operation."""
+    times = -(-OPERATIONS // operation.per)
+    return max(1, min(times, round(ROUND_NS / (operation.time(1) * operation.per))))
 
 
 def run(benchmark: Any, row: AnyRow, part: str) -> None:
@@ -71,7 +76,7 @@ def run(benchmark: Any, row: AnyRow, part: str) -> None:
     benchmark.extra_info["statement"] = clock.operation.statement
     benchmark.pedantic(
         clock.operation.run,
-        args=(clock.times,),
+        args=(times_of(clock.operation),),
         rounds=row.rounds or ROUNDS,
         warmup_rounds=2 if row.rounds is None else 0,
     )
