@@ -13,8 +13,9 @@ COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test slow soak bench bench-instructions lint format types \
-	stubs sdist profile profile-cpu profile-memory profile-annotate profile-latency debug trace asan tsan ci clean
+.PHONY: help install build test slow soak bench bench-instructions rivals lint format \
+	types stubs sdist profile profile-cpu profile-memory profile-annotate \
+	profile-latency debug trace asan tsan ci clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,6 +43,17 @@ bench: build  ## run the benchmarks, measure the ratios and put them into README
 
 bench-instructions: build  ## count instructions against their ceilings (UPDATE=--update)
 	$(PYTHON) -m benchmarks.instructions $(UPDATE)
+
+rivals: RIVALS = .venv-rivals/bin/python
+rivals: build  ## compare with other libraries and with Go; they get .venv-rivals
+	test -x $(RIVALS) || $(PYTHON) -m venv .venv-rivals
+	$(RIVALS) -m pip install -q msgspec
+	$(RIVALS) -m pip install -q -r benchmarks/rivals/requirements.txt || \
+		grep == benchmarks/rivals/requirements.txt | while read -r one; do \
+			$(RIVALS) -m pip install -q "$$one" || echo "not installed: $$one"; \
+		done
+	$(RIVALS) -m benchmarks.rivals.measure
+	$(RIVALS) -m benchmarks.go.measure
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .

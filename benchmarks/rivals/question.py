@@ -7,31 +7,43 @@ fault is shown to hold.
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import platform
-import re
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
-import cqrs_fast
+from benchmarks.rivals.isolation import (
+    ABSENT,
+    OURS,
+    STANDARD_LIBRARY,
+    in_child,
+    installed_version,
+    pins,
+)
 
-OURS = "cqrs-fast"
-STANDARD_LIBRARY = "functools"
-PINS = Path(__file__).with_name("requirements.txt")
 PATIENCE = 20.0
 """Seconds after which a subject is taken to hang."""
 
 HOLDS = "holds"
 BREAKS = "breaks"
-ABSENT = "not installed"
 FAILS = "no answer"
+
+__all__ = [
+    "ABSENT",
+    "BREAKS",
+    "FAILS",
+    "HOLDS",
+    "OURS",
+    "STANDARD_LIBRARY",
+    "Answer",
+    "Promise",
+    "Question",
+    "Subject",
+    "at_most",
+    "exactly",
+    "installed_version",
+    "pins",
+]
 
 
 class Promise(NamedTuple):
@@ -114,7 +126,7 @@ class Question:
         version = installed_version(subject.distribution)
         if version is None:
             return Answer(self, subject, None, None, ABSENT)
-        measured, problem = _in_child(subject.measure, patience)
+        measured, problem = in_child(lambda: float(subject.measure()), patience)
         if measured is None:
             return Answer(self, subject, version, None, FAILS, problem)
         verdict = HOLDS if self.promise.is_kept(measured) else BREAKS
@@ -152,63 +164,3 @@ class Answer:
 
 def _plain(number: float) -> str:
     return f"{number:.4g}"
-
-
-def installed_version(distribution: str) -> str | None:
-    """Return a version, None for what is not installed."""
-    if distribution == OURS:
-        version = cqrs_fast.build_info()["version"]
-        return "in place" if version == "unknown" else version
-    if distribution == STANDARD_LIBRARY:
-        return platform.python_version()
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def pins() -> dict[str, str]:
-    """Return which version of each rival the questions were written for."""
-    return dict(re.findall(r"^([\w-]+)==(\S+)$", PINS.read_text(), re.MULTILINE))
-
-
-def _in_child(
-    measure: Callable[[], float], patience: float
-) -> tuple[float | None, str]:
-    """Return a number, or None and why there is none.
-
-    In a process of its own a subject may hang, crash, patch the clock or leave threads
-    behind without any harm to the next.
-    """
-    fork = multiprocessing.get_context("fork")
-    receiver, sender = fork.Pipe(duplex=False)
-    child = fork.Process(target=_report, args=(measure, sender))
-    with warnings.catch_warnings():
-        # Python 3.12 warns where threads are alive; none of ours holds a lock here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child.start()
-    sender.close()
-    try:
-        if not receiver.poll(patience):
-            return None, f"hangs: none within {patience:g} s"
-        answer: tuple[float | None, str] = receiver.recv()
-        return answer
-    except EOFError:
-        return None, "its process died"
-    finally:
-        child.kill()
-        child.join()
-        receiver.close()
-
-
-def _report(measure: Callable[[], float], sender: Connection) -> None:
-    # What a subject prints or logs belongs to no table.
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
-    try:
-        sender.send((float(measure()), ""))
-    except BaseException as error:
-        sender.send((None, f"{type(error).__name__}: {error}"[:200]))
-    # Threads that a subject left behind are not waited for.
-    os._exit(0)

@@ -1,0 +1,1 @@
+"""The design of the guide written in Go, and this library measured against it."""

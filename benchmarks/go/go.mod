@@ -1,0 +1,3 @@
+module cqrsbench
+
+go 1.19

@@ -1,0 +1,242 @@
+"""Duels: one piece of work, done by this library and by a rival in turns.
+
+A duel is checked before it is measured: both sides must give the expected result and
+reach the handler, and every middleware, as often as the work asks for.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from types import CodeType, FrameType
+from typing import Any, NamedTuple, TypeVar
+
+from benchmarks.rivals.isolation import (
+    ABSENT,
+    in_child,
+    installed_version,
+)
+from benchmarks.table import LoopOperation, Operation
+
+PATIENCE = 30.0
+"""Seconds after which a rival is taken to hang."""
+REPEATS = 7
+ROUND = 250e-6
+LOOP_ROUND = 1e-3
+"""Seconds; longer, so that entering the event loop is no part of it."""
+REPEAT_SECONDS = 0.12
+LEAST_ROUNDS = 4
+QUANTITY = 7
+"""What each handler finds in its message and returns."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+_counted: dict[CodeType, str] = {}
+
+
+def handler(function: F) -> F:
+    """Mark a function whose calls a duel counts as those of the handler."""
+    _counted[function.__code__] = "handler"
+    return function
+
+
+def passing(function: F) -> F:
+    """Mark a function whose calls a duel counts as those of a middleware."""
+    _counted[function.__code__] = "middleware"
+    return function
+
+
+class Match(NamedTuple):
+    """Both sides of a duel, and what each run of either must do."""
+
+    ours: Operation
+    theirs: Operation
+    result: Any = QUANTITY
+    handled: int = 1
+    """How often a run calls the handler."""
+    passed: int = 0
+    """How often it calls a middleware written in Python."""
+
+
+class WrongWork(Exception):
+    """A side of a duel does not do the work, so that its time says nothing."""
+
+
+def check(match: Match) -> None:
+    """Raise WrongWork unless both sides do what the duel is about."""
+    for side in ("ours", "theirs"):
+        check_side(side, getattr(match, side), match)
+
+
+def check_side(side: str, operation: Operation, match: Match) -> None:
+    """Raise WrongWork unless an operation does what a match expects of its sides."""
+    # The first run may compile a pipeline or fill a cache.
+    operation.run(2)
+    result, calls = _observed(operation)
+    if result != match.result:
+        raise WrongWork(f"{side}: {result!r} instead of {match.result!r}")
+    for kind, expected in (("handler", match.handled), ("middleware", match.passed)):
+        if calls[kind] != expected:
+            raise WrongWork(f"{side}: {calls[kind]} x {kind} instead of {expected}")
+
+
+def _observed(operation: Operation) -> tuple[Any, Counter[str]]:
+    """Run an operation once; return its result and how often it called what."""
+    calls: Counter[str] = Counter()
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code in _counted:
+            calls[_counted[frame.f_code]] += 1
+
+    sys.setprofile(profile)
+    try:
+        result = operation.once()
+    finally:
+        sys.setprofile(None)
+    return result, calls
+
+
+class Measured(NamedTuple):
+    """Both times, and theirs over ours in each repeat."""
+
+    ours_ns: float
+    theirs_ns: float
+    ratios: tuple[float, ...]
+
+
+def measure(match: Match, repeats: int = REPEATS) -> Measured:
+    """Let both sides take turns in short rounds; the best round of each counts."""
+    sides = (match.ours, match.theirs)
+    times = [times_of(side) for side in sides]
+    bests: list[list[float]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(repeats):
+            best = [float("inf")] * len(sides)
+            ends = perf_counter() + REPEAT_SECONDS
+            rounds = 0
+            while rounds < LEAST_ROUNDS or perf_counter() < ends:
+                rounds += 1
+                for index, side in enumerate(sides):
+                    best[index] = min(best[index], side.time(times[index]))
+            bests.append(best)
+    finally:
+        gc.enable()
+    ours, theirs = (min(column) for column in zip(*bests, strict=True))
+    return Measured(ours, theirs, tuple(theirs / ours for ours, theirs in bests))
+
+
+def times_of(operation: Operation, seconds: float | None = None) -> int:
+    """Return how often an operation runs in about the time of a round."""
+    if seconds is None:
+        seconds = LOOP_ROUND if isinstance(operation, LoopOperation) else ROUND
+    times = 1
+    while True:
+        took = min(operation.time(times) for _ in range(3)) * operation.per * times
+        if took >= seconds * 1e9 / 4:
+            return max(1, round(times * seconds * 1e9 / took))
+        times *= 4
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A row: whom we are compared with, and in what.
+
+    Parameters:
+        group: the rows of one question.
+        feature: what both sides do in it.
+        distribution: the name under which the rival is installed; None for code that
+            is written by hand here.
+        what: the part of the rival that is used.
+        make: imports the rival and returns both sides. It runs in a process of its own.
+    """
+
+    group: str
+    feature: str
+    distribution: str | None
+    what: str
+    make: Callable[[], Match]
+
+    @property
+    def subject(self) -> str:
+        return self.distribution or "hand-written"
+
+    @property
+    def version(self) -> str | None:
+        """The installed one; None where there is none."""
+        if self.distribution is None:
+            return None
+        return installed_version(self.distribution)
+
+    @property
+    def missing(self) -> str | None:
+        """Why the duel cannot begin at all."""
+        if self.distribution is not None and self.version is None:
+            return ABSENT
+        return None
+
+    def checked(self) -> Match:
+        """Return both sides, of which it is known that they do the work."""
+        match = self.make()
+        check(match)
+        return match
+
+    def fight(
+        self, repeats: int = REPEATS, patience: float = PATIENCE
+    ) -> dict[str, Any]:
+        """Return the record of this row; a failure is a reason in it, no exception."""
+        reason = self.missing
+        measured: Measured | None = None
+        if reason is None:
+            measured, problem = in_child(
+                lambda: measure(self.checked(), repeats), patience
+            )
+            reason = problem or None
+        return self.record(measured, reason)
+
+    def record(self, measured: Measured | None, reason: str | None) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "group": self.group,
+            "feature": self.feature,
+            "subject": self.subject,
+            "version": self.version,
+            "what": self.what,
+            "ratio": None,
+            "spread": None,
+            "ours_ns": None,
+            "theirs_ns": None,
+            "reason": reason,
+        }
+        if measured is not None:
+            ratios = measured.ratios
+            row.update(
+                ratio=round(statistics.median(ratios), 3),
+                spread=[round(min(ratios), 3), round(max(ratios), 3)],
+                ours_ns=round(measured.ours_ns, 1),
+                theirs_ns=round(measured.theirs_ns, 1),
+            )
+        return row
+
+
+class Duels(list[Duel]):
+    """The rows of one group, in the order in which they are written."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__()
+        self.group = group
+
+    def against(
+        self, distribution: str | None, what: str, *, feature: str
+    ) -> Callable[[Callable[[], Match]], Callable[[], Match]]:
+        """Add a row; the decorated function returns both sides of it."""
+
+        def add(make: Callable[[], Match]) -> Callable[[], Match]:
+            self.append(Duel(self.group, feature, distribution, what, make))
+            return make
+
+        return add

@@ -1,0 +1,480 @@
+"""The comparison with rivals is fair, and no rival can end it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))
+
+from benchmarks.go import measure as go  # noqa: E402
+from benchmarks.rivals import dispatch, dispatch_async, duel, measure  # noqa: E402
+from benchmarks.rivals.duel import Duel, Duels, Match, WrongWork, check  # noqa: E402
+from benchmarks.rivals.isolation import (  # noqa: E402
+    ABSENT,
+    STANDARD_LIBRARY,
+    in_child,
+    pins,
+)
+from benchmarks.rivals.messages import (  # noqa: E402
+    BETWEEN,
+    ORDER,
+    QUANTITY,
+    answer,
+    answer_async,
+    around,
+    ours,
+    ours_async,
+    sends,
+    sends_async,
+)
+
+KEYS = [
+    "group",
+    "feature",
+    "subject",
+    "version",
+    "what",
+    "ratio",
+    "spread",
+    "ours_ns",
+    "theirs_ns",
+    "reason",
+]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Measure for next to no time, and here."""
+    monkeypatch.setattr(duel, "REPEAT_SECONDS", 0.0)
+    monkeypatch.setattr(duel, "ROUND", 1e-5)
+    monkeypatch.setattr(duel, "LOOP_ROUND", 1e-5)
+    monkeypatch.setattr(measure, "VENV", tmp_path / "none")
+
+
+def plain(make: Callable[[], Match], distribution: str | None = None) -> Duel:
+    return Duel("group", "feature", distribution, "what", make)
+
+
+def same() -> Match:
+    return Match(ours(), sends(answer, ORDER))
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("    ")]
+
+
+# One row
+
+
+def test_a_row_has_what_the_report_reads() -> None:
+    row = plain(same, STANDARD_LIBRARY).fight(repeats=3)
+    assert list(row) == KEYS
+    assert row["reason"] is None
+    assert row["version"] == ".".join(map(str, sys.version_info[:3]))
+    low, high = row["spread"]
+    assert 0 < low <= row["ratio"] <= high
+    assert row["ours_ns"] > 0
+    assert row["theirs_ns"] > 0
+
+
+def test_a_ratio_above_one_says_that_we_are_faster() -> None:
+    def slow(order: Any) -> int:
+        for _ in range(2_000):
+            pass
+        return answer(order)
+
+    row = plain(lambda: Match(ours(), sends(slow, ORDER))).fight(repeats=2)
+    assert row["ratio"] > 2
+    assert "ahead" not in measure.table([row])
+    other = plain(lambda: Match(sends(slow, ORDER), ours())).fight(repeats=2)
+    assert other["ratio"] < 0.5
+    assert "they are ahead" in measure.table([other])
+
+
+# What a rival does not do
+
+
+def absent() -> Match:
+    raise AssertionError("it is not even asked")
+
+
+def broken_import() -> Match:
+    import no_such_module_of_a_rival  # noqa: F401
+
+    raise AssertionError
+
+
+def changed() -> Match:
+    import json
+
+    return Match(ours(), sends(json.SomeMediator().send, ORDER))  # type: ignore[attr-defined]
+
+
+def wrong_result() -> Match:
+    return Match(ours(), sends(lambda order: answer(order) + 1, ORDER))
+
+
+def no_handler() -> Match:
+    return Match(ours(), sends(lambda order: QUANTITY, ORDER))
+
+
+def skipped_middleware() -> Match:
+    return Match(ours(*[around] * BETWEEN), sends(answer, ORDER), passed=BETWEEN)
+
+
+def not_awaited() -> Match:
+    return Match(ours_async(), sends(answer_async, ORDER))
+
+
+def hanging() -> Match:
+    time.sleep(60)
+    raise AssertionError
+
+
+def crashing() -> Match:
+    os._exit(3)
+
+
+@pytest.mark.parametrize(
+    ("make", "distribution", "reason"),
+    [
+        (absent, "no-such-distribution", ABSENT),
+        (
+            broken_import,
+            None,
+            "ModuleNotFoundError: No module named 'no_such_module_of_a_rival'",
+        ),
+        (changed, None, "AttributeError: module 'json' has no attribute"),
+        (wrong_result, None, f"WrongWork: theirs: {QUANTITY + 1} instead of"),
+        (no_handler, None, "WrongWork: theirs: 0 x handler instead of 1"),
+        (skipped_middleware, None, "WrongWork: theirs: 0 x middleware instead of 3"),
+        (not_awaited, None, "WrongWork: theirs: <coroutine object"),
+        (hanging, None, "hangs: none within 0.05 s"),
+        (crashing, None, "its process died"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_rival_that_cannot_be_measured_gets_a_reason(
+    make: Callable[[], Match], distribution: str | None, reason: str
+) -> None:
+    patience = 0.05 if make is hanging else 20.0
+    row = plain(make, distribution).fight(repeats=1, patience=patience)
+    assert str(row["reason"]).startswith(reason)
+    assert row["ratio"] is row["spread"] is row["ours_ns"] is row["theirs_ns"] is None
+    assert reason in measure.table([row])
+
+
+def test_the_run_goes_on_and_exits_with_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a rival does: here a module that cannot be imported."""
+    (tmp_path / "brokenrival.py").write_text("raise ImportError('built for another')")
+    information = tmp_path / "brokenrival-9.9.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Name: brokenrival\nVersion: 9.9\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make() -> Match:
+        import brokenrival  # type: ignore[import-not-found]
+
+        return Match(ours(), sends(brokenrival.send, ORDER))
+
+    duels = Duels("group")
+    duels.against("brokenrival", "send", feature="feature")(make)
+    duels.against("missingrival", "send", feature="feature")(make)
+    duels.against(None, "handler", feature="feature")(same)
+    monkeypatch.setattr(measure, "DUELS", duels)
+    assert measure.main(["--repeats", "1"]) == 0
+    out, err = capsys.readouterr()
+    broken, missing, measured = lines(out)
+    assert "brokenrival 9.9" in broken
+    assert "ImportError: built for another" in broken
+    assert ABSENT in missing
+    assert " ns" in measured
+    assert err.splitlines()[0] == "[1/3] group: feature: brokenrival: send"
+
+    assert measure.main(["--repeats", "1", "--json", "--only", "MISSING"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rivals"]
+    assert (row["subject"], row["reason"]) == ("missingrival", ABSENT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--only", "nobody is called so"], "no row's name contains"),
+        (["--repeats", "0"], "--repeats: at least 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        measure.main(arguments)
+    assert exit.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_build_that_says_nothing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (measure, go):
+        monkeypatch.setattr(module, "refusal", lambda build: "this is a debug build")
+        with pytest.raises(SystemExit) as exit:
+            module.main([])
+        assert exit.value.code == 2
+        assert "no benchmarks: this is a debug build" in capsys.readouterr().err
+
+
+def test_another_version_than_the_pinned_one_is_named() -> None:
+    row = plain(same, "kerux").record(None, "reason") | {"version": "99.0"}
+    assert f"({pins()['kerux']} is pinned)" in measure.table([row])
+
+
+# The environment of the rivals
+
+
+def environment(folder: Path, script: str) -> Path:
+    python = folder / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return folder / "venv"
+
+
+def test_the_environment_of_the_rivals_measures_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = """echo "$*" >&2; echo '{"rivals": [{"subject": "kerux"}]}'"""
+    monkeypatch.setattr(measure, "VENV", environment(tmp_path, script))
+    told: list[str] = []
+    assert measure.measured(told.append, 3) == [{"subject": "kerux"}]
+    assert told == ["-m benchmarks.rivals.measure --json --repeats 3"]
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo no JSON"])
+def test_an_environment_that_fails_is_told_and_not_used(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "VENV", environment(tmp_path, script))
+    monkeypatch.setattr(measure, "DUELS", [plain(same)])
+    told: list[str] = []
+    (row,) = measure.measured(told.append, 1)
+    assert row["reason"] is None
+    assert "cannot measure" in told[0]
+
+
+# The rows as they are
+
+
+def test_each_rival_is_pinned_and_each_row_has_a_name_of_its_own() -> None:
+    names = [measure.name_of(duel) for duel in measure.DUELS]
+    assert len(set(names)) == len(names) == len(measure.ALL)
+    known = {None, STANDARD_LIBRARY, *pins()}
+    assert {duel.distribution for duel in measure.DUELS} <= known
+
+
+def test_rows_of_one_feature_stand_together() -> None:
+    features = [(duel.group, duel.feature) for duel in measure.DUELS]
+    changes = sum(one != next for one, next in itertools.pairwise(features))
+    assert changes + 1 == len(set(features))
+
+
+@pytest.mark.parametrize(
+    "row",
+    # Of the rivals those that are installed, which may be none.
+    [row for row in measure.DUELS if row.missing is None],
+    ids=measure.name_of,
+)
+def test_both_sides_do_the_work(row: Duel) -> None:
+    worked, problem = in_child(lambda: row.checked() is not None, 20.0)
+    assert worked, problem
+
+
+def test_what_an_operation_calls_is_counted() -> None:
+    check(Match(ours(*[around] * BETWEEN), ours(*[around] * BETWEEN), passed=BETWEEN))
+    check(Match(ours_async(), sends_async(answer_async, ORDER)))
+    with pytest.raises(WrongWork, match="ours: 0 x middleware instead of 1"):
+        check(Match(ours(), ours(), passed=1))
+
+
+# A rival that this interpreter may not have: its interface, as it is documented
+
+
+def pymediate(asynchronous: bool) -> types.ModuleType:
+    """Return a stand-in that does what its documentation says, and no more."""
+    module = types.ModuleType("pymediate")
+    handlers: dict[type, type] = {}
+
+    class Generic:
+        argument: ClassVar[Any] = None
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return type(cls.__name__, (cls,), {"argument": item})
+
+        def __init_subclass__(cls) -> None:
+            if cls.__name__ == "Handler":
+                (hint,) = [
+                    hint
+                    for name, hint in cls.__call__.__annotations__.items()  # type: ignore[operator]
+                    if name != "return"
+                ]
+                assert hint is cls.argument
+                assert dataclasses.is_dataclass(hint)
+                handlers[cls.argument] = cls
+
+    class Services(list[Any]):
+        add = list.append
+
+        def provider(self) -> Any:
+            return self
+
+    class Mediator:
+        def __init__(self, services: Any) -> None:
+            self.services = services
+
+        def send(self, request: Any) -> Any:
+            wanted = handlers[type(request)]
+            (step,) = [one for one in self.services if type(one) is wanted]
+            call: Any = partial(step, request)
+            for behavior in self.services:
+                if type(behavior) is not wanted:
+                    call = partial(behavior, request, call)
+            return call()
+
+    for name in ("Request", "RequestHandler", "PipelineBehavior"):
+        setattr(module, name, type(name, (Generic,), {}))
+    module.Services = Services  # type: ignore[attr-defined]
+    if not asynchronous:
+        sync = types.ModuleType("pymediate.sync")
+        vars(sync).update({**vars(module), "Mediator": Mediator})
+        module.sync = sync  # type: ignore[attr-defined]
+        return module
+
+    class AsyncMediator(Mediator):
+        async def send(self, request: Any) -> Any:
+            return await super().send(request)
+
+    module.Mediator = AsyncMediator  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.mark.parametrize("duels", [dispatch.DUELS, dispatch_async.DUELS])
+def test_pymediate_is_used_as_it_is_documented(
+    duels: Duels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = pymediate(duels is dispatch_async.DUELS)
+    monkeypatch.setitem(sys.modules, "pymediate", module)
+    if hasattr(module, "sync"):
+        monkeypatch.setitem(sys.modules, "pymediate.sync", module.sync)
+    rows = [duel for duel in duels if duel.distribution == "pymediate"]
+    assert [row.checked().passed for row in rows] == [0, BETWEEN]
+
+
+# Go
+
+
+def test_without_go_each_case_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert go.main(["--repeats", "1"]) == 0
+    assert [line.endswith(go.ABSENT) for line in lines(capsys.readouterr().out)] == [
+        True
+    ] * len(go.CASES)
+    (row, *_) = go.measured(lambda text: None, 1)
+    assert list(row) == [
+        "name",
+        "ceiling",
+        "ratio",
+        "spread",
+        "ours_ns",
+        "go_ns",
+        "reason",
+        "version",
+    ]
+
+
+def fake_go(folder: Path, build: str, program: str = "") -> str:
+    """Return a `go` that runs one line, with the path of what it is to build in $3."""
+    path = folder / "go"
+    path.write_text(f"#!/bin/sh\n{build}\n")
+    path.chmod(0o755)
+    (folder / "program").write_text(f"#!/bin/sh\n{program}\n")
+    (folder / "program").chmod(0o755)
+    return str(path)
+
+
+PROGRAM = """echo '[{"name": "'"$2"'", "ns": 1000.0, "version": "go1.99"}]'"""
+
+
+def test_both_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = fake_go(tmp_path, f'cp "{tmp_path}/program" "$3"', PROGRAM)
+    monkeypatch.setattr(shutil, "which", lambda name: found)
+    monkeypatch.setattr(go, "ROUND", 1e-5)
+    assert go.main(["--repeats", "2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["go"]
+    for row, case in zip(rows, go.CASES, strict=True):
+        low, high = row["spread"]
+        assert low <= row["ratio"] <= high
+        assert row["go_ns"] == 1000
+        assert (row["version"], row["ceiling"]) == ("1.99", case.ceiling)
+        assert row["reason"] is None
+    assert "met" in go.table(rows)
+    rows[2]["ratio"] = 99.0
+    assert "over" in go.table(rows)
+
+
+@pytest.mark.parametrize(
+    ("build", "program", "reason"),
+    [
+        ("echo too old >&2; exit 1", "", "`go` failed: too old"),
+        ('cp "{}/program" "$3"', "echo bad >&2; exit 2", "`cqrsbench` failed: bad"),
+        ("true", "", "FileNotFoundError"),
+    ],
+)
+def test_a_go_that_fails_is_a_reason(
+    build: str,
+    program: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = fake_go(tmp_path, build.format(tmp_path), program)
+    monkeypatch.setattr(shutil, "which", lambda name: found)
+    monkeypatch.setattr(go, "ROUND", 1e-5)
+    rows = go.measured(lambda text: None, 1)
+    assert all(row["reason"].startswith(reason) for row in rows)
+    assert reason in go.table(rows)
+
+
+@pytest.mark.parametrize("case", go.CASES, ids=lambda case: case.name)
+def test_our_side_does_the_work(case: go.Case) -> None:
+    assert case.operation().once() == QUANTITY
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("go") is None, reason="no `go` is found")
+def test_the_program_in_go_does_its_work() -> None:
+    settings = {**os.environ, "GOFLAGS": "", "CGO_ENABLED": "0"}
+    for command in (["go", "vet", "./..."], ["go", "test", "./..."]):
+        done = subprocess.run(
+            command, cwd=go.FOLDER, env=settings, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
