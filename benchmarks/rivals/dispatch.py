@@ -43,7 +43,7 @@ def _() -> Match:
     return bare(bare_closures(), PLAIN)
 
 
-@DUELS.against(None, "closures around the handler", feature=BETWEEN_THEM)
+@DUELS.against(None, "closures around it, without a context", feature=BETWEEN_THEM)
 def _() -> Match:
     return between(passing_closures(BETWEEN), PLAIN)
 

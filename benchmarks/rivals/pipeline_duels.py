@@ -100,8 +100,8 @@ def resilient(**more: Any) -> Any:
 def four() -> list[Any]:
     return [
         limiting(),
-        BulkheadMiddleware(10),
         RetryMiddleware(),
+        BulkheadMiddleware(10),
         CircuitBreakerMiddleware(),
     ]
 
