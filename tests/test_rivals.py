@@ -23,7 +23,15 @@ sys.path.append(str(ROOT))
 
 from benchmarks.go import measure as go  # noqa: E402
 from benchmarks.rivals import dispatch, dispatch_async, duel, measure  # noqa: E402
-from benchmarks.rivals.duel import Duel, Duels, Match, WrongWork, check  # noqa: E402
+from benchmarks.rivals.duel import (  # noqa: E402
+    Duel,
+    Duels,
+    Match,
+    Measured,
+    Outcome,
+    WrongWork,
+    check,
+)
 from benchmarks.rivals.isolation import (  # noqa: E402
     ABSENT,
     STANDARD_LIBRARY,
@@ -74,6 +82,10 @@ def same() -> Match:
     return Match(ours(), sends(answer, ORDER))
 
 
+def fought(duel: Duel, repeats: int = 1, patience: float = 20.0) -> dict[str, Any]:
+    return duel.record(duel.fight(repeats, patience))
+
+
 def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("    ")]
 
@@ -82,7 +94,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_a_row_has_what_the_report_reads() -> None:
-    row = plain(same, STANDARD_LIBRARY).fight(repeats=3)
+    row = fought(plain(same, STANDARD_LIBRARY), repeats=3)
     assert list(row) == KEYS
     assert row["reason"] is None
     assert row["version"] == ".".join(map(str, sys.version_info[:3]))
@@ -98,12 +110,32 @@ def test_a_ratio_above_one_says_that_we_are_faster() -> None:
             pass
         return answer(order)
 
-    row = plain(lambda: Match(ours(), sends(slow, ORDER))).fight(repeats=2)
+    row = fought(plain(lambda: Match(ours(), sends(slow, ORDER))))
     assert row["ratio"] > 2
     assert "ahead" not in measure.table([row])
-    other = plain(lambda: Match(sends(slow, ORDER), ours())).fight(repeats=2)
+    other = fought(plain(lambda: Match(sends(slow, ORDER), ours())))
     assert other["ratio"] < 0.5
     assert "they are ahead" in measure.table([other])
+
+
+def test_repeats_lie_apart_and_the_best_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Scripted(Duel):
+        def fight(self, repeats: int = 1, patience: float = 1.0) -> Outcome:
+            asked.append(repeats)
+            times = (10.0, 40.0) if len(asked) < 3 else (20.0, 30.0)
+            return Outcome(Measured(*times, (times[1] / times[0],)), None)
+
+    duels = [Scripted("group", name, None, "what", same) for name in "ab"]
+    monkeypatch.setattr(measure, "DUELS", duels)
+    told: list[str] = []
+    rows = measure.measured(told.append, 3)
+    assert asked == [2, 2, 1, 1]
+    assert told[3].startswith("[4/4] group: b")
+    for row in rows:
+        assert (row["ours_ns"], row["theirs_ns"], row["ratio"]) == (10, 30, 3)
+        assert row["spread"] == [1.5, 4]
 
 
 # What a rival does not do
@@ -173,7 +205,7 @@ def test_a_rival_that_cannot_be_measured_gets_a_reason(
     make: Callable[[], Match], distribution: str | None, reason: str
 ) -> None:
     patience = 0.05 if make is hanging else 20.0
-    row = plain(make, distribution).fight(repeats=1, patience=patience)
+    row = fought(plain(make, distribution), patience=patience)
     assert str(row["reason"]).startswith(reason)
     assert row["ratio"] is row["spread"] is row["ours_ns"] is row["theirs_ns"] is None
     assert reason in measure.table([row])
@@ -241,7 +273,7 @@ def test_a_build_that_says_nothing_is_refused(
 
 
 def test_another_version_than_the_pinned_one_is_named() -> None:
-    row = plain(same, "kerux").record(None, "reason") | {"version": "99.0"}
+    row = plain(same, "kerux").record(Outcome(None, "reason")) | {"version": "99.0"}
     assert f"({pins()['kerux']} is pinned)" in measure.table([row])
 
 

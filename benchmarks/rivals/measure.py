@@ -3,7 +3,8 @@
     python -m benchmarks.rivals.measure [--only TEXT] [--repeats N] [--json]
 
 Each rival is measured in a process of its own, ours and theirs in turns. A ratio is
-their time over ours: above 1 this library is faster. A rival that is not installed,
+their best time over our best: above 1 this library is faster; its spread is that of the
+repeats. A rival that is not installed,
 fails or does not do the work gets a row that says so.
 """
 
@@ -29,7 +30,7 @@ from benchmarks.rivals import (
     pipeline_duels,
     retry_duels,
 )
-from benchmarks.rivals.duel import REPEATS, Duel
+from benchmarks.rivals.duel import REPEATS, Duel, Outcome
 from benchmarks.rivals.isolation import pins
 
 ROOT = Path(__file__).parents[2]
@@ -106,11 +107,18 @@ def measured_here(
 ) -> list[dict[str, Any]]:
     """Return the record of each row whose name contains `only`."""
     duels = [duel for duel in DUELS if only.lower() in name_of(duel).lower()]
-    rows = []
-    for number, duel in enumerate(duels, 1):
-        progress(f"[{number}/{len(duels)}] {name_of(duel)}")
-        rows.append(duel.fight(repeats))
-    return rows
+    # The whole table is run through twice, so that the repeats of a row lie apart.
+    passes = [count for count in (repeats - repeats // 2, repeats // 2) if count]
+    outcomes: dict[Duel, Outcome] = {}
+    steps = [(count, duel) for count in passes for duel in duels]
+    for number, (count, duel) in enumerate(steps, 1):
+        before = outcomes.get(duel)
+        if before is not None and before.measured is None:
+            continue
+        progress(f"[{number}/{len(steps)}] {name_of(duel)}")
+        outcome = duel.fight(count)
+        outcomes[duel] = outcome if before is None else before | outcome
+    return [duel.record(outcomes[duel]) for duel in duels]
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:
