@@ -13,9 +13,9 @@ COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test slow soak bench bench-instructions rivals lint format \
-	types stubs sdist profile profile-cpu profile-memory profile-annotate \
-	profile-latency debug trace asan tsan ci clean
+.PHONY: help install build test slow soak bench bench-report bench-compare \
+	bench-instructions rivals lint format types stubs sdist profile profile-cpu \
+	profile-memory profile-annotate profile-latency debug trace asan tsan ci clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,10 +36,14 @@ soak: SECONDS ?= 300
 soak: build  ## run the long reliability rows, SECONDS in all (make soak SECONDS=600)
 	$(PYTHON) -m tests.soak --seconds $(SECONDS)
 
-bench: build  ## run the benchmarks, measure the ratios and put them into README.md
+bench: build  ## run the benchmarks, each case beside its baseline
 	$(PYTEST) -q benchmarks --benchmark-columns=min,median,iqr,rounds
-	$(PYTHON) -m benchmarks.ratios
-	$(PYTHON) -m benchmarks.readme
+
+bench-report: build  ## measure everything into benchmarks/RESULTS.md, or into RESULTS alone
+	$(PYTHON) -m benchmarks.report $(if $(RESULTS),--results '$(RESULTS)')
+
+bench-compare:  ## compare two result files, BEFORE and AFTER
+	$(PYTHON) -m benchmarks.compare '$(BEFORE)' '$(AFTER)'
 
 bench-instructions: build  ## count instructions against their ceilings (UPDATE=--update)
 	$(PYTHON) -m benchmarks.instructions $(UPDATE)

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import cqrs_fast
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("msgspec", "uvloop", "pytest-benchmark", "matplotlib")
 
 
 def refusal(build: Mapping[str, str]) -> str | None:
@@ -32,10 +34,30 @@ def environment() -> dict[str, Any]:
     """Return what a result depends on besides the code."""
     return {
         "cpu": cpu_model(),
+        "cores": cores(),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "interpreter": interpreter(),
         "build": cqrs_fast.build_info(),
+        "packages": packages(),
     }
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of what runs or measures the cases, where installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def interpreter() -> dict[str, str]:

@@ -1,47 +1,35 @@
-"""Measure every row against its baseline and write benchmarks/results.json.
+"""Measure every row against its baseline.
 
-    python -m benchmarks.ratios [--only TEXT] [--repeats N] [--no-write]
+    python -m benchmarks.ratios [--only TEXT] [--repeats N]
 
 Times drift on a machine that others use. So case and baseline take turns in short
-rounds, and the best round of each counts. The whole table is repeated, so that the
-repeats of a row lie apart: a result is the median of their ratios, its spread the
-lowest and the highest. A row over its ceiling is marked and does not fail the run.
+rounds, and one of the best rounds of each counts. They also depend on where a process
+happens to put its code, its objects and its hashes, for as long as it lives. So each
+repeat of a file is a process of its own, and the whole table is repeated, so that the
+repeats of a row lie apart. noise.py says what is made of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import functools
 import gc
+import importlib
 import json
 import statistics
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
 
 import cqrs_fast
-from benchmarks import (
-    bench_async,
-    bench_batch,
-    bench_dispatch,
-    bench_io,
-    bench_lru_cache,
-    bench_memory,
-    bench_middleware,
-    bench_payloads,
-    bench_pipeline,
-    bench_pools,
-    bench_presets,
-    bench_production,
-    bench_reload,
-    bench_scaling,
-    bench_start,
-)
-from benchmarks.environment import commit, environment, refusal
-from benchmarks.readme import render
+from benchmarks import noise
+from benchmarks.environment import ROOT, refusal
+from benchmarks.readme import table
 from benchmarks.table import (
     AnyRow,
     Difference,
@@ -51,30 +39,68 @@ from benchmarks.table import (
     ceiling_of,
 )
 
-RESULTS = Path(__file__).with_name("results.json")
-FILES = (
-    bench_dispatch,
-    bench_pipeline,
-    bench_middleware,
-    bench_async,
-    bench_batch,
-    bench_payloads,
-    bench_pools,
-    bench_presets,
-    bench_reload,
-    bench_lru_cache,
-    bench_memory,
-    bench_start,
-    bench_production,
-    bench_io,
-    bench_scaling,
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results.json"
+ORDER = (
+    *("dispatch", "pipeline", "middleware", "async", "batch", "payloads", "pools"),
+    *("presets", "reload", "lru_cache", "memory", "start", "production", "io"),
+    "scaling",
 )
-ROWS: list[AnyRow] = [row for file in FILES for row in file.ROWS]
+"""Of the files in tables; any other follows by name."""
 
-REPEATS = 7
-ROUNDS = 300
+REPEATS = 11
+ROUNDS = 150
 ROUND_NS = 250_000  # short, so that many rounds see no interruption
+REPEAT_SECONDS = 0.3
+"""After which a repeat of a row begins no further round, if it has a few."""
+FEW_ROUNDS = 3
+LONG_SECONDS = 1.0
+"""After which it begins none in any case."""
+ROW_SECONDS = 15.0
+"""After which a row is not repeated any more, if it has the fewest repeats."""
+COUNTED = {"bytes"}
+"""Units of what is counted: so much the same each time that the fewest suffice."""
+ROWS_SECONDS = 8.5 * 60
+"""After which nothing is, for the same."""
+PATIENCE = 300.0
+"""Seconds after which a process is taken to hang."""
+BEST = 20
+"""The round that counts is that which one of so many rounds is faster than."""
 PROBE_ROUNDS = 5
+FAILED = "failed:"
+"""How the reason of a row begins that ought to have run."""
+CASES = {"case", "without"}
+
+
+def _files() -> dict[str, Any]:
+    """Return the modules that hold rows, by name, in the order of the tables."""
+    first = [f"bench_{name}" for name in ORDER]
+    names = {path.stem for path in FOLDER.glob("bench_*.py")}
+    ordered = [name for name in first if name in names]
+    ordered += sorted(names.difference(first))
+    return {name: importlib.import_module(f"benchmarks.{name}") for name in ordered}
+
+
+FILES = _files()
+ROWS: list[AnyRow] = [row for file in FILES.values() for row in file.ROWS]
+
+
+def question(file: Any) -> str:
+    """Return what a file of rows asks, the first words of its docstring."""
+    return " ".join((file.__doc__ or "").split("\n\n")[0].split())
+
+
+class Sample(NamedTuple):
+    """What one repeat of a row found: of each part, how long one operation took."""
+
+    parts: dict[str, float]
+    slowdown: float
+    """By how much a typical round of the baseline took longer than the best."""
+
+
+class Costs(NamedTuple):
+    case: float
+    baseline: float
 
 
 class Measurement:
@@ -84,47 +110,93 @@ class Measurement:
         self.row = row
         self.rounds = _rounds_of(row)
         self.probes = _probes(row)
-        self.bests: list[dict[str, float]] = []
+        self.samples: list[Sample] = []
 
-    def repeat(self) -> None:
-        """Take turns for some rounds; keep the lowest of each."""
-        best = dict.fromkeys(self.probes, float("inf"))
+    def repeat(self) -> Sample:
+        """Take turns for some rounds; keep one of the best of each."""
+        found: dict[str, list[float]] = {name: [] for name in self.probes}
         with _no_collections():
-            for _ in range(self.rounds):
+            began = perf_counter()
+            for number in range(self.rounds):
+                seconds = perf_counter() - began
+                limit = REPEAT_SECONDS if number >= FEW_ROUNDS else LONG_SECONDS
+                if number and seconds > limit:
+                    break
                 for name, probe in self.probes.items():
-                    best[name] = min(best[name], probe())
-        self.bests.append(best)
+                    found[name].append(probe())
+        parts = {name: sorted(took)[len(took) // BEST] for name, took in found.items()}
+        if isinstance(self.row, Row):
+            for name in CASES & parts.keys():
+                parts[name] /= self.row.pair.several
+        took = found["baseline"]
+        best = min(took)
+        slowdown = statistics.median(took) / best - 1 if best else 0.0
+        sample = Sample(parts, slowdown)
+        self.samples.append(sample)
+        return sample
 
     def result(self) -> dict[str, Any]:
-        """Return what results.json has of the row."""
-        row = self.row
-        values = [_value(row, best) for best in self.bests]
-        measured = statistics.median(values)
-        ceiling = ceiling_of(row)
-        verdict = None
-        if ceiling is not None:
-            verdict = "met" if measured <= ceiling else "over"
-        unit = "ns" if isinstance(row, Row) else row.unit
-        lowest = {
-            name: min(best[name] for best in self.bests) for name in self.probes
-        }
-        return {
-            "name": row.name,
-            "against": row.against,
-            "unit": row.unit,
-            "ceiling": ceiling,
-            "measured": round(measured, 3),
-            "spread": [round(min(values), 3), round(max(values), 3)],
-            "verdict": verdict,
-            f"case_{unit}": round(_cost(row, lowest), 2),
-            f"baseline_{unit}": round(_baseline(lowest), 2),
-        }
+        return result_of(self.row, self.samples)
+
+
+def result_of(
+    row: AnyRow, samples: list[Sample], reason: str | None = None
+) -> dict[str, Any]:
+    """Return what results.json has of a row; a reason says why there are no samples."""
+    ceiling = ceiling_of(row)
+    unit = "ns" if isinstance(row, Row) else row.unit
+    result: dict[str, Any] = {
+        "name": row.name,
+        "against": row.against,
+        "unit": row.unit,
+        "ceiling": ceiling,
+        "measured": None,
+        "spread": None,
+        "verdict": None,
+        f"case_{unit}": None,
+        f"baseline_{unit}": None,
+        "series": getattr(row, "series", None),
+        "x": getattr(row, "x", None),
+        "slowdown": None,
+        "repeats": len(samples),
+        "reason": reason,
+    }
+    if not samples:
+        return result
+    value = functools.partial(_value, row)
+    measured = value(samples)
+    if ceiling is not None:
+        result["verdict"] = "met" if measured <= ceiling else "over"
+    costs = _costs(samples)
+    return result | {
+        "measured": round(measured, 4),
+        "spread": [round(bound, 4) for bound in noise.spread_of(samples, value)],
+        f"case_{unit}": round(costs.case, 2),
+        f"baseline_{unit}": round(costs.baseline, 2),
+        "slowdown": round(statistics.median(s.slowdown for s in samples), 3),
+    }
+
+
+def _costs(samples: Sequence[Sample]) -> Costs:
+    """Return what the case and the baseline cost, without what both sides have."""
+    parts = {
+        name: noise.lowest(sample.parts[name] for sample in samples)
+        for name in samples[0].parts
+    }
+    return Costs(
+        parts["case"] - parts.get("without", 0.0),
+        parts["baseline"] - parts.get("baseline_without", 0.0),
+    )
+
+
+def _value(row: AnyRow, samples: Sequence[Sample]) -> float:
+    case, baseline = _costs(samples)
+    return case - baseline if isinstance(row, Difference) else case / baseline
 
 
 def _rounds_of(row: AnyRow) -> int:
-    if isinstance(row, Difference):
-        return row.rounds or PROBE_ROUNDS
-    return row.rounds or ROUNDS
+    usual = PROBE_ROUNDS if isinstance(row, Difference) else ROUNDS
+    return getattr(row, "rounds", None) or usual
 
 
 def _probes(row: AnyRow) -> dict[str, Callable[[], float]]:
@@ -139,22 +211,6 @@ def _probes(row: AnyRow) -> dict[str, Callable[[], float]]:
         part: functools.partial(operation.time, times[part])
         for part, operation in operations.items()
     }
-
-
-def _cost(row: AnyRow, best: dict[str, float]) -> float:
-    if isinstance(row, Difference):
-        return best["case"]
-    return (best["case"] - best.get("without", 0.0)) / row.pair.several
-
-
-def _baseline(best: dict[str, float]) -> float:
-    return best["baseline"] - best.get("baseline_without", 0.0)
-
-
-def _value(row: AnyRow, best: dict[str, float]) -> float:
-    if isinstance(row, Difference):
-        return best["case"] - best["baseline"]
-    return _cost(row, best) / _baseline(best)
 
 
 def _times_of(operation: Operation) -> int:
@@ -181,39 +237,127 @@ def _no_collections() -> Iterator[None]:
         gc.enable()
 
 
-def progress(step: str, row: AnyRow) -> None:
-    print(f"[{step}] {row.name}", file=sys.stderr, flush=True)
+# A process for one repeat of one file
+
+
+def work(file: str, names: Iterable[str]) -> None:
+    """Measure rows of a file once; print a line of JSON for each."""
+    rows = {row.name: row for row in FILES[file].ROWS}
+    for name in names:
+        began = perf_counter()
+        found: dict[str, Any] = {"name": name}
+        try:
+            found["sample"] = Measurement(rows[name]).repeat()
+        except Exception as error:
+            traceback.print_exc()
+            found["reason"] = f"{FAILED} {type(error).__name__}: {error}"
+        found["seconds"] = perf_counter() - began
+        print(json.dumps(found), flush=True)
+
+
+def _in_process(file: str, names: list[str]) -> tuple[str, str]:
+    """Let a process work; return what it printed, and how it ended."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.ratios", "--work", file],
+            input=json.dumps(names).encode(),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired as error:
+        return (error.stdout or b"").decode(), f"took over {PATIENCE:g} s"
+    return done.stdout.decode(), f"ended with {done.returncode}"
+
+
+class Run:
+    """The rows of all files that are wanted, and what their repeats found.
+
+    Parameters:
+        progress: is told what comes next.
+        only: a part of the names that are wanted.
+    """
+
+    def __init__(self, progress: Callable[[str], None], only: str = "") -> None:
+        self.progress = progress
+        self.rows = {
+            file: [row for row in module.ROWS if only in row.name]
+            for file, module in FILES.items()
+        }
+        self.samples: dict[str, list[Sample]] = {}
+        self.seconds: dict[str, float] = {}
+        self.reasons: dict[str, str] = {
+            row.name: row.missing
+            for rows in self.rows.values()
+            for row in rows
+            if getattr(row, "missing", None)
+        }
+
+    def measure(self, repeats: int) -> list[dict[str, Any]]:
+        """Repeat the table, as long as there is time; return the results."""
+        began = perf_counter()
+        for number in range(1, repeats + 1):
+            if number > noise.FEWEST and perf_counter() - began > ROWS_SECONDS:
+                self.progress(f"out of time after {number - 1} repeats")
+                break
+            for file in self.rows:
+                self._repeat(file, f"{number}/{repeats}")
+        return [
+            {"file": file} | self._result(row)
+            for file, rows in self.rows.items()
+            for row in rows
+        ]
+
+    def _repeat(self, file: str, step: str) -> None:
+        names = [row.name for row in self.rows[file] if self._is_open(row)]
+        if not names:
+            return
+        self.progress(f"[{step}] {file}: {len(names)} rows")
+        output, ending = _in_process(file, names)
+        for line in output.splitlines():
+            found = json.loads(line)
+            self._note(found)
+            names.remove(found["name"])
+        if names:
+            # What came after the first of them was not begun; one repeat less.
+            self.reasons[names[0]] = f"{FAILED} its process {ending}"
+
+    def _is_open(self, row: AnyRow) -> bool:
+        """Return whether a row is to be measured once more."""
+        if row.name in self.reasons:
+            return False
+        if len(self.samples.get(row.name, ())) < noise.FEWEST:
+            return True
+        return row.unit not in COUNTED and self.seconds[row.name] < ROW_SECONDS
+
+    def _note(self, found: dict[str, Any]) -> None:
+        name = found["name"]
+        self.seconds[name] = self.seconds.get(name, 0.0) + found["seconds"]
+        if "reason" in found:
+            self.reasons[name] = found["reason"]
+        else:
+            self.samples.setdefault(name, []).append(Sample(*found["sample"]))
+
+    def _result(self, row: AnyRow) -> dict[str, Any]:
+        reason = self.reasons.get(row.name)
+        samples = [] if reason else self.samples.get(row.name, [])
+        return result_of(row, samples, reason)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ratios")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--no-write", action="store_true", help="leave results.json")
+    parser.add_argument("--work", choices=FILES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     reason = refusal(cqrs_fast.build_info())
     if reason is not None:
         sys.exit(f"no benchmarks: {reason}")
-
-    measurements = []
-    for row in ROWS:
-        if options.only in row.name:
-            progress("prepare", row)
-            measurements.append(Measurement(row))
-    for number in range(1, options.repeats + 1):
-        for measurement in measurements:
-            progress(f"{number}/{options.repeats}", measurement.row)
-            measurement.repeat()
-    results = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "commit": commit(),
-        **environment(),
-        "rows": [measurement.result() for measurement in measurements],
-    }
-    print(render(results))
-    if options.only or options.no_write:
+    if options.work is not None:
+        work(options.work, json.load(sys.stdin))
         return
-    RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    run = Run(functools.partial(print, file=sys.stderr, flush=True), options.only)
+    print(*table(run.measure(options.repeats)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from benchmarks import noise
 
 ROOT = Path(__file__).parents[1]
 BEGIN = "<!-- results -->"
 END = "<!-- /results -->"
 MARKS = {"met": "met", "over": "**over**", None: ""}
-SUFFIXES = {"ratio": "", "bytes": " bytes", "ms": " ms", "percent": " %"}
+DIGITS = {"ratio": 2, "bytes": 0, "ms": 1}
+SUFFIXES = {"ratio": "", "percent": " %"}
+HEAD = (
+    "| case | against | ceiling | measured | spread | case, baseline | verdict |",
+    "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+)
 
 
 def render(results: dict[str, Any], *, promised_only: bool = False) -> str:
@@ -22,47 +30,64 @@ def render(results: dict[str, Any], *, promised_only: bool = False) -> str:
     rows = results["rows"]
     if promised_only:
         rows = [row for row in rows if row["ceiling"] is not None]
+    return "\n".join([*table(rows), "", source(results)])
+
+
+def source(results: dict[str, Any]) -> str:
+    """Return what the numbers of a table are, and where they come from."""
     interpreter = results["interpreter"]
-    lines = [
-        "| case | against | ceiling | measured | spread | case, baseline | verdict |",
-        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
-        *(_line(row) for row in rows),
-        "",
+    return (
         f"{results['date']}, commit {results['commit']}, "
         f"{interpreter['implementation']} {interpreter['version']}, {results['cpu']}, "
-        f"{results['build']['mode']} build. A ratio is the median of repeated runs in "
-        "which case and baseline take turns, the spread the lowest and the highest; "
-        "“over” marks what costs more than its ceiling allows.",
-    ]
-    return "\n".join(lines)
+        f"{results['build']['mode']} build. Case and baseline take turns, and the "
+        "best of repeated runs count; the spread is what thirds of those runs would "
+        "have given. “over” marks what costs more than its ceiling allows, “noisy” a "
+        f"spread wider than {noise.LIMIT:.0%} of the number."
+    )
+
+
+def table(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the lines of a Markdown table of rows."""
+    return [*HEAD, *(_line(row) for row in rows)]
 
 
 def _line(row: dict[str, Any]) -> str:
     unit = row["unit"]
     sign = "" if unit == "ratio" else "+"
-    low, high = row["spread"]
-    ceiling = "" if row["ceiling"] is None else _number(row["ceiling"], unit, sign)
-    if unit == "ratio":
-        costs = f"{row['case_ns']:.0f} ns, {row['baseline_ns']:.0f} ns"
-    else:
-        costs = ", ".join(
-            _number(row[f"{part}_{unit}"], unit) for part in ("case", "baseline")
-        )
-    cells = [
-        row["name"],
-        row["against"],
-        ceiling,
-        _number(row["measured"], unit, sign),
-        f"{_number(low, unit)} to {_number(high, unit)}",
-        costs,
-        MARKS[row["verdict"]],
+    ceiling = "" if row["ceiling"] is None else number(row["ceiling"], unit, sign)
+    cells = [row["name"], row["against"], ceiling]
+    if row["measured"] is None:
+        cells += ["", "", "", f"not measured: {plain(row['reason'])}"]
+        return f"| {' | '.join(cells)} |"
+    of_part = "ns" if unit == "ratio" else unit
+    parts = [
+        number(row[f"{part}_{of_part}"], of_part) for part in ("case", "baseline")
+    ]
+    cells += [
+        number(row["measured"], unit, sign),
+        " to ".join(number(bound, unit) for bound in row["spread"]),
+        ", ".join(parts),
+        ", ".join(filter(None, [MARKS[row["verdict"]], noise_mark(row)])),
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _number(value: float, unit: str, sign: str = "") -> str:
-    digits = {"ratio": 2, "bytes": 0, "ms": 1, "percent": 0}[unit]
-    return f"{value:{sign}.{digits}f}{SUFFIXES[unit]}"
+def noise_mark(row: dict[str, Any]) -> str:
+    return "noisy" if noise.is_noisy(row) else ""
+
+
+def number(value: float, unit: str, sign: str = "", digits: int | None = None) -> str:
+    """Return a number with its unit, as a person reads it."""
+    if digits is None:
+        digits = DIGITS.get(unit, 0 if abs(value) >= 10 else 1)
+        if unit == "percent" and 0 < abs(value) < 1:
+            digits = 2
+    return f"{value:{sign}.{digits}f}{SUFFIXES.get(unit, f' {unit}')}"
+
+
+def plain(text: str | None) -> str:
+    """Return a text that does not end the cell of a table."""
+    return " ".join((text or "").split()).replace("|", "\\|")
 
 
 def replaced(text: str, results: dict[str, Any]) -> str:
@@ -73,9 +98,10 @@ def replaced(text: str, results: dict[str, Any]) -> str:
     return f"{text[:begin]}{BEGIN}\n{render(results, promised_only=True)}\n{text[end:]}"
 
 
-def write(readme: Path) -> None:
-    """Put the table of results.json into a README."""
-    results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+def write(readme: Path, results: dict[str, Any] | None = None) -> None:
+    """Put a table into a README: of these results, or else of results.json."""
+    if results is None:
+        results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
     readme.write_text(replaced(readme.read_text(), results))
 
 
