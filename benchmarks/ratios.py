@@ -42,9 +42,9 @@ from benchmarks.table import (
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
 ORDER = (
-    *("dispatch", "pipeline", "middleware", "async", "batch", "payloads", "pools"),
-    *("presets", "reload", "lru_cache", "memory", "start", "production", "io"),
-    "scaling",
+    *("dispatch", "pipeline", "middleware", "outcomes", "async", "batch", "payloads"),
+    *("pools", "presets", "reload", "lru_cache", "memory", "start", "production"),
+    *("io", "scaling"),
 )
 """Of the files in tables; any other follows by name."""
 

@@ -45,6 +45,9 @@ class Operation:
         names: the local variables of the statement.
     """
 
+    often = 1
+    """How many times a run has the statement."""
+
     def __init__(
         self,
         statement: str,

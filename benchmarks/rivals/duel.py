@@ -79,8 +79,11 @@ def check_side(side: str, operation: Operation, match: Match) -> None:
     if result != match.result:
         raise WrongWork(f"{side}: {result!r} instead of {match.result!r}")
     for kind, expected in (("handler", match.handled), ("middleware", match.passed)):
-        if calls[kind] != expected:
-            raise WrongWork(f"{side}: {calls[kind]} x {kind} instead of {expected}")
+        if calls[kind] != expected * operation.often:
+            raise WrongWork(
+                f"{side}: {calls[kind]} x {kind} instead of {expected}, in "
+                f"{operation.often}"
+            )
 
 
 def _observed(operation: Operation) -> tuple[Any, Counter[str]]:
