@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 import cqrs_fast
-from benchmarks.environment import commit, environment, refusal
+from benchmarks.environment import commit, environment
 from benchmarks.suite import parameters
+from cqrs_fast.cli.machine import refusal
 
 
 def pytest_configure(config: pytest.Config) -> None:

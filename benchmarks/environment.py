@@ -9,25 +9,15 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import cqrs_fast
+from cqrs_fast.cli.machine import cpu_model
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("msgspec", "uvloop", "pytest-benchmark", "matplotlib")
-
-
-def refusal(build: Mapping[str, str]) -> str | None:
-    """Return why a build is not to be measured; None for a release build."""
-    if build["mode"] == "release":
-        return None
-    return (
-        f"this is a {build['mode']} build, whose times say nothing about a release "
-        "build: run `make build` first"
-    )
 
 
 def environment() -> dict[str, Any]:
@@ -76,16 +66,6 @@ def interpreter() -> dict[str, str]:
 def flags(name: str) -> str:
     value = sysconfig.get_config_var(name) or ""
     return " ".join(flag for flag in shlex.split(value) if "/" not in flag)
-
-
-def cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def resident_bytes() -> int:

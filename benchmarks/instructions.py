@@ -26,8 +26,9 @@ from typing import Any
 
 import cqrs_fast
 from benchmarks.callgrind import PACKAGE, Dump, Unavailable, counted, with_names
-from benchmarks.environment import ROOT, commit, cpu_model, interpreter, refusal
+from benchmarks.environment import ROOT, commit, cpu_model, interpreter
 from benchmarks.symbols import NAMELESS
+from cqrs_fast.cli.machine import refusal
 
 CEILINGS = Path(__file__).with_suffix(".json")
 FOLDER = ROOT / "build" / "instructions"

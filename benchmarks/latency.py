@@ -26,7 +26,6 @@ from time import perf_counter_ns
 from typing import Any
 
 import cqrs_fast
-from benchmarks.environment import refusal
 from benchmarks.workload import COMMAND, Create, create
 from cqrs_fast import (
     CommandBus,
@@ -36,6 +35,7 @@ from cqrs_fast import (
     low_latency_config,
     performance_tuning,
 )
+from cqrs_fast.cli.machine import refusal
 
 ROOT = Path(__file__).parents[1]
 DISPATCHES = 1_000_000

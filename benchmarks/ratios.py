@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import cqrs_fast
 from benchmarks import noise
-from benchmarks.environment import ROOT, refusal
+from benchmarks.environment import ROOT
 from benchmarks.readme import table
 from benchmarks.table import (
     AnyRow,
@@ -38,6 +38,7 @@ from benchmarks.table import (
     Row,
     ceiling_of,
 )
+from cqrs_fast.cli.machine import refusal
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"

@@ -26,7 +26,8 @@ from typing import Any
 
 import cqrs_fast
 from benchmarks import document, latency, ratios, readme
-from benchmarks.environment import ROOT, commit, environment, refusal
+from benchmarks.environment import ROOT, commit, environment
+from cqrs_fast.cli.machine import refusal
 
 FOLDER = Path(__file__).parent
 SECTION_REPEATS = 7

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import cqrs_fast
-from benchmarks.environment import ROOT, refusal
+from benchmarks.environment import ROOT
+from cqrs_fast.cli.machine import refusal
 
 BUILD = ROOT / "build"
 EXTRA = 'pip install "cqrs-fast[profile]"'

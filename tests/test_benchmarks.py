@@ -17,7 +17,7 @@ sys.path.append(str(ROOT))
 
 import benchmarks.conftest as benchmarks_conftest  # noqa: E402
 from benchmarks import ratios, readme, suite, workload  # noqa: E402
-from benchmarks.environment import environment, refusal  # noqa: E402
+from benchmarks.environment import environment  # noqa: E402
 from benchmarks.table import (  # noqa: E402
     Difference,
     LoopOperation,
@@ -28,6 +28,7 @@ from benchmarks.table import (  # noqa: E402
     ceiling_of,
     missing_module,
 )
+from cqrs_fast.cli.machine import refusal  # noqa: E402
 
 PAIRS = [row for row in ratios.ROWS if isinstance(row, Row)]
 DIFFERENCES = [row for row in ratios.ROWS if isinstance(row, Difference)]

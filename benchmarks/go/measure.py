@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cqrs_fast
-from benchmarks.environment import environment, refusal
+from benchmarks.environment import environment
 from benchmarks.rivals.duel import Match, check_side, times_of
 from benchmarks.rivals.measure import tell
 from benchmarks.rivals.messages import our_query, ours, protections
 from benchmarks.table import Operation
 from cqrs_fast import CachingMiddleware
+from cqrs_fast.cli.machine import refusal
 
 FOLDER = Path(__file__).parent
 ABSENT = "no `go` is found"

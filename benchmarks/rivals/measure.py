@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cqrs_fast
-from benchmarks.environment import environment, refusal
+from benchmarks.environment import environment
 from benchmarks.rivals import (
     breaker_duels,
     cache_duels,
@@ -32,6 +32,7 @@ from benchmarks.rivals import (
 )
 from benchmarks.rivals.duel import REPEATS, Duel, Outcome
 from benchmarks.rivals.isolation import pins
+from cqrs_fast.cli.machine import refusal
 
 ROOT = Path(__file__).parents[2]
 VENV = ROOT / ".venv-rivals"
