@@ -402,10 +402,10 @@ cdef class Bus(Router):
         otherwise what the handler or a middleware raises, as it is.
         """
         # hot: without a call for what is registered by its own class
-        cdef PyObject *route = find(self.registry.exact, type_of(msg))
-        if route == NULL:
-            return steal(run_sync(self.route_for(msg), msg, ctx))
-        return steal(run_sync(<Route>route, msg, ctx))
+        cdef PyObject *found = find(self.registry.exact, type_of(msg))
+        # Held: a change of the bus may let go of it while it runs.
+        cdef Route route = self.route_for(msg) if found == NULL else <Route>found
+        return steal(run_sync(route, msg, ctx))
 
     def execute_async(self, msg, Context ctx=None):
         """Return an awaitable that dispatches `msg` when it is awaited.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -354,6 +355,39 @@ def test_a_handler_unregisters_itself() -> None:
     with pytest.raises(HandlerNotFoundError):
         bus.execute(Add())
     assert bus.close(0).drained
+
+
+ways = pytest.mark.parametrize(
+    "send",
+    [
+        lambda bus, message: bus.execute(message),
+        lambda bus, message: bus.bind(Add)(message),
+        lambda bus, message: bus.execute_many([message])[0],
+        lambda bus, message: drive(bus.execute_async(message)),
+    ],
+    ids=["execute", "bind", "execute_many", "execute_async"],
+)
+
+
+@ways
+@pytest.mark.parametrize("stages", [0, 1])
+def test_a_route_lives_as_long_as_it_runs(send: Any, stages: int) -> None:
+    alive: list[int] = []
+
+    def routes() -> int:
+        gc.collect()
+        return sum(type(one).__name__ == "Route" for one in gc.get_objects())
+
+    def leave(add: Add) -> int:
+        before = routes()
+        bus.unregister_handler(Add)
+        alive.append(routes() - before)
+        return add.number
+
+    bus = CommandBus(middleware=[Trace("A", [])] * stages)
+    bus.register_handler(Add, leave)
+    assert send(bus, Add(3)) == 3
+    assert alive == [0]
 
 
 def test_a_factory_changes_the_bus_it_is_built_for() -> None:
