@@ -16,6 +16,7 @@ from benchmarks.suite import run
 from benchmarks.table import AnyRow, Operation, Pair, ProcessOperation, Table
 from benchmarks.workload import CreateUser, GetUser, many_classes
 from cqrs_fast import (
+    CoarseClock,
     CommandBus,
     Config,
     QueryBus,
@@ -98,7 +99,7 @@ for preset, ceiling in (
 @ROWS.row("mixed load, `coarse_clock`", against="the exact clock")
 def _() -> Pair:
     config = high_throughput_config()
-    return Pair(mixed_with(config), mixed_with(config, clock=None))
+    return Pair(mixed_with(config, clock=CoarseClock()), mixed_with(config))
 
 
 @ROWS.row(

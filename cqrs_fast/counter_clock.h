@@ -29,6 +29,7 @@ typedef struct {
     int64_t told_ns;    /* the last reading: none is before it */
     uint64_t origin;    /* where the rate is measured from … */
     int64_t origin_ns;  /* … and when */
+    int faults;         /* against it; what goes well makes good for one each time */
 } cqrs_counter_clock;
 
 enum {
@@ -37,7 +38,9 @@ enum {
     CQRS_RATE_NS = 1000 * 1000 * 1000,      /* … and for how long it is measured */
     CQRS_TRIAL_NS = 1000 * 1000,            /* before the first one is trusted */
     CQRS_INTERRUPTED = 500, /* so many counts between its two readings are too many */
-    CQRS_STEADY = 1024      /* one part of so many may come and go: slewing is less … */
+    CQRS_STEADY = 1024,     /* one part of so many may come and go: slewing is less … */
+    CQRS_JUMP = 8,          /* a counter that is not steady is as bad as so many of these */
+    CQRS_GIVE_UP = 64       /* with so many faults it is not used any more */
 };
 #define CQRS_STEADY_NS 1000 /* … and so much in any case */
 
@@ -46,6 +49,11 @@ static inline int64_t cqrs_never_back(cqrs_counter_clock *clock, int64_t now_ns)
         clock->told_ns = now_ns;
     }
     return clock->told_ns;
+}
+
+/* Whether a reading of the counter is worth its price. */
+static inline int cqrs_counter_is_used(const cqrs_counter_clock *clock) {
+    return clock->faults < CQRS_GIVE_UP;
 }
 
 /* Tell the time at `counter`, or -1 where that needs an anchor. */
@@ -78,7 +86,8 @@ static inline void cqrs_counter_measure(
 ) {
     __extension__ typedef unsigned __int128 wide;
     int64_t elapsed_ns = now_ns - clock->origin_ns;
-    if (elapsed_ns >= CQRS_FIRST_RATE_NS && counter > clock->origin) {
+    int64_t enough_ns = clock->rate == 0 ? CQRS_FIRST_RATE_NS : CQRS_RATE_NS;
+    if (elapsed_ns >= enough_ns) {
         clock->rate = (uint64_t)(((wide)elapsed_ns << 32) / (counter - clock->origin));
     }
     if (elapsed_ns >= CQRS_RATE_NS) {
@@ -95,11 +104,16 @@ static inline int64_t cqrs_counter_anchor(
     uint64_t counter = before + (after - before) / 2;
     int known;
     clock->span = 0;
+    if (clock->told_ns - now_ns > 2 * CQRS_SPAN_NS) {
+        clock->told_ns = now_ns;  /* the system's clock itself went back */
+    }
     if (after - before > CQRS_INTERRUPTED) {
+        clock->faults++;
         return cqrs_never_back(clock, now_ns);
     }
-    if (clock->origin_ns == 0
+    if (clock->origin_ns == 0 || counter <= clock->origin
             || (clock->rate != 0 && !cqrs_counter_agrees(clock, counter, now_ns))) {
+        clock->faults += clock->origin_ns == 0 ? 0 : CQRS_JUMP;
         clock->rate = 0;
         clock->trusted = 0;
         clock->origin = counter;
@@ -114,7 +128,8 @@ static inline int64_t cqrs_counter_anchor(
         clock->anchor = counter;
         clock->anchor_ns = now_ns;
     }
-    if (clock->trusted) {
+    if (clock->trusted && clock->rate != 0) {
+        clock->faults -= clock->faults > 0;
         clock->span = ((uint64_t)CQRS_SPAN_NS << 32) / clock->rate;
     }
     return cqrs_never_back(clock, now_ns);

@@ -1,10 +1,12 @@
 """The system's monotonic clock by the processor's counter, for what reads it most.
 
 Linux tells by which counter its own clock goes. Only where that is the processor's
-(`tsc`), which it then found to be steady and the same on all cores, is it used here.
+(`tsc`), which it then found to be steady and the same on all cores, is it used here, and
+not where CQRS_FAST_CLOCK is `system` when this is imported.
 """
 
 from libc.stdio cimport FILE, fclose, fgets, fopen
+from libc.stdlib cimport getenv
 from libc.string cimport memset, strcmp
 
 from cqrs_fast.counter_clock cimport CounterClock
@@ -21,8 +23,10 @@ cdef bint system_counts() noexcept:
     cdef char[16] source
     cdef FILE *file
     cdef bint counts = False
-    if HAS_COUNTER:
-        file = fopen(CLOCK_SOURCE, b"r")
+    cdef const char *wanted = getenv(b"CQRS_FAST_CLOCK")
+    if HAS_COUNTER and (wanted == NULL or strcmp(wanted, b"system") != 0):
+        # Closed in a program that another thread starts meanwhile.
+        file = fopen(CLOCK_SOURCE, b"re")
         if file != NULL:
             counts = (
                 fgets(source, sizeof(source), file) != NULL

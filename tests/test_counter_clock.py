@@ -44,6 +44,14 @@ def test_it_is_used_only_where_the_system_uses_the_counter() -> None:
         assert not is_steady()
 
 
+def test_the_environment_keeps_to_the_system_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CQRS_FAST_CLOCK", "system")
+    script = "from cqrs_fast.counter_clock import is_steady; print(is_steady())"
+    assert run_script(script) == "False\n"
+
+
 @steady
 def test_it_tells_the_time_of_the_system_clock() -> None:
     check_agrees()

@@ -256,6 +256,24 @@ def test_a_call_knows_nothing_of_the_one_before_it(driver: Driver) -> None:
 
 
 @drivers
+def test_what_is_set_outside_of_a_hook_is_not_the_next_calls(driver: Driver) -> None:
+    kept: list[Any] = []
+
+    class Keep(Middleware):
+        def before(self, call: Any) -> None:
+            kept.append(call)
+
+    def handler(ctx: Context, add: Add) -> int:
+        if kept:
+            kept.pop().result = 0
+        return add.number
+
+    bus = CommandBus(middleware=[Keep()])
+    bus.register_handler(Add, driver.handler(handler))
+    assert [driver(bus, Add(number)) for number in (1, 2, 3)] == [1, 2, 3]
+
+
+@drivers
 def test_a_call_that_a_hook_keeps_stays_as_it_was(driver: Driver) -> None:
     kept: list[Any] = []
 

@@ -16,6 +16,7 @@ from msgspec import inspect
 
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
+from cqrs_fast.cli.target import told
 from cqrs_fast.errors import ValidationError
 from cqrs_fast.registrations import Registration
 from cqrs_fast.schema.wire import JSON
@@ -111,9 +112,10 @@ def example_of(cls: type) -> Any:
     try:
         fields = smallest(inspect.type_info(cls), name, 0)
         return msgspec.convert(fields, cls)
-    except (TypeError, ValueError, RecursionError) as error:
-        # msgspec's ValidationError is a ValueError; a __post_init__ may raise it too.
-        raise NoExample(name, str(error)) from None
+    except NoExample:
+        raise
+    except Exception as error:  # a __post_init__ may raise anything
+        raise NoExample(name, told(error)) from None
 
 
 def smallest(kind: Any, path: str, depth: int) -> Any:

@@ -320,8 +320,9 @@ class PerformanceConfig(Section):
     coarse_clock: Annotated[
         bool,
         Meta(
-            description="time by the system's tick, several milliseconds, where that "
-            "is cheaper: time to live, limits, timeouts"
+            description="time by the system's tick, several milliseconds: time to "
+            "live, limits, timeouts; cheaper where `cqrs-fast info` says that the "
+            "clock is the system's"
         ),
     ] = False
     latency_sample: Annotated[

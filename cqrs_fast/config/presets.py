@@ -36,8 +36,6 @@ def high_throughput_config() -> Config:
     - `gc_percent=50`: garbage in cycles is freed sooner and the heap stays smaller, but
       collecting twice as often costs throughput. Only `performance_tuning` applies it;
       leave that out, or set 100, where memory is no concern.
-    - `coarse_clock`: a reading costs a fraction, but deadlines, times to live and
-      limits are a tick (1 to 10 ms) early or late.
     - `latency_sample=100`: where metrics are enabled every dispatch is counted and one
       of 100 is timed: percentiles need 100 times as long to settle.
     """
@@ -53,7 +51,6 @@ def high_throughput_config() -> Config:
             pool_size=500,
             enable_preallocation=True,
             gc_percent=50,
-            coarse_clock=True,
             latency_sample=100,
         ),
     )

@@ -131,10 +131,16 @@ cdef inline int64_t stage_now(Frame *f, Clock clock) except? -1:
         return f.now_ns
     return clock.now()
 
+# The system clock, but not before the frame's reading of it: that may be ahead, see
+# counter_clock.h, and what was counted from it is not given more time for that.
+cdef inline int64_t system_now(Frame *f) except? -1:
+    cdef int64_t now_ns = read_clock(None)
+    return f.now_ns if f.bus_clock == NULL and f.now_ns > now_ns else now_ns
+
 # What is left until the deadline that a timeout set; only where there is one.
 cdef inline int64_t timeout_left_ns(Frame *f) except? -1:
     if f.deadline_clock == NULL:
-        return f.deadline_ns - read_clock(None)
+        return f.deadline_ns - system_now(f)
     return f.deadline_ns - (<Clock>f.deadline_clock).now()
 
 # Let the delay of a WAIT or AGAIN be measured by the same clock as stage_now.

@@ -96,7 +96,7 @@ cdef class Call:
         """Be as good as new."""
         self.message = self.route = self.outcome = None
         self.kept_context = self.notes = None
-        self.failed = False
+        self.failed = self.changed = False
         return 0
 
     def __repr__(self):

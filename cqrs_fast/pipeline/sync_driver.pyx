@@ -97,7 +97,10 @@ cdef PyObject *run_program(Route route, object message, Context context) noexcep
 
 cdef PyObject *why_refused(Frame *f) noexcept:
     """Why it may not start: a new reference, or NULL. It ends at those who look on."""
-    error = refusal(<Route>f.route, <object>f.message, f.parent)
+    try:
+        error = refusal(<Route>f.route, <object>f.message, f.parent)
+    except BaseException as raised:
+        error = raised
     if error is None:
         return NULL
     f.depth = (<Route>f.route).observers

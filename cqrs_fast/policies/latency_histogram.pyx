@@ -23,8 +23,10 @@ cdef int64_t middle_of(int bucket) noexcept nogil:
 
 cdef bint histogram_reserve(Histogram *histogram) noexcept nogil:
     histogram.buckets = <uint64_t *>calloc(BUCKETS, sizeof(uint64_t))
+    if histogram.buckets == NULL:
+        return False
     histogram.min_ns = INT64_MAX
-    return histogram.buckets != NULL
+    return True
 
 
 cdef int64_t histogram_percentile(

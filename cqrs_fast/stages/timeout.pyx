@@ -14,6 +14,7 @@ from cqrs_fast.pipeline.frame cimport (
     Slot,
     caller_context,
     stage_now,
+    system_now,
     timeout_left_ns,
 )
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
@@ -21,6 +22,10 @@ from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.arguments import choice, seconds_or_zero
 from cqrs_fast.errors import DeadlineExceededError
 from cqrs_fast.stages.middleware_stats import TimeoutStats
+
+
+cdef enum:
+    CLOSE_NS = 10_000       # more than a dispatch's reading is off by
 
 
 @cython.final
@@ -141,7 +146,7 @@ cdef class TimeoutMiddleware(Stage):
         if f.deadline_ns != NO_DEADLINE:
             left_ns = timeout_left_ns(f)
         if f.limited:
-            caller_ns = caller_context(f).remaining_ns()
+            caller_ns = caller_left_ns(f)
         if min(left_ns, caller_ns) > self.timeout_ns:
             return False
         if caller_ns < left_ns:
@@ -158,7 +163,7 @@ cdef class TimeoutMiddleware(Stage):
         cdef bint late = False
         # A deadline from further outside is that one's to judge by.
         if f.deadline_ns != slot.a:
-            if f.deadline_clock == f.bus_clock:
+            if f.deadline_clock == f.bus_clock and not is_close(f):
                 late = f.now_ns >= f.deadline_ns
             else:
                 late = timeout_left_ns(f) <= 0
@@ -188,3 +193,18 @@ cdef class NewTimeout(Revision):
 
     cdef Stage for_route(self, RouteSpec spec):
         return self.stage.for_route(spec)
+
+
+cdef int64_t caller_left_ns(Frame *f) except? -1:
+    """What is left until the caller's own deadline; NO_DEADLINE where there is none."""
+    cdef int64_t left_ns = caller_context(f).remaining_ns()
+    cdef int64_t deadline_ns = caller_context(f).state.deadline_ns
+    if deadline_ns != NO_DEADLINE and caller_context(f).state.clock is None:
+        left_ns = min(left_ns, deadline_ns - system_now(f))
+    return left_ns
+
+
+cdef inline bint is_close(Frame *f) noexcept:
+    """Whether the frame's reading may lag behind the deadline by its inaccuracy."""
+    cdef int64_t left_ns = f.deadline_ns - f.now_ns
+    return left_ns > 0 and left_ns < CLOSE_NS and f.bus_clock == NULL

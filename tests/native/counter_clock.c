@@ -120,8 +120,32 @@ static void run(int64_t operations) {
             disturb(&m);
         }
     }
+    if (!cqrs_counter_is_used(&clock)) {
+        fail("it was given up, though mostly steady", clock.faults, operations);
+    }
     if (operations >= 10000 && exact > operations / 2) {
         fail("it is hardly ever used", exact, operations);
+    }
+}
+
+/* A counter that means nothing is left alone soon, and nothing wrong is told till then. */
+static void run_hopeless(void) {
+    cqrs_counter_clock clock = {0};
+    machine m = {1, 0, 0, 1.0, 1.0, 0};
+    int64_t last_ns = 0;
+    for (int done = 0; done < 100000 && cqrs_counter_is_used(&clock); done++) {
+        int64_t told_ns = read_clock(&clock, &m);
+        if (told_ns < last_ns) {
+            fail("it went back", m.shown_ns, told_ns);
+        }
+        last_ns = told_ns;
+        pass(&m, 1000 * 1000);
+        if (below(20) == 0) {
+            disturb(&m);
+        }
+    }
+    if (cqrs_counter_is_used(&clock)) {
+        fail("it is never given up", clock.faults, m.now_ns);
     }
 }
 
@@ -132,6 +156,7 @@ int main(int count, char **arguments) {
     random_bits = (cqrs_random){seed};
     for (int number = 0; number < threads; number++) {
         run(operations);
+        run_hopeless();
     }
     printf("counter_clock: %d clocks, %" PRId64 " readings each\n", threads, operations);
     return 0;
