@@ -2,7 +2,7 @@
 
 Linux tells by which counter its own clock goes. Only where that is the processor's
 (`tsc`), which it then found to be steady and the same on all cores, is it used here, and
-not where CQRS_FAST_CLOCK is `system` when this is imported.
+not where CQRS_FAST_CLOCK is `system` as this is imported.
 """
 
 from libc.stdio cimport FILE, fclose, fgets, fopen

@@ -163,10 +163,11 @@ cdef class TimeoutMiddleware(Stage):
         cdef bint late = False
         # A deadline from further outside is that one's to judge by.
         if f.deadline_ns != slot.a:
-            if f.deadline_clock == f.bus_clock and not is_close(f):
-                late = f.now_ns >= f.deadline_ns
-            else:
-                late = timeout_left_ns(f) <= 0
+            if (
+                f.deadline_clock != f.bus_clock
+                or f.deadline_ns - f.now_ns < CLOSE_NS
+            ):
+                late = is_over(f)
         f.deadline_ns = slot.a
         f.timeout_ns = slot.b
         f.deadline_clock = slot.object
@@ -204,7 +205,11 @@ cdef int64_t caller_left_ns(Frame *f) except? -1:
     return left_ns
 
 
-cdef inline bint is_close(Frame *f) noexcept:
-    """Whether the frame's reading may lag behind the deadline by its inaccuracy."""
-    cdef int64_t left_ns = f.deadline_ns - f.now_ns
-    return left_ns > 0 and left_ns < CLOSE_NS and f.bus_clock == NULL
+cdef bint is_over(Frame *f) except -1:
+    """Whether the deadline has passed, though the frame's reading may lag behind it."""
+    if f.deadline_clock == f.bus_clock:
+        if f.now_ns >= f.deadline_ns:
+            return True
+        if f.bus_clock != NULL:
+            return False
+    return timeout_left_ns(f) <= 0
