@@ -621,6 +621,17 @@ def test_a_message_with_a_check_of_its_own() -> None:
         example_of(Checked)
 
 
+def test_a_message_whose_check_is_broken_is_left_out() -> None:
+    class Broken(Command[None]):
+        number: int
+
+        def __post_init__(self) -> None:
+            raise KeyError("table")
+
+    with pytest.raises(NoExample, match="Broken: KeyError: 'table' "):
+        example_of(Broken)
+
+
 # What it is made of
 
 

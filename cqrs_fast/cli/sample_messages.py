@@ -114,7 +114,10 @@ def example_of(cls: type) -> Any:
         return msgspec.convert(fields, cls)
     except NoExample:
         raise
-    except Exception as error:  # a __post_init__ may raise anything
+    except (TypeError, ValueError, RecursionError) as error:
+        # msgspec's ValidationError is a ValueError; a __post_init__ may raise it too.
+        raise NoExample(name, str(error)) from None
+    except Exception as error:  # or anything else
         raise NoExample(name, told(error)) from None
 
 
