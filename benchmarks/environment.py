@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import shlex
 import subprocess
@@ -18,6 +19,8 @@ from cqrs_fast.cli.machine import cpu_model
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("msgspec", "uvloop", "pytest-benchmark", "matplotlib")
+# Of an absolute path; what follows the colon of a URL begins with two slashes.
+FOLDERS = re.compile(r"(?<![\w./])(?:/[\w.@+-]+)+/(?=[\w.+-])")
 
 
 def environment() -> dict[str, Any]:
@@ -86,6 +89,11 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")
+
+
+def without_folders(text: str) -> str:
+    """Return a text without the folders of this machine before the names of files."""
+    return FOLDERS.sub("", text.replace(f"{ROOT}/", ""))
 
 
 def _git(*arguments: str) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import noise
+from benchmarks.environment import ROOT
 
-ROOT = Path(__file__).parents[1]
 BEGIN = "<!-- results -->"
 END = "<!-- /results -->"
 MARKS = {"met": "met", "over": "**over**", None: ""}

@@ -10,21 +10,24 @@ prints the lines that cost most.
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environment import ROOT
+from benchmarks.environment import ROOT, commit, without_folders
 from profiles.needs import BUILD, EXTRA, require, say, tool
 
 FLAMEGRAPH = BUILD / "flamegraph.svg"
 SPEEDSCOPE = BUILD / "speedscope.json"
 RATE = 200
 """Samples in a second: each stops the process while native stacks are read."""
+TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*')
 COMPILED = re.compile(r"[\w/]+\.pyx:\d+")
 LINES = 12
 
@@ -47,10 +50,10 @@ def lines_of(graph: str) -> set[str]:
     return set(COMPILED.findall(graph))
 
 
-def without_folders(text: str) -> str:
-    """Return a profile without the folders of this machine in its names."""
-    text = text.replace(f"{ROOT}/", "")
-    return re.sub(r"(?<![\w.])(?:/[\w.@+-]+)+/(?=[\w.+-])", "", text)
+def mended(graph: str, title: str) -> str:
+    """Return a flame graph of py-spy with this title, and without folders."""
+    title = html.escape(title)
+    return TITLE.sub(lambda match: match[1] + title, without_folders(graph))
 
 
 def costs(document: dict[str, Any]) -> tuple[Counter[str], Counter[str]]:
@@ -97,11 +100,12 @@ def main() -> None:
         sys.exit(f"no profile: py-spy is not installed: {EXTRA}")
     watched = [*options.workload, "--seconds", options.seconds]
     say("py-spy watches the workload, for the flame graph and then for speedscope")
-    record(py_spy, "flamegraph", options.flamegraph, watched)
-    graph = without_folders(options.flamegraph.read_text())
+    record(py_spy, "flamegraph", FLAMEGRAPH, watched)
+    title = f"python -m profiles.workload {shlex.join(watched)}, commit {commit()}"
+    graph = mended(FLAMEGRAPH.read_text(), title)
     lines = lines_of(graph)
     if not lines:
-        sys.exit(f"{options.flamegraph} shows no line of a .pyx file")
+        sys.exit(f"{FLAMEGRAPH} shows no line of a .pyx file")
     options.flamegraph.write_text(graph)
     record(py_spy, "speedscope", SPEEDSCOPE, watched)
     print(table(json.loads(SPEEDSCOPE.read_text())))

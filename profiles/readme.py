@@ -3,8 +3,9 @@
     python -m profiles.readme [--only TEXT]
 
 A command stands in a comment, `<!-- output: python -m … -->`; what it prints goes
-between that and `<!-- /output -->`. In the profile build these are the commands of
-profiles.cpu, in the release build all others; `--only` chooses those with TEXT in them.
+between that and `<!-- /output -->`, below the commit that was profiled. In the profile
+build these are the commands of profiles.cpu, in the release build all others; `--only`
+chooses those with TEXT in them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cqrs_fast
-from benchmarks.environment import ROOT
+from benchmarks.environment import ROOT, commit
 from profiles.needs import say
 
 README = Path(__file__).with_name("README.md")
@@ -26,7 +27,10 @@ BLOCK = re.compile(r"<!-- output: (?P<command>.+?) -->\n.*?<!-- /output -->", re
 
 
 def replaced(
-    text: str, run: Callable[[str], str], chosen: Callable[[str], bool]
+    text: str,
+    run: Callable[[str], str],
+    chosen: Callable[[str], bool],
+    commit: str,
 ) -> str:
     """Return the text with the output of the commands that are chosen."""
 
@@ -34,7 +38,8 @@ def replaced(
         command = match["command"]
         if not chosen(command):
             return match[0]
-        printed = f"```text\n$ {command}\n{run(command).rstrip()}\n```"
+        head = f"$ {command}\n# commit {commit}"
+        printed = f"```text\n{head}\n{run(command).rstrip()}\n```"
         return f"<!-- output: {command} -->\n{printed}\n<!-- /output -->"
 
     return BLOCK.sub(block, text)
@@ -63,7 +68,7 @@ def main() -> None:
     def chosen(command: str) -> bool:
         return ("profiles.cpu" in command) is profiling and options.only in command
 
-    README.write_text(replaced(README.read_text(), output, chosen))
+    README.write_text(replaced(README.read_text(), output, chosen, commit()))
 
 
 if __name__ == "__main__":

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
+from benchmarks.environment import without_folders  # noqa: E402
 from profiles import (  # noqa: E402
     annotate,
     cpu,
@@ -176,17 +179,37 @@ def test_samples_are_added_up_by_line() -> None:
 
 def test_a_profile_names_no_folder_of_this_machine() -> None:
     text = f"a ({ROOT}/profiles/x.py:1) b (/opt/lib/libc.so.6) c (lib/d.h:2) 1/2/3"
-    assert cpu.without_folders(text) == (
+    assert without_folders(text) == (
         "a (profiles/x.py:1) b (libc.so.6) c (lib/d.h:2) 1/2/3"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://www.w3.org/2000/svg", "see https://host/a/b.html, http://host/", "//a/b"],
+)
+def test_a_url_is_no_folder(text: str) -> None:
+    assert without_folders(text) == text
+
+
+def test_a_flame_graph_tells_what_it_is_of() -> None:
+    graph = '<text id="title" x="1">py-spy record -o /opt/x.svg</text><g>a</g>'
+    assert cpu.mended(graph, "a <b>, commit c") == (
+        '<text id="title" x="1">a &lt;b&gt;, commit c</text><g>a</g>'
     )
 
 
 def test_the_flame_graph_shows_lines_of_cython() -> None:
     graph = (ROOT / "profiles" / "flamegraph.svg").read_text()
+    root = ElementTree.fromstring(graph)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    (title,) = root.iterfind(".//*[@id='title']")
+    assert title.text is not None
+    assert re.fullmatch(r"python -m profiles\.workload .*, commit \w+", title.text)
     lines = cpu.lines_of(graph)
     assert any(line.startswith("cqrs_fast/pipeline/") for line in lines)
     assert len(lines) > 20
-    assert cpu.without_folders(graph) == graph
+    assert without_folders(graph) == graph
 
 
 # Memory
@@ -439,12 +462,12 @@ def test_only_sources_of_cython_are_annotated(monkeypatch: pytest.MonkeyPatch) -
 
 def test_commands_are_answered_where_they_stand() -> None:
     text = "a\n<!-- output: python -m x -->\nold\n<!-- /output -->\nb\n"
-    new = readme.replaced(text, lambda command: f"ran {command}\n", bool)
+    new = readme.replaced(text, lambda command: f"ran {command}\n", bool, "abc")
     assert new == (
-        "a\n<!-- output: python -m x -->\n```text\n$ python -m x\nran python -m x\n"
-        "```\n<!-- /output -->\nb\n"
+        "a\n<!-- output: python -m x -->\n```text\n$ python -m x\n# commit abc\n"
+        "ran python -m x\n```\n<!-- /output -->\nb\n"
     )
-    assert readme.replaced(text, lambda command: "new", lambda command: False) == text
+    assert readme.replaced(text, str, lambda command: False, "abc") == text
 
 
 def test_every_command_of_the_readme_was_run() -> None:
@@ -452,4 +475,5 @@ def test_every_command_of_the_readme_was_run() -> None:
     commands = [match["command"] for match in readme.BLOCK.finditer(text)]
     assert len(commands) == text.count("<!-- /output -->") >= 5
     for command in commands:
-        assert f"```text\n$ {command}\n" in text
+        head = rf"```text\n\$ {re.escape(command)}\n# commit \w+\n"
+        assert re.search(head, text), f"run {command} by python -m profiles.readme"

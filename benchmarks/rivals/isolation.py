@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import cqrs_fast
+from benchmarks.environment import without_folders
 
 OURS = "cqrs-fast"
 STANDARD_LIBRARY = "functools"
@@ -77,6 +78,6 @@ def _report(measure: Callable[[], Any], sender: Connection) -> None:
     try:
         sender.send((measure(), ""))
     except BaseException as error:
-        sender.send((None, f"{type(error).__name__}: {error}"[:200]))
+        sender.send((None, without_folders(f"{type(error).__name__}: {error}")[:200]))
     # Threads that a subject left behind are not waited for.
     os._exit(0)
