@@ -51,13 +51,14 @@ bench-instructions: build  ## count instructions against their ceilings (UPDATE=
 rivals: RIVALS = .venv-rivals/bin/python
 rivals: build  ## compare with other libraries and with Go; they get .venv-rivals
 	test -x $(RIVALS) || $(PYTHON) -m venv .venv-rivals
-	$(RIVALS) -m pip install -q msgspec
+	$(RIVALS) -m pip install -q msgspec || echo "not installed: msgspec"
 	$(RIVALS) -m pip install -q -r benchmarks/rivals/requirements.txt || \
 		grep == benchmarks/rivals/requirements.txt | while read -r one; do \
 			$(RIVALS) -m pip install -q "$$one" || echo "not installed: $$one"; \
 		done
-	$(RIVALS) -m benchmarks.rivals.measure
-	$(RIVALS) -m benchmarks.go.measure
+	python=$(RIVALS); $$python -c 'import msgspec' || { python=$(PYTHON); \
+		echo "without $(RIVALS): other libraries are left out"; }; \
+	$$python -m benchmarks.rivals.measure && $$python -m benchmarks.go.measure
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .

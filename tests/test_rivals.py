@@ -245,6 +245,16 @@ def test_the_run_goes_on_and_exits_with_zero(
     assert (row["subject"], row["reason"]) == ("missingrival", ABSENT)
 
 
+def test_a_reason_names_no_folder_of_this_machine() -> None:
+    def fail() -> None:
+        raise ImportError("cannot import name 'a' from 'b' (/home/some.body/b/c.py)")
+
+    assert in_child(fail, 20.0) == (
+        None,
+        "ImportError: cannot import name 'a' from 'b' (c.py)",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -308,6 +318,34 @@ def test_an_environment_that_fails_is_told_and_not_used(
     (row,) = measure.measured(told.append, 1)
     assert row["reason"] is None
     assert "cannot measure" in told[0]
+
+
+def interpreter(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.skipif(not (ROOT / "Makefile").exists(), reason="there is no Makefile")
+def test_where_nothing_can_be_installed_the_present_python_measures(
+    tmp_path: Path,
+) -> None:
+    present = interpreter(tmp_path / "present", 'echo "$@"')
+    broken = interpreter(tmp_path / "broken", "exit 1")
+    done = subprocess.run(
+        ["make", "-so", "build", "rivals", f"PYTHON={present}", f"RIVALS={broken}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not installed: msgspec\n" in done.stdout
+    assert done.stdout.splitlines()[-3:] == [
+        f"without {broken}: other libraries are left out",
+        "-m benchmarks.rivals.measure",
+        "-m benchmarks.go.measure",
+    ]
 
 
 # The rows as they are
@@ -420,6 +458,13 @@ def test_pymediate_is_used_as_it_is_documented(
 # Go
 
 
+def test_a_row_of_unlike_things_says_so() -> None:
+    (timeout,) = [case for case in go.CASES if case.note is not None]
+    assert "timeout" in timeout.name
+    row = go.record(timeout, [1.0], [2.0], "1.99")
+    assert "Go's context.WithTimeout arms a timer" in go.table([row])
+
+
 def test_without_go_each_case_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -438,6 +483,7 @@ def test_without_go_each_case_says_so(
         "go_ns",
         "reason",
         "version",
+        "note",
     ]
 
 
@@ -478,6 +524,7 @@ def test_both_take_turns(
     [
         ("echo too old >&2; exit 1", "", "`go` failed: too old"),
         ('cp "{}/program" "$3"', "echo bad >&2; exit 2", "`cqrsbench` failed: bad"),
+        ("echo no /home/some.body/go.mod >&2; exit 1", "", "`go` failed: no go.mod"),
         ("true", "", "FileNotFoundError"),
     ],
 )

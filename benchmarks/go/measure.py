@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cqrs_fast
-from benchmarks.environment import environment
+from benchmarks.environment import environment, without_folders
 from benchmarks.rivals.duel import Match, check_side, times_of
 from benchmarks.rivals.measure import tell
 from benchmarks.rivals.messages import our_query, ours, protections
@@ -51,6 +51,7 @@ class Case(NamedTuple):
         make: returns our dispatch through the same.
         handled: how often a dispatch calls the handler.
         ceiling: at most this share of Go's time is promised; None for no promise.
+        note: how the two differ in what they do, where they do.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Case(NamedTuple):
     make: Callable[[], Operation]
     handled: int = 1
     ceiling: float | None = None
+    note: str | None = None
 
     def operation(self) -> Operation:
         """Return ours, of which it is known that it does the work."""
@@ -81,6 +83,10 @@ CASES = (
         "timeout",
         lambda: ours(*protections(), metrics=True),
         ceiling=0.3,
+        note=(
+            "our synchronous timeout looks at a deadline when the handler has "
+            "returned; Go's context.WithTimeout arms a timer, and disarms it"
+        ),
     ),
     Case(
         "cached query, Go's key formatted as in the guide",
@@ -143,10 +149,11 @@ def _run(command: list[str], patience: float, **settings: Any) -> str:
             **settings,
         )
     except subprocess.CalledProcessError as error:
-        said = " ".join(error.stderr.split())[:200]
+        said = without_folders(" ".join(error.stderr.split()))[:200]
         raise Unavailable(f"`{Path(command[0]).name}` failed: {said}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"{type(error).__name__}: {error}"[:200]) from error
+        said = without_folders(f"{type(error).__name__}: {error}")
+        raise Unavailable(said[:200]) from error
     return done.stdout
 
 
@@ -205,6 +212,7 @@ def record(
         "go_ns": None,
         "reason": reason,
         "version": version,
+        "note": case.note,
     }
     ratios = [mine / theirs for mine, theirs in zip(ours_ns, go_ns, strict=True)]
     if ratios:
@@ -236,6 +244,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"{name}{row['ratio']:.2f}  ({low:.2f} to {high:.2f})  "
             f"{row['ours_ns']:,.0f} ns, Go {row['go_ns']:,.0f} ns{promised}"
         )
+        if row["note"] is not None:
+            lines.append(f"        {row['note']}")
     return "\n".join(lines)
 
 

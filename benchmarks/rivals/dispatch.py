@@ -6,7 +6,7 @@ from functools import singledispatch
 from typing import Any
 
 from benchmarks.rivals.duel import Duels, Match, handler, passing
-from benchmarks.rivals.handwritten import Dispatcher, bare_closures, passing_closures
+from benchmarks.rivals.handwritten import bare_closures, passing_closures
 from benchmarks.rivals.isolation import STANDARD_LIBRARY
 from benchmarks.rivals.messages import (
     BETWEEN,
@@ -19,6 +19,7 @@ from benchmarks.rivals.messages import (
     ours,
     sends,
 )
+from benchmarks.workload import Dispatcher
 
 BARE = "dispatch by the type of the message"
 BETWEEN_THEM = f"dispatch through {BETWEEN} Python middlewares that pass it on"

@@ -11,11 +11,7 @@ from benchmarks.rivals.dispatch import (
     py_mediatr_behavior,
 )
 from benchmarks.rivals.duel import Duels, Match, handler, passing
-from benchmarks.rivals.handwritten import (
-    AsyncDispatcher,
-    bare_closures_async,
-    passing_closures_async,
-)
+from benchmarks.rivals.handwritten import bare_closures_async, passing_closures_async
 from benchmarks.rivals.messages import (
     BETWEEN,
     NAME,
@@ -30,6 +26,7 @@ from benchmarks.rivals.messages import (
 )
 from benchmarks.rivals.slck import slck_mediator
 from benchmarks.table import LoopOperation
+from benchmarks.workload import AsyncDispatcher
 from cqrs_fast import CommandBus
 
 DUELS = Duels("dispatch, async")

@@ -36,19 +36,6 @@ class Refused(Exception):
     """What a protection raises that lets a call not through."""
 
 
-class Dispatcher:
-    def __init__(self, handlers: dict[type, Call]) -> None:
-        self.handlers = handlers
-
-    def execute(self, message: Any) -> Any:
-        return self.handlers[type(message)](message)
-
-
-class AsyncDispatcher(Dispatcher):
-    async def execute(self, message: Any) -> Any:
-        return await self.handlers[type(message)](message)
-
-
 def registry(kind: type, function: Call) -> dict[type, Call]:
     """Return a dict of handlers that a decorator filled."""
     handlers: dict[type, Call] = {}
@@ -173,6 +160,8 @@ class Breaker:
             self.probing = True
 
     def leave(self, failed: bool) -> None:
+        if not failed and not self.failures:
+            return
         with self.lock:
             self.probing = False
             self.failures = self.failures + 1 if failed else 0

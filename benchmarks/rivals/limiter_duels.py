@@ -11,12 +11,12 @@ from benchmarks.rivals.messages import (
     PERMITS,
     answer,
     answer_async,
-    limiting,
     ours,
     ours_async,
     sends,
 )
 from benchmarks.table import LoopOperation, Operation
+from benchmarks.workload import limiter
 from cqrs_fast import TokenBucket
 
 ADMITS = "the limiter admits"
@@ -86,7 +86,7 @@ def _() -> Match:
 
     config = pyresilience.RateLimiterConfig(max_calls=PERMITS, period=HOUR)
     limited = pyresilience.resilient(rate_limiter=config)(answer)
-    return Match(ours(limiting()), sends(limited, ORDER))
+    return Match(ours(limiter()), sends(limited, ORDER))
 
 
 @DUELS.against("aiolimiter", "async with AsyncLimiter", feature=LIMITED_ASYNC)
@@ -103,4 +103,4 @@ def _() -> Match:
         handle=answer_async,
         order=ORDER,
     )
-    return Match(ours_async(limiting()), theirs)
+    return Match(ours_async(limiter()), theirs)

@@ -9,18 +9,8 @@ from msgspec import Meta
 
 from benchmarks.rivals.duel import QUANTITY, handler, passing
 from benchmarks.table import LoopOperation, Operation
-from cqrs_fast import (
-    CircuitBreakerMiddleware,
-    Command,
-    CommandBus,
-    Context,
-    Query,
-    QueryBus,
-    RateLimitingMiddleware,
-    RetryMiddleware,
-    TimeoutMiddleware,
-    ValidationMiddleware,
-)
+from benchmarks.workload import protecting_stages
+from cqrs_fast import Command, CommandBus, Context, Query, QueryBus
 
 NAME = "a bolt"
 LONGEST_NAME = 100
@@ -124,20 +114,10 @@ def our_query_async(*middleware: Any) -> Operation:
     )
 
 
-def limiting() -> RateLimitingMiddleware:
-    # A full bucket would be topped up without any arithmetic: this one never is full.
-    return RateLimitingMiddleware(1_000_000, 1.0, burst=PERMITS)
-
-
 def protections(timeout: bool = True) -> list[Any]:
     """Return what protects a handler beside metrics, outermost first."""
-    return [
-        ValidationMiddleware(),
-        limiting(),
-        RetryMiddleware(),
-        CircuitBreakerMiddleware(),
-        *([TimeoutMiddleware(TIMEOUT)] if timeout else []),
-    ]
+    stages = protecting_stages()
+    return stages if timeout else stages[:-1]
 
 
 def sends(send: Any, message: Any) -> Operation:

@@ -22,7 +22,6 @@ from benchmarks.rivals.messages import (
     TIMEOUT,
     answer,
     answer_async,
-    limiting,
     our_query,
     our_query_async,
     ours,
@@ -32,6 +31,7 @@ from benchmarks.rivals.messages import (
     sends_async,
 )
 from benchmarks.rivals.slck import Silent, slck_mediator
+from benchmarks.workload import SIX, limiter
 from cqrs_fast import (
     BulkheadMiddleware,
     CachingMiddleware,
@@ -40,7 +40,6 @@ from cqrs_fast import (
     TimeoutMiddleware,
 )
 
-SIX = "metrics, validation, limiter, retry, breaker, timeout"
 SIX_ASYNC = f"{SIX}; awaited"
 FOUR = "limiter, bulkhead, breaker, retry"
 FIVE = f"{FOUR}, timeout; awaited"
@@ -99,7 +98,7 @@ def resilient(**more: Any) -> Any:
 
 def four() -> list[Any]:
     return [
-        limiting(),
+        limiter(),
         RetryMiddleware(),
         BulkheadMiddleware(10),
         CircuitBreakerMiddleware(),
