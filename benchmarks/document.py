@@ -212,6 +212,10 @@ def _go(results: dict[str, Any]) -> Iterator[str]:
                 ", ".join(filter(None, [verdict, noise_mark(row)])),
             ]
         yield f"| {' | '.join(map(plain, cells))} |"
+    for row in rows:
+        if row.get("note"):
+            yield ""
+            yield f"{row['name']}: {row['note']}."
     yield ""
     yield f"Go: {', '.join(sorted({row['version'] or 'not found' for row in rows}))}."
     yield ""

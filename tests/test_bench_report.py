@@ -140,6 +140,11 @@ def test_go_has_ceilings() -> None:
     assert "not measured: there is no `go`" in line_with("| gone |", text)
 
 
+def test_a_note_of_a_row_stands_below_the_table() -> None:
+    rows = [go("timeout", 0.2) | {"note": "unlike things"}, go("bare", 1.2)]
+    assert "|\n\ntimeout: unlike things.\n\nGo:" in document.render(results(go=rows))
+
+
 @pytest.mark.parametrize("section", ["rivals", "go", "distributions"])
 def test_a_section_that_failed_says_why(section: str) -> None:
     text = document.render(results(reasons={section: "ImportError: no such thing"}))
