@@ -9,12 +9,12 @@ nothing; queries that were asked before come from the preset's cache.
 from __future__ import annotations
 
 import functools
-import os
 import random
 from collections.abc import Callable
 from typing import Any
 
 from benchmarks import workload
+from benchmarks.environment import cores
 from benchmarks.suite import run
 from benchmarks.table import AnyRow, Operation, Pair, Table, ThreadsOperation
 from benchmarks.workload import CONTEXT, ContextDispatcher, CreateUser, GetUser
@@ -138,7 +138,7 @@ def _() -> Pair:
 )
 def _() -> Pair:
     make: Maker = functools.partial(
-        ThreadsOperation, threads=os.cpu_count() or 1, times=RUNS, each=DRAWN
+        ThreadsOperation, threads=cores(), times=RUNS, each=DRAWN
     )
     return Pair(through_buses(make), by_hand(make))
 

@@ -86,6 +86,8 @@ def service() -> Service:
 class Percentile(Operation):
     """A statement whose time is the 99th percentile of many."""
 
+    times_itself = True
+
     def __init__(self, statement: str, *, reloading: bool, **settings: Any) -> None:
         super().__init__(statement, **settings)
         self.reloading = reloading

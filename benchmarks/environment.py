@@ -23,6 +23,11 @@ PACKAGES = ("msgspec", "uvloop", "pytest-benchmark", "matplotlib")
 FOLDERS = re.compile(r"(?<![\w./])(?:/[\w.@+-]+)+/(?=[\w.+-])")
 
 
+def tell(text: str) -> None:
+    """Print what a long run is about to do."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def environment() -> dict[str, Any]:
     """Return what a result depends on besides the code."""
     return {

@@ -21,11 +21,11 @@ from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
-from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
 import cqrs_fast
+from benchmarks.environment import ROOT, tell
 from benchmarks.workload import COMMAND, Create, create
 from cqrs_fast import (
     CommandBus,
@@ -37,7 +37,6 @@ from cqrs_fast import (
 )
 from cqrs_fast.cli.machine import refusal
 
-ROOT = Path(__file__).parents[1]
 DISPATCHES = 1_000_000
 WARM_UP = 10_000
 CHUNK = 1_000
@@ -157,7 +156,7 @@ def main() -> None:
     if options.only is not None:
         print(json.dumps(distribution(options.only, options.dispatches)))
         return
-    for result in measured(lambda text: print(text, file=sys.stderr)):
+    for result in measured(tell, options.dispatches):
         print(json.dumps(result))
 
 

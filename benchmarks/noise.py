@@ -1,9 +1,12 @@
 """What is made of repeats, how sure that is, and when a row or a machine is noisy.
 
-Of each part of a row, the case and its baseline, the two lowest repeats count: what
-disturbs a repeat only ever adds to it, and two are less a matter of luck than one. The
-spread says how the result depends on which repeats there were: it holds the results
-that nine tenths of all thirds of the repeats give.
+Of the rounds of a repeat one of the best counts. Of each part of a row, the case and
+its baseline, the two lowest repeats count: what disturbs a repeat only ever adds to it,
+and two are less a matter of luck than one. What is left of a subtraction can be
+disturbed either way: there the median counts. The spread says how the result depends on
+which repeats there were: it holds the result, and those that nine tenths of all halves
+of the repeats give when they are computed in the same way. Halves lie about as far from
+the whole as one whole run from another.
 """
 
 from __future__ import annotations
@@ -21,12 +24,22 @@ LIMIT = 0.15
 """Of what was measured: more is noise."""
 FEWEST = 3
 """Fewer repeats tell nothing about noise."""
-ENOUGH = 5
+SHARE = 0.25
+"""Of all ratios: if more of them are noisy, the machine is."""
+BEST = 20
+"""The round that counts is that which one of so many rounds is faster than."""
+ENOUGH = 3
 """From so many repeats on, the lowest two count."""
 LEFT_OUT = 20
-"""One of so many thirds, at either end."""
-THIRDS = 1_000
+"""One of so many halves, at either end."""
+HALVES = 1_000
 """At most so many are looked at."""
+
+
+def best_of(rounds: Iterable[float]) -> float:
+    """Return what the rounds of one repeat tell."""
+    ordered = sorted(rounds)
+    return ordered[len(ordered) // BEST]
 
 
 def lowest(values: Iterable[float]) -> float:
@@ -38,18 +51,19 @@ def lowest(values: Iterable[float]) -> float:
 def spread_of(
     repeats: Sequence[T], result: Callable[[Sequence[T]], float]
 ) -> tuple[float, float]:
-    """Return the range of what thirds of the repeats would have given."""
-    found = sorted(map(result, _thirds(repeats)))
+    """Return the range of the result and of what halves of the repeats give."""
+    found = sorted(map(result, _halves(repeats)))
     left_out = len(found) // LEFT_OUT
-    return found[left_out], found[-1 - left_out]
+    whole = result(repeats)
+    return min(whole, found[left_out]), max(whole, found[-1 - left_out])
 
 
-def _thirds(repeats: Sequence[T]) -> Iterator[Sequence[T]]:
-    size = max(1, len(repeats) // 3)
-    if math.comb(len(repeats), size) <= THIRDS:
+def _halves(repeats: Sequence[T]) -> Iterator[Sequence[T]]:
+    size = (len(repeats) + 1) // 2
+    if math.comb(len(repeats), size) <= HALVES:
         return combinations(repeats, size)
     source = random.Random(0)
-    return (source.sample(repeats, size) for _ in range(THIRDS))
+    return (source.sample(repeats, size) for _ in range(HALVES))
 
 
 def of_row(row: dict[str, Any]) -> float:
@@ -72,14 +86,14 @@ def is_noisy(row: dict[str, Any]) -> bool:
 
 
 class Noise(NamedTuple):
-    """Of the rows that are ratios."""
+    """Of the rows that are ratios, those against rivals and Go among them."""
 
     rows: int
     repeats: int
+    baselines: int
+    """How many of the rows tell about their rounds."""
     slowdown: float
     """By how much a typical round took longer than the best one, in the median."""
-    spread: float
-    """How wide a spread is, in the median."""
     noisy: int
     """How many rows are."""
 
@@ -89,22 +103,30 @@ class Noise(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        return self.is_known and max(self.slowdown, self.spread) > LIMIT
+        return self.is_known and (
+            self.slowdown > LIMIT or self.noisy > SHARE * self.rows
+        )
 
 
 def of_machine(results: dict[str, Any]) -> Noise:
     """Return what a run tells about its machine."""
-    rows = [
+    own = [
         row
         for row in results["rows"]
         if row["unit"] == "ratio" and row["measured"] is not None
     ]
+    others = [
+        row
+        for section in ("rivals", "go")
+        for row in results.get(section, ())
+        if row["ratio"] is not None
+    ]
     return Noise(
-        len(rows),
+        len(own) + len(others),
         results.get("repeats", FEWEST),
-        _median(row.get("slowdown") or 0.0 for row in rows),
-        _median(of_row(row) for row in rows),
-        sum(is_noisy(row) for row in rows),
+        len(own),
+        _median(row.get("slowdown") or 0.0 for row in own),
+        sum(map(is_noisy, own + others)),
     )
 
 

@@ -13,32 +13,31 @@ from __future__ import annotations
 
 import argparse
 import functools
-import gc
 import importlib
 import json
 import statistics
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import cqrs_fast
 from benchmarks import noise
-from benchmarks.environment import ROOT
+from benchmarks.environment import ROOT, tell
 from benchmarks.readme import table
 from benchmarks.table import (
+    PARTS,
     AnyRow,
     Difference,
-    Operation,
-    ProcessOperation,
     Row,
     ceiling_of,
+    times_of,
 )
 from cqrs_fast.cli.machine import refusal
+from cqrs_fast.cli.measuring import no_collections
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
@@ -65,8 +64,6 @@ ROWS_SECONDS = 8.5 * 60
 """After which nothing is, for the same."""
 PATIENCE = 300.0
 """Seconds after which a process is taken to hang."""
-BEST = 20
-"""The round that counts is that which one of so many rounds is faster than."""
 PROBE_ROUNDS = 5
 FAILED = "failed:"
 """How the reason of a row begins that ought to have run."""
@@ -105,18 +102,17 @@ class Costs(NamedTuple):
 
 
 class Measurement:
-    """One row and its repeats so far."""
+    """One row, made ready to be measured."""
 
     def __init__(self, row: AnyRow) -> None:
         self.row = row
         self.rounds = _rounds_of(row)
         self.probes = _probes(row)
-        self.samples: list[Sample] = []
 
     def repeat(self) -> Sample:
         """Take turns for some rounds; keep one of the best of each."""
         found: dict[str, list[float]] = {name: [] for name in self.probes}
-        with _no_collections():
+        with no_collections():
             began = perf_counter()
             for number in range(self.rounds):
                 seconds = perf_counter() - began
@@ -125,19 +121,14 @@ class Measurement:
                     break
                 for name, probe in self.probes.items():
                     found[name].append(probe())
-        parts = {name: sorted(took)[len(took) // BEST] for name, took in found.items()}
+        parts = {name: noise.best_of(took) for name, took in found.items()}
         if isinstance(self.row, Row):
             for name in CASES & parts.keys():
                 parts[name] /= self.row.pair.several
         took = found["baseline"]
         best = min(took)
         slowdown = statistics.median(took) / best - 1 if best else 0.0
-        sample = Sample(parts, slowdown)
-        self.samples.append(sample)
-        return sample
-
-    def result(self) -> dict[str, Any]:
-        return result_of(self.row, self.samples)
+        return Sample(parts, slowdown)
 
 
 def result_of(
@@ -179,20 +170,29 @@ def result_of(
 
 
 def _costs(samples: Sequence[Sample]) -> Costs:
-    """Return what the case and the baseline cost, without what both sides have."""
-    parts = {
-        name: noise.lowest(sample.parts[name] for sample in samples)
-        for name in samples[0].parts
-    }
+    """Return what the case and the baseline cost, without what both sides have.
+
+    What is subtracted is measured in the same process: another has another layout,
+    whose effect can be larger than the difference.
+    """
+    both = [sample.parts for sample in samples]
+    if "without" not in both[0]:
+        return Costs(*(noise.lowest(parts[name] for parts in both) for name in PARTS))
     return Costs(
-        parts["case"] - parts.get("without", 0.0),
-        parts["baseline"] - parts.get("baseline_without", 0.0),
+        statistics.median(parts["case"] - parts["without"] for parts in both),
+        statistics.median(
+            parts["baseline"] - parts.get("baseline_without", 0.0) for parts in both
+        ),
     )
 
 
 def _value(row: AnyRow, samples: Sequence[Sample]) -> float:
     case, baseline = _costs(samples)
-    return case - baseline if isinstance(row, Difference) else case / baseline
+    if isinstance(row, Difference):
+        return case - baseline
+    if baseline <= 0:
+        raise ArithmeticError(f"its baseline took {baseline:g} ns")
+    return case / baseline
 
 
 def _rounds_of(row: AnyRow) -> int:
@@ -204,7 +204,10 @@ def _probes(row: AnyRow) -> dict[str, Callable[[], float]]:
     if isinstance(row, Difference):
         return {"case": row.case, "baseline": row.baseline}
     operations = {part: getattr(row.pair, part) for part in row.parts}
-    times = {part: _times_of(operation) for part, operation in operations.items()}
+    times = {
+        part: 1 if operation.times_itself else times_of(operation, ROUND_NS)
+        for part, operation in operations.items()
+    }
     if "without" in times:
         # What a run costs beside its operations must be the same in both.
         times = dict.fromkeys(times, max(times.values()))
@@ -214,37 +217,14 @@ def _probes(row: AnyRow) -> dict[str, Callable[[], float]]:
     }
 
 
-def _times_of(operation: Operation) -> int:
-    """Return how often an operation runs in about the time of a round."""
-    times = 1
-    if isinstance(operation, ProcessOperation):
-        return times
-    operation.run(1)
-    while True:
-        took = min(operation.time(times) for _ in range(3)) * operation.per
-        if took * times >= ROUND_NS / 4:
-            break
-        times *= 4
-    return max(1, round(ROUND_NS / took))
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 # A process for one repeat of one file
 
 
 def work(file: str, names: Iterable[str]) -> None:
-    """Measure rows of a file once; print a line of JSON for each."""
+    """Measure rows of a file once; print a line of JSON for each, and before it."""
     rows = {row.name: row for row in FILES[file].ROWS}
     for name in names:
+        _tell({"name": name, "begins": True})
         began = perf_counter()
         found: dict[str, Any] = {"name": name}
         try:
@@ -253,7 +233,12 @@ def work(file: str, names: Iterable[str]) -> None:
             traceback.print_exc()
             found["reason"] = f"{FAILED} {type(error).__name__}: {error}"
         found["seconds"] = perf_counter() - began
-        print(json.dumps(found), flush=True)
+        _tell(found)
+
+
+def _tell(found: dict[str, Any]) -> None:
+    # On a line of its own, whatever a row has printed.
+    print(f"\n{json.dumps(found)}", flush=True)
 
 
 def _in_process(file: str, names: list[str]) -> tuple[str, str]:
@@ -267,8 +252,21 @@ def _in_process(file: str, names: list[str]) -> tuple[str, str]:
             timeout=PATIENCE,
         )
     except subprocess.TimeoutExpired as error:
-        return (error.stdout or b"").decode(), f"took over {PATIENCE:g} s"
-    return done.stdout.decode(), f"ended with {done.returncode}"
+        return _text(error.stdout or b""), f"took over {PATIENCE:g} s"
+    return _text(done.stdout), f"ended with {done.returncode}"
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="replace")
+
+
+def _told(line: str) -> dict[str, Any]:
+    """Return what a process tells; nothing of what a row printed, or of half a line."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and "name" in found else {}
 
 
 class Run:
@@ -315,13 +313,16 @@ class Run:
             return
         self.progress(f"[{step}] {file}: {len(names)} rows")
         output, ending = _in_process(file, names)
-        for line in output.splitlines():
-            found = json.loads(line)
-            self._note(found)
-            names.remove(found["name"])
-        if names:
-            # What came after the first of them was not begun; one repeat less.
-            self.reasons[names[0]] = f"{FAILED} its process {ending}"
+        begun = False
+        for found in map(_told, output.splitlines()):
+            if found.get("name") in names:
+                begun = True
+                if "begins" not in found:
+                    self._note(found)
+                    names.remove(found["name"])
+        # If one was begun, those after the first of them were not: one repeat less.
+        for name in names[:1] if begun else names:
+            self.reasons[name] = f"{FAILED} its process {ending}"
 
     def _is_open(self, row: AnyRow) -> bool:
         """Return whether a row is to be measured once more."""
@@ -341,8 +342,15 @@ class Run:
 
     def _result(self, row: AnyRow) -> dict[str, Any]:
         reason = self.reasons.get(row.name)
-        samples = [] if reason else self.samples.get(row.name, [])
-        return result_of(row, samples, reason)
+        samples = self.samples.get(row.name, [])
+        if reason is None and not samples:
+            reason = f"{FAILED} the processes ended before it was begun"
+        if reason is None:
+            try:
+                return result_of(row, samples)
+            except ArithmeticError as error:
+                reason = f"{FAILED} {error}"
+        return result_of(row, [], reason)
 
 
 def main() -> None:
@@ -351,13 +359,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--work", choices=FILES, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.repeats < 1:
+        parser.error("--repeats: must be at least 1")
     reason = refusal(cqrs_fast.build_info())
     if reason is not None:
         sys.exit(f"no benchmarks: {reason}")
     if options.work is not None:
         work(options.work, json.load(sys.stdin))
         return
-    run = Run(functools.partial(print, file=sys.stderr, flush=True), options.only)
+    run = Run(tell, options.only)
     print(*table(run.measure(options.repeats)), sep="\n")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.table import AnyRow, Difference, Operation, ProcessOperation, Row
+from benchmarks.table import AnyRow, Difference, Operation, Row
 
 OPERATIONS = 1_000  # at least so many in a round, where that is not too long
 ROUND_NS = 10_000_000
@@ -32,19 +32,16 @@ def _marks(row: AnyRow, part: str) -> list[pytest.MarkDecorator]:
         return [pytest.mark.skip(reason=row.missing)]
     if isinstance(row, Difference):
         return [pytest.mark.benchmark(group=group)]
-    return [pytest.mark.benchmark(group=group, timer=PerOperation(row, part))]
+    return [pytest.mark.benchmark(group=group, timer=clock_of(row, part))]
 
 
-class PerOperation:
-    """A clock that is slow by the number of operations in a round.
-
-    One call of a benchmarked function would cost more than the operation. So a round
-    runs many in a loop, and what is shown is the time of one.
-    """
+class Clock:
+    """What a benchmark reads before and after it runs one part of a row."""
 
     def __init__(self, row: Row, part: str) -> None:
         self.row = row
         self.part = part
+        self.told = 0.0
 
     @property
     def operation(self) -> Operation:
@@ -52,7 +49,29 @@ class PerOperation:
         return operation
 
     def __call__(self) -> float:
+        """Return the seconds that operations which time themselves have told.
+
+        For the others it is slow by the number of operations in a round. One call of a
+        benchmarked function would cost more than the operation. So a round runs many in
+        a loop, and what is shown is the time of one.
+        """
+        if self.operation.times_itself:
+            return self.told
         return perf_counter() / (times_of(self.operation) * self.operation.per)
+
+    def run(self) -> Any:
+        """Run a round; return its result, or what it told."""
+        if not self.operation.times_itself:
+            return self.operation.run(times_of(self.operation))
+        nanoseconds = self.operation.time(1)
+        self.told += nanoseconds / 1e9
+        return nanoseconds
+
+
+@functools.cache
+def clock_of(row: Row, part: str) -> Clock:
+    """Return the one clock of a part: who runs it must move the one that is read."""
+    return Clock(row, part)
 
 
 @functools.cache
@@ -67,16 +86,13 @@ def run(benchmark: Any, row: AnyRow, part: str) -> None:
     if isinstance(row, Difference):
         _run_probe(benchmark, row, part)
         return
-    clock = PerOperation(row, part)
-    if isinstance(clock.operation, ProcessOperation):
-        rounds = row.rounds or PROBE_ROUNDS
-        nanoseconds = benchmark.pedantic(clock.operation.time, args=(1,), rounds=rounds)
-        benchmark.extra_info["ns"] = nanoseconds
+    clock = clock_of(row, part)
+    if clock.operation.times_itself:
+        benchmark.pedantic(clock.run, rounds=row.rounds or PROBE_ROUNDS)
         return
     benchmark.extra_info["statement"] = clock.operation.statement
     benchmark.pedantic(
-        clock.operation.run,
-        args=(times_of(clock.operation),),
+        clock.run,
         rounds=row.rounds or ROUNDS,
         warmup_rounds=2 if row.rounds is None else 0,
     )

@@ -47,6 +47,8 @@ class Operation:
 
     often = 1
     """How many times a run has the statement."""
+    times_itself = False
+    """Whether only `time` tells what is measured, and not how long a run takes."""
 
     def __init__(
         self,
@@ -142,9 +144,21 @@ class ThreadsOperation(Operation):
         super().__init__(statement, per=times * each, **names)
         self.threads = threads
         self.times = times
+        self.each = each
+
+    def share(self, times: int) -> int:
+        """Return how often each thread has the statement in so many runs."""
+        return -(-times * self.times // self.threads)
+
+    def time(self, times: int) -> float:
+        started = perf_counter_ns()
+        self.run(times)
+        took = perf_counter_ns() - started
+        # The last one is run to have its result.
+        return took / ((self.share(times) * self.threads + 1) * self.each)
 
     def run(self, times: int) -> Any:
-        share = times * self.times // self.threads
+        share = self.share(times)
         threads = [
             threading.Thread(target=self.loop, args=(repeat(None, share),))
             for _ in range(self.threads)
@@ -165,6 +179,8 @@ class ProcessOperation(Operation):
         script: what runs; its first argument is how large it shall be, 1 or `size`.
         arguments: the others.
     """
+
+    times_itself = True
 
     def __init__(self, script: str, *arguments: str, size: int) -> None:
         super().__init__(script, calls=[])
@@ -196,6 +212,16 @@ def printed(script: str, *arguments: str) -> list[str]:
         env=environment,
     )
     return done.stdout.split()
+
+
+def times_of(operation: Operation, nanoseconds: float) -> int:
+    """Return how often an operation runs in about so long."""
+    times = 1
+    while True:
+        took = min(operation.time(times) for _ in range(3)) * operation.per * times
+        if took >= nanoseconds / 4:
+            return max(1, round(times * nanoseconds / took))
+        times *= 4
 
 
 def _compiled(

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 import benchmarks.conftest as benchmarks_conftest  # noqa: E402
-from benchmarks import ratios, readme, suite, workload  # noqa: E402
+from benchmarks import ratios, readme, report, suite, workload  # noqa: E402
 from benchmarks.environment import environment  # noqa: E402
 from benchmarks.table import (  # noqa: E402
     Difference,
@@ -157,9 +157,7 @@ class Costing(Operation):
 
 def measured_result(row: Row | Difference) -> dict[str, Any]:
     measurement = ratios.Measurement(row)
-    measurement.repeat()
-    measurement.repeat()
-    return measurement.result()
+    return ratios.result_of(row, [measurement.repeat(), measurement.repeat()])
 
 
 @pytest.mark.parametrize(
@@ -208,6 +206,60 @@ def test_threads_share_the_statement() -> None:
     *in_threads, last = seen
     assert sorted(map(in_threads.count, set(in_threads))) == [10] * 4
     assert last is threading.current_thread()
+
+
+def test_threads_are_timed_by_what_they_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    operation = ThreadsOperation(
+        "result = note()",
+        threads=4,
+        times=5,
+        each=2,
+        calls=[],
+        note=lambda: calls.append(None),
+    )
+    now = iter([0, 1_800])
+    monkeypatch.setattr("benchmarks.table.perf_counter_ns", lambda: next(now))
+    assert operation.time(1) == 100.0
+    assert len(calls) == 4 * 2 + 1
+
+
+class Benchmark:
+    """As much of pytest-benchmark's fixture as the suite uses."""
+
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
+        self.extra_info: dict[str, Any] = {}
+        self.took: list[float] = []
+
+    def pedantic(self, function: Any, rounds: int, warmup_rounds: int = 0) -> Any:
+        for _ in range(rounds):
+            began = self.clock()
+            result = function()
+            self.took.append(self.clock() - began)
+        return result
+
+
+def test_what_times_itself_is_shown_with_its_own_time() -> None:
+    made = Costing(5_000.0)
+    made.times_itself = True
+    row = Row("row", "baseline", lambda: Pair(made, made), rounds=3)
+    case, _ = suite.parameters([row])
+    (mark,) = case.marks
+    benchmark = Benchmark(mark.kwargs["timer"])
+    suite.run(benchmark, row, "case")
+    assert benchmark.took == pytest.approx([5e-6] * 3)
+
+
+def test_what_only_its_time_tells_says_so() -> None:
+    named = {
+        row.name
+        for row in PAIRS
+        if row.missing is None
+        for part in row.parts
+        if getattr(row.pair, part).times_itself
+    }
+    assert "99th percentile of `execute` during reloads" in named
 
 
 def test_a_statement_can_run_on_a_loop() -> None:
@@ -304,6 +356,10 @@ def test_the_results_are_of_the_present_rows() -> None:
         (row.name, row.against, row.unit, ceiling_of(row, version))
         for row in ratios.ROWS
     ]
+
+
+def test_no_row_of_the_results_has_failed() -> None:
+    assert report.failures(recorded()) == []
 
 
 def test_the_results_say_where_they_come_from() -> None:
