@@ -32,7 +32,7 @@ from cqrs_fast.cli.bench_cases import (
 )
 from cqrs_fast.cli.console import Meter
 from cqrs_fast.cli.machine import machine, refusal
-from cqrs_fast.cli.measuring import NOISY, Case, noise_of
+from cqrs_fast.cli.measuring import NOISY, Case, is_noisy, noise_of
 from cqrs_fast.cli.sample_messages import NoExample, example_of
 from cqrs_fast.cli.stepper import Stepper
 from cqrs_fast.registrations import has_metrics, registrations, similar_bus
@@ -278,12 +278,26 @@ def test_noise(times: list[float], noisy: bool) -> None:
     case.bests = times
     assert (case.spread > NOISY) is noisy
     assert noise_of([case]).startswith("NOISY" if noisy else "quiet")
-    assert "'the row' differ" in noise_of([case])
+    assert f"{noisy:d} of 1 cases differ by over 15%" in noise_of([case])
     mixed = Case("mixed", "result = 1 / message", [0, 1], Stepper())
     mixed.run(1)
     mixed.medians = [1.0, 9.0]
     assert mixed.spread > case.spread
-    assert "'the row' differ" in noise_of([case, mixed])
+    assert "those of 'the row' most" in noise_of([case, mixed])
+
+
+@pytest.mark.parametrize(("noisy", "begins"), [(1, "quiet"), (2, "NOISY MACHINE")])
+def test_a_machine_is_noisy_if_many_cases_are(noisy: int, begins: str) -> None:
+    cases = []
+    for number in range(4):
+        case = Case(f"row {number}", "result = message", [1], Stepper())
+        case.run(1)
+        case.bests = [100.0, 130.0 if number < noisy else 101.0]
+        cases.append(case)
+    told = noise_of(cases)
+    assert told.startswith(begins)
+    assert f"{noisy} of 4 cases differ" in told
+    assert is_noisy(cases) is (begins != "quiet")
 
 
 # A bus of the user's

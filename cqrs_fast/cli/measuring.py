@@ -35,7 +35,8 @@ WATCH_SECONDS = 0.2  # and no longer than that
 LOOP = "<measured>"  # the file of the loops, as tracebacks have it
 # A handler's own affair; Ctrl-C is not.
 CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
-NOISY = 0.15  # a spread over which the times of a machine are not to be believed
+NOISY = 0.15  # a spread over which the times of a case are not to be believed
+SHARE = 0.25  # if more of the cases are noisy, so is the machine
 
 
 class Case:
@@ -328,28 +329,33 @@ def measure(cases: Sequence[Case], seconds: float, meter: Meter) -> None:
 
 def noise_of(cases: Sequence[Case]) -> str:
     """Say in one line how far the times of this machine are to be believed."""
-    worst = noisiest(cases)
-    told = f"the repeats of {worst.name!r} differ by {worst.spread:.0%}"
-    if worst.spread > NOISY:
-        return (
-            f"NOISY MACHINE: {told}, more than {NOISY:.0%}: end what else runs here "
-            "and measure again"
-        )
-    return f"quiet machine: {told}, and no others by more"
+    told_of = telling(cases)
+    noisy = sum(case.spread > NOISY for case in told_of)
+    worst = max(told_of, key=lambda case: case.spread)
+    told = (
+        f"the repeats of {noisy} of {len(told_of)} cases differ by over {NOISY:.0%}, "
+        f"those of {worst.name!r} most, by {worst.spread:.0%}"
+    )
+    if is_noisy(cases):
+        return f"NOISY MACHINE: {told}: end what else runs here and measure again"
+    return f"quiet machine: {told}"
 
 
 def is_noisy(cases: Sequence[Case]) -> bool:
-    """Tell whether any case took far longer in one repeat than in another."""
-    return noisiest(cases).spread > NOISY
+    """Tell whether many cases took far longer in one repeat than in another.
 
-
-def noisiest(cases: Sequence[Case]) -> Case:
-    """Return the case whose repeats lie apart most.
-
-    Where outcomes are mixed they do so on a quiet machine too.
+    One alone may have been interrupted: that says nothing about the machine.
     """
-    even = [case for case in cases if not case.is_mixed]
-    return max(even or cases, key=lambda case: case.spread)
+    told_of = telling(cases)
+    return sum(case.spread > NOISY for case in told_of) > SHARE * len(told_of)
+
+
+def telling(cases: Sequence[Case]) -> Sequence[Case]:
+    """Return the cases that tell about the machine.
+
+    Where outcomes are mixed the repeats lie apart on a quiet machine too.
+    """
+    return [case for case in cases if not case.is_mixed] or cases
 
 
 @contextmanager
