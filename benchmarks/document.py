@@ -90,9 +90,9 @@ def _first(results: dict[str, Any]) -> Iterator[str]:
 def _noise(found: noise.Noise) -> str:
     return (
         f"A typical round took {found.slowdown:.1%} longer than the best (the median "
-        f"of {found.rows} baselines), and the spread of a ratio was {found.spread:.1%} "
-        f"of it (the median); over {noise.LIMIT:.0%} of either is noise. "
-        f"{found.noisy} of the ratios spread over that themselves and are marked."
+        f"of {found.baselines} baselines); over {noise.LIMIT:.0%} is noise. "
+        f"{found.noisy} of {found.rows} ratios are marked because they spread over "
+        f"{noise.LIMIT:.0%} of themselves; over {noise.SHARE:.0%} of all is noise."
     )
 
 

@@ -40,7 +40,7 @@ def source(results: dict[str, Any]) -> str:
         f"{results['date']}, commit {results['commit']}, "
         f"{interpreter['implementation']} {interpreter['version']}, {results['cpu']}, "
         f"{results['build']['mode']} build. Case and baseline take turns, and the "
-        "best of repeated runs count; the spread is what thirds of those runs would "
+        "best of repeated runs count; the spread is what halves of those runs would "
         "have given. “over” marks what costs more than its ceiling allows, “noisy” a "
         f"spread wider than {noise.LIMIT:.0%} of the number."
     )

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import functools
 import importlib
 import json
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,13 +24,12 @@ from typing import Any
 
 import cqrs_fast
 from benchmarks import document, latency, ratios, readme
-from benchmarks.environment import ROOT, commit, environment
+from benchmarks.environment import ROOT, commit, environment, tell
 from cqrs_fast.cli.machine import refusal
 
 FOLDER = Path(__file__).parent
 SECTION_REPEATS = 7
 """Of rivals and of Go, at most."""
-RIVALS_PYTHON = ROOT / ".venv-rivals" / "bin" / "python"
 Progress = Callable[[str], None]
 
 
@@ -54,7 +51,7 @@ def measured(repeats: int, progress: Progress, only: str = "") -> dict[str, Any]
     results["repeats"] = max((row["repeats"] for row in results["rows"]), default=0)
     few = min(repeats, SECTION_REPEATS)
     sections: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "rivals": lambda: _rivals(progress, few),
+        "rivals": lambda: _others("benchmarks.rivals.measure", progress, few),
         "go": lambda: _others("benchmarks.go.measure", progress, few),
         "distributions": lambda: latency.measured(progress),
     }
@@ -78,24 +75,6 @@ def _others(module: str, progress: Progress, repeats: int) -> list[dict[str, Any
     found: list[dict[str, Any]] = importlib.import_module(module).measured(
         progress, repeats
     )
-    return found
-
-
-def _rivals(progress: Progress, repeats: int) -> list[dict[str, Any]]:
-    """Measure the rivals, in the environment of `make rivals` where there is one."""
-    module = "benchmarks.rivals.measure"
-    if not RIVALS_PYTHON.exists():
-        progress("rivals: those that are installed here; `make rivals` installs all")
-        return _others(module, progress, repeats)
-    done = subprocess.run(
-        [str(RIVALS_PYTHON), "-m", module, "--json", "--repeats", str(repeats)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"{module} ended with {done.returncode} in .venv-rivals")
-    found: list[dict[str, Any]] = json.loads(done.stdout)["rivals"]
     return found
 
 
@@ -128,7 +107,6 @@ def main() -> None:
     parser.add_argument("--from", type=Path, dest="source", help="do not measure")
     parser.add_argument("--into", type=Path, help="another folder for RESULTS.md")
     options = parser.parse_args()
-    progress = functools.partial(print, file=sys.stderr, flush=True)
     if options.repeats < 1:
         parser.error("--repeats: must be at least 1")
     if options.only and not (options.results or options.source):
@@ -139,11 +117,11 @@ def main() -> None:
         reason = refusal(cqrs_fast.build_info())
         if reason is not None:
             sys.exit(f"no benchmarks: {reason}")
-        results = measured(options.repeats, progress, options.only)
+        results = measured(options.repeats, tell, options.only)
         file = options.results or ratios.RESULTS
         file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     if options.results is None:
-        write(results, options.into or FOLDER, progress)
+        write(results, options.into or FOLDER, tell)
         if options.into is None:
             readme.write(ROOT / "README.md", results)
     failed = failures(results)

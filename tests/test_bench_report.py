@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -59,7 +59,7 @@ def test_noisy_rows_are_marked() -> None:
     assert line_with("| calm |", text).endswith("|  |")
     assert line_with("| wild |", text).endswith("| noisy |")
     assert line_with("| wild, over |", text).endswith("| **over**, noisy |")
-    assert "2 of the ratios spread over that" in text
+    assert "2 of 3 ratios are marked" in text
 
 
 @pytest.mark.parametrize(
@@ -280,17 +280,15 @@ def test_sections_that_fail_leave_the_others(monkeypatch: pytest.MonkeyPatch) ->
         def measure(self, repeats: int) -> list[Results]:
             return [row("one", repeats=repeats)]
 
-    def rivals(progress: object, repeats: int) -> list[Results]:
-        raise ImportError("no such thing")
-
     def others(module: str, progress: object, repeats: int) -> list[Results]:
+        if module == "benchmarks.rivals.measure":
+            raise ImportError("no such thing")
         assert module == "benchmarks.go.measure"
         assert repeats <= report.SECTION_REPEATS
         return [go("six stages", 0.5)]
 
     told: list[str] = []
     monkeypatch.setattr(ratios, "Run", Run)
-    monkeypatch.setattr(report, "_rivals", rivals)
     monkeypatch.setattr(report, "_others", others)
     monkeypatch.setattr(latency, "measured", lambda progress: [DISTRIBUTION])
     found = report.measured(9, told.append)
@@ -299,36 +297,6 @@ def test_sections_that_fail_leave_the_others(monkeypatch: pytest.MonkeyPatch) ->
     assert (len(found["go"]), found["distributions"]) == (1, [DISTRIBUTION])
     assert told == ["not measured: rivals"]
     document.render(found)
-
-
-def test_rivals_are_measured_where_they_are_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def run(command: list[str], **settings: Any) -> SimpleNamespace:
-        assert command == [
-            *(str(tmp_path), "-m", "benchmarks.rivals.measure"),
-            *("--json", "--repeats", "3"),
-        ]
-        return SimpleNamespace(
-            stdout=json.dumps({"rivals": [rival("one")]}), returncode=status
-        )
-
-    def others(module: str, progress: object, repeats: int) -> list[Results]:
-        return [rival("two")]
-
-    status = 0
-    told: list[str] = []
-    monkeypatch.setattr("subprocess.run", run)
-    monkeypatch.setattr(report, "_others", others)
-    monkeypatch.setattr(report, "RIVALS_PYTHON", tmp_path)
-    assert report._rivals(told.append, 3) == [rival("one")]
-    assert told == []
-    status = 1
-    with pytest.raises(RuntimeError, match=r"ended with 1 in \.venv-rivals"):
-        report._rivals(told.append, 3)
-    monkeypatch.setattr(report, "RIVALS_PYTHON", tmp_path / "gone")
-    assert report._rivals(told.append, 3) == [rival("two")]
-    assert told == ["rivals: those that are installed here; `make rivals` installs all"]
 
 
 def test_results_for_a_comparison_go_to_a_file_alone(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
+import operator
 import os
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
+from benchmarks.environment import environment as here  # noqa: E402
 from benchmarks.go import measure as go  # noqa: E402
 from benchmarks.rivals import dispatch, dispatch_async, duel, measure  # noqa: E402
 from benchmarks.rivals.duel import (  # noqa: E402
@@ -69,8 +72,8 @@ KEYS = [
 def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Measure for next to no time, and here."""
     monkeypatch.setattr(duel, "REPEAT_SECONDS", 0.0)
-    monkeypatch.setattr(duel, "ROUND", 1e-5)
-    monkeypatch.setattr(duel, "LOOP_ROUND", 1e-5)
+    monkeypatch.setattr(duel, "ROUND_NS", 1e4)
+    monkeypatch.setattr(duel, "LOOP_ROUND_NS", 1e4)
     monkeypatch.setattr(measure, "VENV", tmp_path / "none")
 
 
@@ -83,7 +86,8 @@ def same() -> Match:
 
 
 def fought(duel: Duel, repeats: int = 1, patience: float = 20.0) -> dict[str, Any]:
-    return duel.record(duel.fight(repeats, patience))
+    outcomes = [duel.fight(patience) for _ in range(repeats)]
+    return duel.record(functools.reduce(operator.or_, outcomes))
 
 
 def lines(text: str) -> list[str]:
@@ -119,23 +123,27 @@ def test_a_ratio_above_one_says_that_we_are_faster() -> None:
 
 
 def test_repeats_lie_apart_and_the_best_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    asked: list[str] = []
 
     class Scripted(Duel):
-        def fight(self, repeats: int = 1, patience: float = 1.0) -> Outcome:
-            asked.append(repeats)
-            times = (10.0, 40.0) if len(asked) < 3 else (20.0, 30.0)
-            return Outcome(Measured(*times, (times[1] / times[0],)), None)
+        def fight(self, patience: float = 1.0) -> Outcome:
+            asked.append(self.feature)
+            if self.feature == "c":
+                return Outcome((), "it fails")
+            times = [(10.0, 40.0), (50.0, 90.0), (12.0, 42.0)]
+            return Outcome((Measured(*times[asked.count(self.feature) - 1]),))
 
-    duels = [Scripted("group", name, None, "what", same) for name in "ab"]
+    duels = [Scripted("group", name, None, "what", same) for name in "abc"]
     monkeypatch.setattr(measure, "DUELS", duels)
     told: list[str] = []
-    rows = measure.measured(told.append, 3)
-    assert asked == [2, 2, 1, 1]
-    assert told[3].startswith("[4/4] group: b")
+    *rows, failed = measure.measured(told.append, 3)
+    assert asked == list("abcabab")
+    assert told[0].startswith("rivals: those that are installed here")
+    assert told[-1].startswith("[3/3] group: b")
     for row in rows:
-        assert (row["ours_ns"], row["theirs_ns"], row["ratio"]) == (10, 30, 3)
-        assert row["spread"] == [1.5, 4]
+        assert (row["ours_ns"], row["theirs_ns"], row["ratio"]) == (11, 41, 3.727)
+        assert row["spread"] == [3.5, 4.0]
+    assert (failed["ratio"], failed["reason"]) == (None, "it fails")
 
 
 # What a rival does not do
@@ -238,7 +246,7 @@ def test_the_run_goes_on_and_exits_with_zero(
     assert "ImportError: built for another" in broken
     assert ABSENT in missing
     assert " ns" in measured
-    assert err.splitlines()[0] == "[1/3] group: feature: brokenrival: send"
+    assert err.splitlines()[0] == "[1/1] group: feature: brokenrival: send"
 
     assert measure.main(["--repeats", "1", "--json", "--only", "MISSING"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rivals"]
@@ -283,7 +291,7 @@ def test_a_build_that_says_nothing_is_refused(
 
 
 def test_another_version_than_the_pinned_one_is_named() -> None:
-    row = plain(same, "kerux").record(Outcome(None, "reason")) | {"version": "99.0"}
+    row = plain(same, "kerux").record(Outcome((), "reason")) | {"version": "99.0"}
     assert f"({pins()['kerux']} is pinned)" in measure.table([row])
 
 
@@ -299,16 +307,48 @@ def environment(folder: Path, script: str) -> Path:
 
 
 def test_the_environment_of_the_rivals_measures_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    script = """echo "$*" >&2; echo '{"rivals": [{"subject": "kerux"}]}'"""
-    monkeypatch.setattr(measure, "VENV", environment(tmp_path, script))
+    monkeypatch.setattr(measure, "VENV", that_prints(tmp_path, here()))
     told: list[str] = []
     assert measure.measured(told.append, 3) == [{"subject": "kerux"}]
-    assert told == ["-m benchmarks.rivals.measure --json --repeats 3"]
+    assert told == []
+    assert capfd.readouterr().err == "-m benchmarks.rivals.measure --json --repeats 3\n"
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo no JSON"])
+def that_prints(folder: Path, found: dict[str, Any]) -> Path:
+    file = folder / "found.json"
+    file.write_text(json.dumps(found | {"rivals": [{"subject": "kerux"}]}))
+    return environment(folder, f'echo "$*" >&2; cat "{file}"')
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "reason"),
+    [
+        ("interpreter", "version", "venv has Python other, the report is of 3."),
+        ("build", "flags", "venv has another build of cqrs_fast"),
+    ],
+)
+def test_numbers_of_another_environment_are_refused(
+    part: str,
+    field: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = here()
+    found[part] = found[part] | {field: "other"}
+    monkeypatch.setattr(measure, "VENV", that_prints(tmp_path, found))
+    monkeypatch.setattr(measure, "DUELS", [plain(same)])
+    (row,) = measure.measured(lambda text: None, 1)
+    assert list(row) == KEYS
+    assert row["ratio"] is None
+    assert row["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo no JSON", "echo '{}'"])
 def test_an_environment_that_fails_is_told_and_not_used(
     script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -525,6 +565,8 @@ def test_both_take_turns(
         ("echo too old >&2; exit 1", "", "`go` failed: too old"),
         ('cp "{}/program" "$3"', "echo bad >&2; exit 2", "`cqrsbench` failed: bad"),
         ("echo no /home/some.body/go.mod >&2; exit 1", "", "`go` failed: no go.mod"),
+        ('cp "{}/program" "$3"', "echo '[1]'", "`cqrsbench` printed no result"),
+        ('cp "{}/program" "$3"', "echo what", "`cqrsbench` printed no result"),
         ("true", "", "FileNotFoundError"),
     ],
 )

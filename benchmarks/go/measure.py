@@ -3,9 +3,10 @@
     python -m benchmarks.go.measure [--repeats N] [--json]
 
 The program in this folder is built and run where a `go` is found. A ratio is our time
-over Go's: below 1 a dispatch from Python is faster. Go and we take turns; the best of
-many short rounds counts. They are too short for Go's collector of garbage to run in
-them, which is to Go's advantage.
+over Go's: below 1 a dispatch from Python is faster. Go and we take turns, and of many
+short rounds the best of each repeat counts; benchmarks/noise.py says what is made of
+the repeats. The rounds are too short for Go's collector of garbage to run in them,
+which is to Go's advantage.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cqrs_fast
-from benchmarks.environment import environment, without_folders
-from benchmarks.rivals.duel import Match, check_side, times_of
-from benchmarks.rivals.measure import tell
+from benchmarks import noise
+from benchmarks.environment import environment, tell, without_folders
+from benchmarks.rivals.duel import Match, Measured, check_side, ratio_of
 from benchmarks.rivals.messages import our_query, ours, protections
-from benchmarks.table import Operation
+from benchmarks.table import Operation, times_of
 from cqrs_fast import CachingMiddleware
 from cqrs_fast.cli.machine import refusal
 
@@ -134,8 +135,11 @@ class Program:
         printed = _run(
             [*command, "-rounds", rounds, "-benchtime", milliseconds], RUN_PATIENCE
         )
-        (row,) = json.loads(printed)
-        return row["ns"], row["version"].removeprefix("go")
+        try:
+            (row,) = json.loads(printed)
+            return float(row["ns"]), row["version"].removeprefix("go")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Unavailable(f"`{self.path.name}` printed no result") from error
 
 
 def _run(command: list[str], patience: float, **settings: Any) -> str:
@@ -167,16 +171,15 @@ def measured(
             program = Program(Path(folder))
             return _compared(program, progress, repeats)
         except Unavailable as error:
-            return [record(case, [], [], None, str(error)) for case in CASES]
+            return [record(case, [], None, str(error)) for case in CASES]
 
 
 def _compared(
     program: Program, progress: Callable[[str], None], repeats: int
 ) -> list[dict[str, Any]]:
     operations = [case.operation() for case in CASES]
-    times = [times_of(operation, ROUND) for operation in operations]
-    ours_ns: list[list[float]] = [[] for _ in CASES]
-    go_ns: list[list[float]] = [[] for _ in CASES]
+    times = [times_of(operation, ROUND * 1e9) for operation in operations]
+    found: list[list[Measured]] = [[] for _ in CASES]
     version = None
     # The whole table is repeated, so that the repeats of a case lie apart.
     for repeat in range(1, repeats + 1):
@@ -188,18 +191,13 @@ def _compared(
                 best[1] = min(best[1], nanoseconds)
                 for _ in range(ROUNDS):
                     best[0] = min(best[0], operations[index].time(times[index]))
-            ours_ns[index].append(best[0])
-            go_ns[index].append(best[1])
-    return [
-        record(case, ours_ns[index], go_ns[index], version)
-        for index, case in enumerate(CASES)
-    ]
+            found[index].append(Measured(*best))
+    return [record(case, found[index], version) for index, case in enumerate(CASES)]
 
 
 def record(
     case: Case,
-    ours_ns: Sequence[float],
-    go_ns: Sequence[float],
+    repeats: Sequence[Measured],
     version: str | None,
     reason: str | None = None,
 ) -> dict[str, Any]:
@@ -214,15 +212,14 @@ def record(
         "version": version,
         "note": case.note,
     }
-    ratios = [mine / theirs for mine, theirs in zip(ours_ns, go_ns, strict=True)]
-    if ratios:
-        # That of the bests: the rest is what others did to the machine.
-        ratio = min(ours_ns) / min(go_ns)
+    if repeats:
+        ours_ns, go_ns = map(noise.lowest, zip(*repeats, strict=True))
+        spread = noise.spread_of(repeats, lambda some: 1 / ratio_of(some))
         row.update(
-            ratio=round(ratio, 3),
-            spread=[round(min(ratio, *ratios), 3), round(max(ratio, *ratios), 3)],
-            ours_ns=round(min(ours_ns), 1),
-            go_ns=round(min(go_ns), 1),
+            ratio=round(ours_ns / go_ns, 3),
+            spread=[round(bound, 3) for bound in spread],
+            ours_ns=round(ours_ns, 1),
+            go_ns=round(go_ns, 1),
         )
     return row
 

@@ -6,29 +6,30 @@ reach the handler, and every middleware, as often as the work asks for.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
+from benchmarks import noise
 from benchmarks.rivals.isolation import (
     ABSENT,
     in_child,
     installed_version,
 )
-from benchmarks.table import LoopOperation, Operation
+from benchmarks.table import LoopOperation, Operation, times_of
+from cqrs_fast.cli.measuring import no_collections
 
 PATIENCE = 30.0
 """Seconds after which a rival is taken to hang."""
 REPEATS = 7
-ROUND = 250e-6
-LOOP_ROUND = 1e-3
-"""Seconds; longer, so that entering the event loop is no part of it."""
-REPEAT_SECONDS = 0.12
+ROUND_NS = 250_000
+LOOP_ROUND_NS = 1_000_000
+"""Longer, so that entering the event loop is no part of it."""
+REPEAT_SECONDS = 0.1
 LEAST_ROUNDS = 4
 QUANTITY = 7
 """What each handler finds in its message and returns."""
@@ -103,66 +104,45 @@ def _observed(operation: Operation) -> tuple[Any, Counter[str]]:
 
 
 class Measured(NamedTuple):
-    """The best times of both, and theirs over ours in each repeat."""
+    """How many nanoseconds ours and theirs took in one repeat."""
 
-    ours_ns: float
-    theirs_ns: float
-    ratios: tuple[float, ...]
-
-    def __or__(self, other: Measured) -> Measured:
-        """Return what is known after both measurements."""
-        return Measured(
-            min(self.ours_ns, other.ours_ns),
-            min(self.theirs_ns, other.theirs_ns),
-            self.ratios + other.ratios,
-        )
+    ours: float
+    theirs: float
 
 
 class Outcome(NamedTuple):
-    """What was measured, or why there is nothing."""
+    """The repeats so far, or why there are none."""
 
-    measured: Measured | None
-    reason: str | None
+    repeats: tuple[Measured, ...]
+    reason: str | None = None
 
     def __or__(self, other: Outcome) -> Outcome:
-        if self.measured is None or other.measured is None:
-            return self if self.measured is None else other
-        return Outcome(self.measured | other.measured, None)
+        """Return what is known after both; a failure is all that is."""
+        for one in (self, other):
+            if one.reason is not None:
+                return one
+        return Outcome(self.repeats + other.repeats)
 
 
-def measure(match: Match, repeats: int = REPEATS) -> Measured:
-    """Let both sides take turns in short rounds; the best round of each counts."""
-    sides = (match.ours, match.theirs)
-    times = [times_of(side) for side in sides]
-    bests: list[list[float]] = []
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(repeats):
-            best = [float("inf")] * len(sides)
-            ends = perf_counter() + REPEAT_SECONDS
-            rounds = 0
-            while rounds < LEAST_ROUNDS or perf_counter() < ends:
-                rounds += 1
-                for index, side in enumerate(sides):
-                    best[index] = min(best[index], side.time(times[index]))
-            bests.append(best)
-    finally:
-        gc.enable()
-    ours, theirs = (min(column) for column in zip(*bests, strict=True))
-    return Measured(ours, theirs, tuple(theirs / ours for ours, theirs in bests))
+def measure(match: Match) -> Measured:
+    """Let both sides take turns in short rounds; one of the best of each counts."""
+    times = [(side, times_of(side, _round_of(side))) for side in match[:2]]
+    rounds = []
+    with no_collections():
+        ends = perf_counter() + REPEAT_SECONDS
+        while len(rounds) < LEAST_ROUNDS or perf_counter() < ends:
+            rounds.append([side.time(often) for side, often in times])
+    return Measured(*(noise.best_of(took) for took in zip(*rounds, strict=True)))
 
 
-def times_of(operation: Operation, seconds: float | None = None) -> int:
-    """Return how often an operation runs in about the time of a round."""
-    if seconds is None:
-        seconds = LOOP_ROUND if isinstance(operation, LoopOperation) else ROUND
-    times = 1
-    while True:
-        took = min(operation.time(times) for _ in range(3)) * operation.per * times
-        if took >= seconds * 1e9 / 4:
-            return max(1, round(times * seconds * 1e9 / took))
-        times *= 4
+def _round_of(side: Operation) -> float:
+    return LOOP_ROUND_NS if isinstance(side, LoopOperation) else ROUND_NS
+
+
+def ratio_of(repeats: Sequence[Measured]) -> float:
+    """Return theirs over ours."""
+    ours, theirs = map(noise.lowest, zip(*repeats, strict=True))
+    return theirs / ours
 
 
 @dataclass(frozen=True)
@@ -208,14 +188,14 @@ class Duel:
         check(match)
         return match
 
-    def fight(self, repeats: int = REPEATS, patience: float = PATIENCE) -> Outcome:
-        """Measure in a process of its own; a failure is a reason, no exception."""
+    def fight(self, patience: float = PATIENCE) -> Outcome:
+        """Measure once, in a process of its own; a failure is a reason."""
         if self.missing is not None:
-            return Outcome(None, self.missing)
-        measured, problem = in_child(
-            lambda: measure(self.checked(), repeats), patience
-        )
-        return Outcome(measured, problem or None)
+            return Outcome((), self.missing)
+        measured, problem = in_child(lambda: measure(self.checked()), patience)
+        if measured is None:
+            return Outcome((), problem)
+        return Outcome((measured,))
 
     def record(self, outcome: Outcome) -> dict[str, Any]:
         """Return the row that the report reads."""
@@ -231,13 +211,12 @@ class Duel:
             "theirs_ns": None,
             "reason": outcome.reason,
         }
-        if outcome.measured is not None:
-            ours, theirs, ratios = outcome.measured
-            # That of the bests: the rest is what others did to the machine.
-            ratio = theirs / ours
+        if outcome.repeats:
+            ours, theirs = map(noise.lowest, zip(*outcome.repeats, strict=True))
+            spread = noise.spread_of(outcome.repeats, ratio_of)
             row.update(
-                ratio=round(ratio, 3),
-                spread=[round(min(ratio, *ratios), 3), round(max(ratio, *ratios), 3)],
+                ratio=round(theirs / ours, 3),
+                spread=[round(bound, 3) for bound in spread],
                 ours_ns=round(ours, 1),
                 theirs_ns=round(theirs, 1),
             )

@@ -2,10 +2,10 @@
 
     python -m benchmarks.rivals.measure [--only TEXT] [--repeats N] [--json]
 
-Each rival is measured in a process of its own, ours and theirs in turns. A ratio is
-their best time over our best: above 1 this library is faster; its spread is that of the
-repeats. A rival that is not installed,
-fails or does not do the work gets a row that says so.
+Each repeat of a row is a process of its own, ours and theirs in turns. A ratio is their
+time over ours: above 1 this library is faster. benchmarks/noise.py says what is made of
+the repeats. A rival that is not installed, fails or does not do the work gets a row
+that says so.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cqrs_fast
-from benchmarks.environment import environment
+from benchmarks.environment import ROOT, environment, tell
 from benchmarks.rivals import (
     breaker_duels,
     cache_duels,
@@ -34,7 +34,6 @@ from benchmarks.rivals.duel import REPEATS, Duel, Outcome
 from benchmarks.rivals.isolation import pins
 from cqrs_fast.cli.machine import refusal
 
-ROOT = Path(__file__).parents[2]
 VENV = ROOT / ".venv-rivals"
 
 
@@ -70,37 +69,43 @@ def measured(
     They are measured by the interpreter of .venv-rivals where `make rivals` made that,
     else by the present one.
     """
-    if VENV.exists() and Path(sys.prefix).resolve() != VENV.resolve():
+    if not VENV.exists():
+        progress("rivals: those that are installed here; `make rivals` installs all")
+    elif Path(sys.prefix).resolve() != VENV.resolve():
         try:
-            return _measured_there(progress, repeats)
-        except (OSError, subprocess.CalledProcessError, ValueError) as error:
+            return _measured_there(repeats)
+        except (OSError, subprocess.CalledProcessError, ValueError, KeyError) as error:
             progress(f"{VENV.name} cannot measure ({error}): make it anew")
     return measured_here(progress, repeats)
 
 
-def _measured_there(
-    progress: Callable[[str], None], repeats: int
-) -> list[dict[str, Any]]:
+def _measured_there(repeats: int) -> list[dict[str, Any]]:
     command = [str(VENV / "bin" / "python"), "-m", "benchmarks.rivals.measure"]
-    command += ["--json", "--repeats", str(repeats)]
-    with subprocess.Popen(
-        command,
+    # Its progress goes where ours does.
+    done = subprocess.run(
+        [*command, "--json", "--repeats", str(repeats)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
-    ) as there:
-        assert there.stdout is not None
-        assert there.stderr is not None
-        for line in there.stderr:
-            progress(line.rstrip())
-        # It prints when it is ready, so neither pipe is full while the other is read.
-        printed = there.stdout.read()
-    if there.returncode != 0:
-        raise subprocess.CalledProcessError(there.returncode, command)
-    rows: list[dict[str, Any]] = json.loads(printed)["rivals"]
+        check=True,
+    )
+    there = json.loads(done.stdout)
+    rows: list[dict[str, Any]] = there["rivals"]
+    reason = _foreign(there, environment())
+    if reason is not None:
+        return [duel.record(Outcome((), reason)) for duel in DUELS]
     return rows
+
+
+def _foreign(there: dict[str, Any], here: dict[str, Any]) -> str | None:
+    """Return why numbers of another environment do not belong beside ours."""
+    versions = [one["interpreter"]["version"] for one in (there, here)]
+    if versions[0] != versions[1]:
+        return f"{VENV.name} has Python {versions[0]}, the report is of {versions[1]}"
+    if there["build"] != here["build"]:
+        return f"{VENV.name} has another build of cqrs_fast than the report is of"
+    return None
 
 
 def measured_here(
@@ -108,17 +113,13 @@ def measured_here(
 ) -> list[dict[str, Any]]:
     """Return the record of each row whose name contains `only`."""
     duels = [duel for duel in DUELS if only.lower() in name_of(duel).lower()]
-    # The whole table is run through twice, so that the repeats of a row lie apart.
-    passes = [count for count in (repeats - repeats // 2, repeats // 2) if count]
-    outcomes: dict[Duel, Outcome] = {}
-    steps = [(count, duel) for count in passes for duel in duels]
-    for number, (count, duel) in enumerate(steps, 1):
-        before = outcomes.get(duel)
-        if before is not None and before.measured is None:
-            continue
-        progress(f"[{number}/{len(steps)}] {name_of(duel)}")
-        outcome = duel.fight(count)
-        outcomes[duel] = outcome if before is None else before | outcome
+    outcomes = dict.fromkeys(duels, Outcome(()))
+    # The whole table is repeated, so that the repeats of a row lie apart.
+    for repeat in range(1, repeats + 1):
+        for duel in duels:
+            if outcomes[duel].reason is None:
+                progress(f"[{repeat}/{repeats}] {name_of(duel)}")
+                outcomes[duel] |= duel.fight()
     return [duel.record(outcomes[duel]) for duel in duels]
 
 
@@ -152,10 +153,6 @@ def _note(row: dict[str, Any]) -> str:
     if row["version"] in (None, pinned) or pinned is None:
         return ""
     return f"  ({pinned} is pinned)"
-
-
-def tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
