@@ -43,6 +43,8 @@ bench-report: build  ## measure everything into benchmarks/RESULTS.md, or into R
 	$(PYTHON) -m benchmarks.report $(if $(RESULTS),--results '$(RESULTS)')
 
 bench-compare:  ## compare two result files, BEFORE and AFTER
+	@test -n '$(BEFORE)' -a -n '$(AFTER)' || { echo "which two? make bench-compare" \
+		"BEFORE=before.json AFTER=after.json (see bench-report RESULTS=FILE)"; exit 2; }
 	$(PYTHON) -m benchmarks.compare '$(BEFORE)' '$(AFTER)'
 
 bench-instructions: build  ## count instructions against their ceilings (UPDATE=--update)

@@ -29,6 +29,7 @@ from benchmarks.readme import number
 THRESHOLD = 5.0
 AGREED = 0.10
 """Two runs of the same code agree if no ratio differs by more."""
+NEEDED = ("date", "commit", "cpu", "machine", "interpreter", "build", "rows")
 SAME_IN_BOTH = ("cpu", "cores", "machine", "interpreter", "build")
 SLOWER, FASTER, SAME = "slower", "faster", "same"
 ORDER = (SLOWER, FASTER, SAME)
@@ -233,16 +234,28 @@ def _line(change: Change) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def results_in(file: Path) -> dict[str, Any]:
+    """Return a result file; raises ValueError if it is none."""
+    try:
+        results: dict[str, Any] = json.loads(file.read_text())
+        missing = [key for key in NEEDED if key not in results]
+        if not missing:
+            figures(results)
+            noise.of_machine(results)
+            return results
+        problem = f"it has no {', '.join(missing)}"
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+    raise ValueError(f"no result file of `make bench-report` ({problem})")
+
+
 def read(file: Path) -> dict[str, Any]:
     """Return a result file, or leave with what is wrong with it."""
     try:
-        results = json.loads(file.read_text())
-        if not isinstance(results, dict) or "rows" not in results:
-            raise ValueError("no result file of `make bench-report`")
+        return results_in(file)
     except (OSError, ValueError) as error:
         print(f"{file}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    return results
 
 
 def main() -> None:

@@ -8,9 +8,18 @@ from itertools import groupby
 from typing import Any
 
 from benchmarks import noise
-from benchmarks.readme import noise_mark, number, plain, source, table
+from benchmarks.readme import (
+    is_behind,
+    is_by_hand,
+    noise_mark,
+    number,
+    plain,
+    source,
+    table,
+)
 
 PLOTS = "plots"
+IMAGE = re.compile(rf"^!\[.*\]\({PLOTS}/.*\)$", re.MULTILINE)
 SERIES = {
     "stages": "Cost by stages",
     "routes": "Cost by routes",
@@ -26,8 +35,8 @@ is too wide are marked as noisy. `make bench-compare BEFORE=a.json AFTER=b.json`
 compares two runs."""
 
 
-def render(results: dict[str, Any]) -> str:
-    """Return the whole document."""
+def render(results: dict[str, Any], *, plotted: bool = True) -> str:
+    """Return the whole document, with its plots if there are any."""
     parts: list[Iterable[str]] = [
         _first(results),
         _head(results),
@@ -39,6 +48,8 @@ def render(results: dict[str, Any]) -> str:
         _absent(results),
     ]
     text = "\n".join(line for part in parts for line in part)
+    if not plotted:
+        text = IMAGE.sub("", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -294,6 +305,12 @@ def _rows(results: dict[str, Any]) -> Iterator[str]:
     over = [row for row in results["rows"] if row["verdict"] == "over"]
     promised = sum(row["verdict"] is not None for row in results["rows"])
     yield f"Of {promised} rows with a ceiling {len(over)} are over it."
+    by_hand = [row for row in results["rows"] if is_by_hand(row)]
+    behind = sum(map(is_behind, by_hand))
+    yield (
+        f"Of {len(by_hand)} others whose baseline is hand-written code or one of "
+        f"functools, that baseline is ahead in {behind}; they are marked."
+    )
     yield ""
     questions = results.get("files", {})
     for file, rows in groupby(results["rows"], lambda row: row.get("file", "")):

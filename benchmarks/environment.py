@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -10,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,9 +37,19 @@ def environment() -> dict[str, Any]:
         "cores": cores(),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "interpreter": interpreter(),
-        "build": cqrs_fast.build_info(),
+        "build": build(),
         "packages": packages(),
     }
+
+
+def build() -> dict[str, Any]:
+    """Return how the package was built, with the version of a checkout too."""
+    found: dict[str, Any] = dict(cqrs_fast.build_info())
+    if found.get("version") == "unknown":
+        with contextlib.suppress(OSError, KeyError):
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            found["version"] = project["version"]
+    return found
 
 
 def packages() -> dict[str, str]:

@@ -24,6 +24,7 @@ from typing import Any
 
 import cqrs_fast
 from benchmarks import document, latency, ratios, readme
+from benchmarks.compare import results_in
 from benchmarks.environment import ROOT, commit, environment, tell
 from cqrs_fast.cli.machine import refusal
 
@@ -80,14 +81,16 @@ def _others(module: str, progress: Progress, repeats: int) -> list[dict[str, Any
 
 def write(results: dict[str, Any], folder: Path, progress: Progress) -> None:
     """Write RESULTS.md and its plots into a folder."""
-    (folder / "RESULTS.md").write_text(document.render(results))
     try:
         plots = importlib.import_module("benchmarks.plots")
     except ImportError as error:
         progress(f'no plots: {error}; run `pip install "cqrs-fast[bench]"`')
-        return
-    for path in plots.write(results, folder / document.PLOTS):
-        progress(f"wrote {path}")
+        plots = None
+    if plots is not None:
+        for path in plots.write(results, folder / document.PLOTS):
+            progress(f"wrote {path}")
+    text = document.render(results, plotted=plots is not None)
+    (folder / "RESULTS.md").write_text(text)
 
 
 def failures(results: dict[str, Any]) -> list[str]:
@@ -131,11 +134,9 @@ def main() -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        results: dict[str, Any] = json.loads(file.read_text())
-        results["rows"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        sys.exit(f"{file}: no result file of `make bench-report`: {error!r}")
-    return results
+        return results_in(file)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{file}: {error}")
 
 
 if __name__ == "__main__":

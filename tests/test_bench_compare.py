@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -224,7 +226,14 @@ def test_another_version_of_the_code_is_what_is_compared(
     assert compare(monkeypatch, tmp_path, before, after) == 0
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", "null", '{"rows": []}'),
+        json.dumps(results() | {"rows": [{"name": "one"}]}),
+        json.dumps(results() | {"rivals": [1]}),
+    ],
+)
 def test_what_is_no_result_file_is_refused(
     content: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -232,4 +241,13 @@ def test_what_is_no_result_file_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert compare(monkeypatch, tmp_path, results(), content) == 2
-    assert "after.json: " in capsys.readouterr().err
+    assert "after.json: no result file of" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no `make` is found")
+def test_a_comparison_of_nothing_says_what_to_give() -> None:
+    done = subprocess.run(
+        ["make", "bench-compare"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "BEFORE=before.json AFTER=after.json" in done.stdout

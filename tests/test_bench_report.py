@@ -62,6 +62,22 @@ def test_noisy_rows_are_marked() -> None:
     assert "2 of 3 ratios are marked" in text
 
 
+def test_a_baseline_that_is_ahead_is_marked() -> None:
+    rows = [
+        row("slow", 1.2, against="`functools.lru_cache` miss"),
+        row("quick", 0.8, against="hand-written dict dispatch"),
+        row("promised", 1.2, against="a dict", ceiling=1.5, verdict="met"),
+        row("floor", 1.2, against="direct call"),
+        row("gone", None, against="a dict", reason="why"),
+    ]
+    text = document.render(results(*rows))
+    assert line_with("| slow |", text).endswith("| **the baseline is ahead** |")
+    assert text.count("the baseline is ahead") == 1
+    assert "Of 2 others whose baseline is hand-written" in text
+    assert "that baseline is ahead in 1; they are marked." in text
+    assert line_with("| promised |", text).endswith("| met |")
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
     [
@@ -252,7 +268,10 @@ def test_rendering_needs_no_matplotlib(
     file = tmp_path / "results.json"
     file.write_text(json.dumps(full()))
     run_report(monkeypatch, "--from", str(file), "--into", str(tmp_path))
-    assert (tmp_path / "RESULTS.md").read_text() == document.render(full())
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert text == document.render(full(), plotted=False)
+    assert "plots/" not in text
+    assert "](plots/" in document.render(full())
     assert 'run `pip install "cqrs-fast[bench]"`' in capsys.readouterr().err
 
 
@@ -260,7 +279,7 @@ def test_what_is_no_result_file_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "results.json"
-    for text in ("[]", "{}", "no JSON"):
+    for text in ("[]", "{}", "no JSON", '{"rows": []}'):
         file.write_text(text)
         with pytest.raises(SystemExit, match=r"results\.json: no result file of"):
             run_report(monkeypatch, "--from", str(file))

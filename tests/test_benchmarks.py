@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import threading
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ sys.path.append(str(ROOT))
 
 import benchmarks.conftest as benchmarks_conftest  # noqa: E402
 from benchmarks import ratios, readme, report, suite, workload  # noqa: E402
-from benchmarks.environment import environment  # noqa: E402
+from benchmarks.environment import build, environment  # noqa: E402
 from benchmarks.table import (  # noqa: E402
     Difference,
     LoopOperation,
@@ -371,6 +372,16 @@ def test_the_results_say_where_they_come_from() -> None:
         assert results["interpreter"][key]
     for key in ("mode", "flags", "compiler", "cython"):
         assert results["build"][key]
+
+
+def test_a_checkout_has_the_version_of_its_project(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cqrs_fast.build_info", lambda: {"version": "unknown"})
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert build() == {"version": project["version"]}
+    monkeypatch.setattr("cqrs_fast.build_info", lambda: {"version": "9.9"})
+    assert build() == {"version": "9.9"}
 
 
 def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
