@@ -26,7 +26,7 @@ from typing import Any
 
 import cqrs_fast
 from benchmarks.callgrind import PACKAGE, Dump, Unavailable, counted, with_names
-from benchmarks.environment import ROOT, commit, cpu_model, interpreter
+from benchmarks.environment import ROOT, commit, interpreter
 from benchmarks.symbols import NAMELESS
 from cqrs_fast.cli.machine import refusal
 
@@ -152,7 +152,6 @@ def surroundings() -> dict[str, dict[str, str]]:
             "libc": " ".join(platform.libc_ver()),
             "msgspec": version("msgspec"),
         },
-        "processor": {"model": cpu_model()},
     }
 
 

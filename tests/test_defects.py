@@ -20,22 +20,24 @@ from benchmarks import defects  # noqa: E402
 from benchmarks.rivals import ask_breakers, ask_caches, ask_limiters  # noqa: E402
 from benchmarks.rivals.breakers import Breaker  # noqa: E402
 from benchmarks.rivals.caches import Cache  # noqa: E402
+from benchmarks.rivals.isolation import (  # noqa: E402
+    ABSENT,
+    OURS,
+    STANDARD_LIBRARY,
+    installed_version,
+    pins,
+)
 from benchmarks.rivals.limiters import Limiter  # noqa: E402
 from benchmarks.rivals.question import (  # noqa: E402
-    ABSENT,
     BREAKS,
     FAILS,
     HOLDS,
-    OURS,
-    STANDARD_LIBRARY,
     Answer,
     Promise,
     Question,
     Subject,
     at_most,
     exactly,
-    installed_version,
-    pins,
 )
 
 

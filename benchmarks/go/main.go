@@ -16,8 +16,6 @@ import (
 type measurement struct {
 	Name        string  `json:"name"`
 	Nanoseconds float64 `json:"ns"`
-	Allocations int64   `json:"allocations"`
-	Bytes       int64   `json:"bytes"`
 	Version     string  `json:"version"`
 }
 
@@ -37,7 +35,6 @@ func benchmark(c benchmarkCase) (func(b *testing.B), error) {
 		if _, err := bus.Execute(ctx, c.message); err != nil {
 			b.Fatal(err)
 		}
-		b.ReportAllocs()
 		b.ResetTimer()
 		for i := 0; i < b.N; i++ {
 			result, err := bus.Execute(ctx, c.message)
@@ -64,8 +61,6 @@ func measure(c benchmarkCase, rounds int) (measurement, error) {
 		nanoseconds := float64(result.T.Nanoseconds()) / float64(result.N)
 		if round == 0 || nanoseconds < best.Nanoseconds {
 			best.Nanoseconds = nanoseconds
-			best.Allocations = result.AllocsPerOp()
-			best.Bytes = result.AllocedBytesPerOp()
 		}
 	}
 	return best, nil

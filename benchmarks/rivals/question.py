@@ -15,7 +15,6 @@ from typing import ClassVar, NamedTuple, Protocol, TypeVar
 from benchmarks.rivals.isolation import (
     ABSENT,
     OURS,
-    STANDARD_LIBRARY,
     in_child,
     installed_version,
     pins,
@@ -27,23 +26,6 @@ PATIENCE = 20.0
 HOLDS = "holds"
 BREAKS = "breaks"
 FAILS = "no answer"
-
-__all__ = [
-    "ABSENT",
-    "BREAKS",
-    "FAILS",
-    "HOLDS",
-    "OURS",
-    "STANDARD_LIBRARY",
-    "Answer",
-    "Promise",
-    "Question",
-    "Subject",
-    "at_most",
-    "exactly",
-    "installed_version",
-    "pins",
-]
 
 
 class Promise(NamedTuple):
