@@ -1,8 +1,8 @@
 """The system's monotonic clock by the processor's counter, for what reads it most.
 
 Linux tells by which counter its own clock goes. Only where that is the processor's
-(`tsc`), which it then found to be steady and the same on all cores, is it used here, and
-not where CQRS_FAST_CLOCK is `system` as this is imported.
+(`tsc`), which it then found to be steady and the same on all cores, is it used here,
+and not where CQRS_FAST_CLOCK is `system` as this is imported.
 """
 
 from libc.stdio cimport FILE, fclose, fgets, fopen

@@ -32,6 +32,7 @@ REPEATS = 5
 ROUND_NS = 250_000  # short, so that many rounds see no interruption
 WATCHED = 200  # messages whose way is looked at, one by one
 WATCH_SECONDS = 0.2  # and no longer than that
+COLLECT_SECONDS = 0.5  # after which the garbage of the rounds is collected
 LOOP = "<measured>"  # the file of the loops, as tracebacks have it
 # A handler's own affair; Ctrl-C is not.
 CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
@@ -310,6 +311,7 @@ def measure(cases: Sequence[Case], seconds: float, meter: Meter) -> None:
     with no_collections():
         for number in range(1, REPEATS + 1):
             until = start + seconds * number / REPEATS
+            collected = perf_counter()
             while True:
                 for case in cases:
                     case.round()
@@ -318,6 +320,10 @@ def measure(cases: Sequence[Case], seconds: float, meter: Meter) -> None:
                 meter.update(0.1 + 0.8 * share, f"repeat {number} of {REPEATS}")
                 if now >= until:
                     break
+                if now >= collected + COLLECT_SECONDS:
+                    # What a user's middleware leaves in cycles may be much.
+                    gc.collect()
+                    collected = perf_counter()
             for case in cases:
                 case.end_repeat()
             gc.collect()
