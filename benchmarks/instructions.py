@@ -26,7 +26,7 @@ from typing import Any
 
 import cqrs_fast
 from benchmarks.callgrind import PACKAGE, Dump, Unavailable, counted, with_names
-from benchmarks.environment import ROOT, commit, interpreter
+from benchmarks.environment import ROOT, commit, interpreter, tell
 from benchmarks.symbols import NAMELESS
 from cqrs_fast.cli.machine import refusal
 
@@ -171,8 +171,8 @@ def measure() -> dict[str, Case]:
     try:
         package = with_names(FOLDER)
     except Unavailable as reason:
-        say(f"modules in place of functions: {reason}; `make build` leaves it")
-    say("counting instructions under valgrind")
+        tell(f"modules in place of functions: {reason}; `make build` leaves it")
+    tell("counting instructions under valgrind")
     return cases_of(counted(CASES, FOLDER, package))
 
 
@@ -228,10 +228,6 @@ def update() -> None:
     }
     CEILINGS.write_text(json.dumps(document, indent=1) + "\n")
     print(f"{CEILINGS.relative_to(ROOT)}: {len(cases)} cases")
-
-
-def say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
 
 
 def main() -> None:

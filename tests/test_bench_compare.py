@@ -247,7 +247,10 @@ def test_what_is_no_result_file_is_refused(
 @pytest.mark.skipif(shutil.which("make") is None, reason="no `make` is found")
 def test_a_comparison_of_nothing_says_what_to_give() -> None:
     done = subprocess.run(
-        ["make", "bench-compare"], cwd=ROOT, capture_output=True, text=True
+        ["make", "bench-compare", "BEFORE=a.json", "AFTER="],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert "BEFORE=before.json AFTER=after.json" in done.stdout

@@ -501,7 +501,7 @@ def test_pymediate_is_used_as_it_is_documented(
 def test_a_row_of_unlike_things_says_so() -> None:
     (timeout,) = [case for case in go.CASES if case.note is not None]
     assert "timeout" in timeout.name
-    row = go.record(timeout, [1.0], [2.0], "1.99")
+    row = go.record(timeout, [Measured(1.0, 2.0)], "1.99")
     assert "Go's context.WithTimeout arms a timer" in go.table([row])
 
 

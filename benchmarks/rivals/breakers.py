@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import cqrs_fast
-from benchmarks.rivals.question import OURS
+from benchmarks.rivals.isolation import OURS
 
 
 class Call(cqrs_fast.Command[Any]):

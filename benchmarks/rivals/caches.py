@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import cqrs_fast
-from benchmarks.rivals.question import OURS, STANDARD_LIBRARY
+from benchmarks.rivals.isolation import OURS, STANDARD_LIBRARY
 
 TTL = 600
 Load = Callable[[Any], Any]

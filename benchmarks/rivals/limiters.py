@@ -10,9 +10,7 @@ from typing import ClassVar
 
 import cqrs_fast
 from benchmarks.rivals.clocks import SimulatedTime
-from benchmarks.rivals.question import (
-    OURS,
-)
+from benchmarks.rivals.isolation import OURS
 from benchmarks.table import finish
 
 
