@@ -30,9 +30,12 @@ SERIES = {
 EXPLAINED = """\
 Every number here was written by `make bench-report`. A ratio is the time of a case to
 that of its baseline, which takes turns with it: below 1 the case is the faster. Other
-units are differences of the two. Times are those of the best rounds. Rows whose spread
-is too wide are marked as noisy. `make bench-compare BEFORE=a.json AFTER=b.json`
-compares two runs."""
+units are differences of the two. Each repeat is a process of its own (of Go and us a
+turn of each), of which one of the best rounds counts; of the repeats the lowest two do,
+or their median where something is subtracted within each. The spread, against rivals
+and Go too, is that of nine tenths of what halves of the repeats give in the same way.
+Rows whose spread is too wide are marked as noisy.
+`make bench-compare BEFORE=a.json AFTER=b.json` compares two runs."""
 
 
 def render(results: dict[str, Any], *, plotted: bool = True) -> str:
