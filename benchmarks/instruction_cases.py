@@ -6,8 +6,8 @@ REQUESTS is a compiled library through which a program talks to callgrind. Each 
 runs twice after a first time, and the second time longer: what does not belong to a
 dispatch is the same in both.
 
-Under valgrind a reading of the processor's counter takes so long that dispatches give it
-up and read the system's clock. What they do with the counter is not in the figures.
+Under valgrind a reading of the processor's counter takes so long that dispatches give
+it up and read the system's clock. What they do with the counter is not in the figures.
 """
 
 from __future__ import annotations
