@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 import time
@@ -357,64 +358,96 @@ def test_an_evicted_key_does_not_profit_from_a_clock_that_goes_back() -> None:
     assert not bucket.try_acquire(1, "a")
 
 
-class KeyedMachine(RuleBasedStateMachine):
-    """Few places, many keys: each key keeps its bound, no spent bucket is forgotten."""
+class World:
+    """What the buckets of a few keys may be: which full one makes room is not told."""
 
     LIMIT, WINDOW_NS, BURST, PLACES = 3, 10, 4, 3
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, Model] = {}
+        self.overflow = Model(self.LIMIT, self.WINDOW_NS, self.BURST)
+        self.overflow.refill(0)
+        self.overflowed = 0
+
+    def state(self) -> tuple[Any, ...]:
+        """Return what tells it from other worlds."""
+        models = sorted(self.buckets.items())
+        held = tuple((key, model.tokens, model.newest) for key, model in models)
+        return held, self.overflow.tokens, self.overflow.newest, self.overflowed
+
+    def add(self, key: str, now: int) -> World:
+        model = Model(self.LIMIT, self.WINDOW_NS, self.BURST)
+        self.overflow.refill(now)
+        model.tokens, model.newest = self.overflow.tokens, now
+        self.buckets[key] = model
+        return self
+
+    def without(self, key: str) -> World:
+        other = copy.deepcopy(self)
+        del other.buckets[key]
+        return other
+
+    def take(self, key: str, now: int, n: int) -> list[tuple[bool, World]]:
+        """Return every answer that there may be, and the world after it."""
+        if key in self.buckets:
+            return [(self.buckets[key].take(now, n), self)]
+        if len(self.buckets) < self.PLACES:
+            return self.add(key, now).take(key, now, n)
+        for model in self.buckets.values():
+            model.refill(now)
+        full = [
+            other for other, model in self.buckets.items() if model.tokens == self.BURST
+        ]
+        if not full:
+            self.overflowed += 1
+            return [(self.overflow.take(now, n), self)]
+        return [
+            after
+            for other in full
+            for after in self.without(other).add(key, now).take(key, now, n)
+        ]
+
+
+class KeyedMachine(RuleBasedStateMachine):
+    """Few places, many keys: each key keeps its bound, no spent bucket is forgotten."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Steps()
         self.bucket = TokenBucket(
-            self.LIMIT,
-            self.WINDOW_NS / 1e9,
-            burst=self.BURST,
-            max_keys=self.PLACES,
+            World.LIMIT,
+            World.WINDOW_NS / 1e9,
+            burst=World.BURST,
+            max_keys=World.PLACES,
             clock=self.clock,
         )
-        self.buckets: dict[str, Model] = {}
-        self.overflow = Model(self.LIMIT, self.WINDOW_NS, self.BURST)
-        self.overflow.refill(0)
-        self.overflowed = 0
+        self.worlds = [World()]
         self.times: dict[str, list[int]] = {}
-
-    def model_of(self, key: str) -> Model:
-        now = self.clock.now
-        if key in self.buckets:
-            return self.buckets[key]
-        if len(self.buckets) >= self.PLACES:
-            for other, model in list(self.buckets.items()):
-                model.refill(now)
-                if model.tokens == self.BURST:
-                    del self.buckets[other]
-                    break
-            else:
-                self.overflowed += 1
-                return self.overflow
-        model = Model(self.LIMIT, self.WINDOW_NS, self.BURST)
-        self.overflow.refill(now)
-        model.tokens, model.newest = self.overflow.tokens, now
-        self.buckets[key] = model
-        return model
 
     @rule(step=st.integers(0, 20))
     def pass_time(self, step: int) -> None:
         self.clock.now += step
 
-    @rule(key=st.sampled_from("abcdefgh"), n=st.integers(1, BURST))
+    @rule(key=st.sampled_from("abcdefgh"), n=st.integers(1, World.BURST))
     def take(self, key: str, n: int) -> None:
+        now = self.clock.now
         admitted = self.bucket.try_acquire(n, key)
-        # Which full bucket goes is not told, and makes no difference to any answer.
-        assert admitted == self.model_of(key).take(self.clock.now, n)
-        assert self.bucket.overflowed == self.overflowed
+        after = [
+            world
+            for before in self.worlds
+            for answer, world in before.take(key, now, n)
+            if answer == admitted and world.overflowed == self.bucket.overflowed
+        ]
+        assert after
+        self.worlds = list({world.state(): world for world in after}.values())
         if admitted:
-            self.times.setdefault(key, []).extend([self.clock.now] * n)
+            self.times.setdefault(key, []).extend([now] * n)
 
     @invariant()
     def keeps_every_bound(self) -> None:
-        assert self.bucket.keys <= self.PLACES
+        assert self.bucket.keys <= World.PLACES
         for times in self.times.values():
-            assert worst(times, self.LIMIT, self.WINDOW_NS) <= self.BURST
+            assert worst(times, World.LIMIT, World.WINDOW_NS) <= World.BURST
 
 
 TestKeyedMachine = KeyedMachine.TestCase
