@@ -245,6 +245,7 @@ def test_what_is_no_result_file_is_refused(
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no `make` is found")
+@pytest.mark.skipif(not (ROOT / "Makefile").exists(), reason="there is no Makefile")
 def test_a_comparison_of_nothing_says_what_to_give() -> None:
     done = subprocess.run(
         ["make", "bench-compare", "BEFORE=a.json", "AFTER="],

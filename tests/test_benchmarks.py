@@ -242,6 +242,7 @@ class Benchmark:
 
 
 def test_what_times_itself_is_shown_with_its_own_time() -> None:
+    pytest.importorskip("pytest_benchmark", reason="its mark: extra `bench`")
     made = Costing(5_000.0)
     made.times_itself = True
     row = Row("row", "baseline", lambda: Pair(made, made), rounds=3)
