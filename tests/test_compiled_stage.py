@@ -31,6 +31,7 @@ from cqrs_fast import (
     Middleware,
     Query,
     QueryBus,
+    TimeoutMiddleware,
     middleware,
 )
 from cqrs_fast.clock import ManualClock
@@ -828,6 +829,21 @@ def test_readings_are_shared_by_the_stack(stages: ModuleType, drive: Driver) -> 
     drive(bus)
     assert len(readings) == 2
     assert [entry[2] for entry in log] == [0.0] * 4 + [1.0] * 4
+
+
+def test_a_reading_that_lags_by_nanoseconds_hides_no_late_handler(
+    stages: ModuleType, drive: Driver
+) -> None:
+    def until_it_is_over(ctx: Context, ask: Ask) -> int:
+        while ctx.remaining():
+            pass
+        return ask.number
+
+    timeout = TimeoutMiddleware(0.02, on_late="raise")
+    bus = make_bus(timeout, stages.Lag(50), handler=until_it_is_over)
+    with pytest.raises(DeadlineExceededError) as caught:
+        drive(bus)
+    assert caught.value.stage == "handler"
 
 
 def test_a_pipeline_that_needs_no_time_reads_no_clock(

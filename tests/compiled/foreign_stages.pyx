@@ -115,6 +115,20 @@ cdef class Delay(Stage):
         return WAIT
 
 
+cdef class Lag(Stage):
+    """Let the reading on the way out lag: so long before the deadline of a timeout."""
+
+    cdef int64_t before_ns
+
+    def __init__(self, before_ns):
+        self.before_ns = before_ns
+        self.reads_end = True
+
+    cdef int leave(self, Frame *f) except -1:
+        f.now_ns = f.deadline_ns - self.before_ns
+        return PROCEED
+
+
 cdef class Repeat(Stage):
     """Ask for `times` further passes, without touching Python."""
 
