@@ -18,6 +18,7 @@ from cqrs_fast import (
     Context,
     QueryBus,
     RejectedError,
+    SlowCallMiddleware,
 )
 from cqrs_fast.pipeline.gate import DrainReport
 
@@ -375,3 +376,19 @@ def test_nothing_admitted_is_lost_under_load() -> None:
     assert total.outcomes["ok"] == len(done)
     assert total.outcomes["rejected_closed"] == 12
     assert total.in_flight == 0
+
+
+def test_what_a_refusal_raises_lets_no_handler_run() -> None:
+    """A message that names itself runs users' code, which an interrupt may hit."""
+    ran: list[object] = []
+
+    class Named:
+        def command_name(self) -> str:
+            raise KeyboardInterrupt
+
+    bus = CommandBus(middleware=[SlowCallMiddleware(60)])
+    bus.register_handler(Named, ran.append)
+    bus.close()
+    with pytest.raises(KeyboardInterrupt):
+        bus.execute(Named())
+    assert not ran
