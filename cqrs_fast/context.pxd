@@ -34,11 +34,13 @@ cdef class Limit:
     """
 
     cdef bint expired
+    cdef bint over                  # its handler has ended
     cdef object task                # that was cancelled by it …
     cdef int cancelling             # … and its cancelling() before
     cdef Limit outer
 
     cdef bint explains(self) except -1      # a cancellation that arrives now
+    cdef int end(self) noexcept
 
 
 cdef class ContextState:
@@ -71,6 +73,8 @@ cdef class Context:
     cdef Context bounded_like(self, ContextState like)
     # The dispatch's own context that this is or derives from; None outside of one.
     cdef Context own(self)
+    # The dispatch whose own context this is has ended, and what that was in before it.
+    cdef int cut_origin(self) noexcept
     # Count deadlines from here on by another clock; one that is set keeps its own.
     cdef int tell_time_by(self, Clock clock) except -1
     cdef object failure(self)       # why it is done: an exception, or None

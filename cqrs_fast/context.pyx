@@ -2,9 +2,24 @@
 
 cimport cython
 
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
+
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
+
+
+cdef extern from *:
+    """
+    static destructor cqrs_generated_dealloc;
+
+    static void cqrs_set_dealloc(PyTypeObject *type, destructor dealloc) {
+        cqrs_generated_dealloc = type->tp_dealloc;
+        type->tp_dealloc = dealloc;
+    }
+    """
+    void set_dealloc "cqrs_set_dealloc"(type, void *) noexcept
+    void generated_dealloc "cqrs_generated_dealloc"(PyObject *) noexcept
 
 
 @cython.final
@@ -28,6 +43,7 @@ cdef class CancelScope:
 
 
 @cython.final
+@cython.trashcan(True)
 @cython.auto_pickle(False)
 cdef class Limit:
     """The deadline of a timeout that interrupts a handler, for what is inside."""
@@ -36,10 +52,24 @@ cdef class Limit:
         cdef Limit limit = self
         while limit is not None:
             # A caller who cancelled too wins: then it is a cancellation.
-            if limit.expired and limit.task.cancelling() <= limit.cancelling + 1:
-                return True
+            if limit.expired and not limit.over:
+                if limit.task.cancelling() <= limit.cancelling + 1:
+                    return True
             limit = limit.outer
         return False
+
+    cdef int end(self) noexcept:
+        self.over = True
+        self.task = None
+        self.outer = pending(self.outer)
+        return 0
+
+
+cdef Limit pending(Limit limit):
+    """The nearest whose handler still runs: a chain of ended ones would never end."""
+    while limit is not None and limit.over:
+        limit = limit.outer
+    return limit
 
 
 @cython.final
@@ -239,7 +269,7 @@ cdef class Context:
         state.limited = True
         if interrupts:
             limit = Limit.__new__(Limit)
-            limit.outer = state.limit
+            limit.outer = pending(state.limit)
             state.limit = limit
         return self.derive(state)
 
@@ -253,6 +283,11 @@ cdef class Context:
 
     cdef Context own(self):
         return self if self.is_dispatch else self.origin
+
+    cdef int cut_origin(self) noexcept:
+        # What is derived from this looks through it for one that is in flight.
+        self.origin = nearest_live(self.origin)
+        return 0
 
     cdef object failure(self):
         cdef CancelScope scope = self.state.scope
@@ -303,10 +338,17 @@ cdef object to_ns(object seconds):
     return round(max(-2e9, min(seconds, 2e9)) * 1_000_000_000)
 
 
-cdef Context live_origin(Context context):
-    """The nearest dispatch in flight: a chain of finished ones would never end."""
-    if not context.is_dispatch:
-        context = context.origin
+cdef inline Context live_origin(Context context):
+    """The nearest dispatch in flight: a chain of ended ones would never end."""
+    # hot
+    cdef Context own = context if context.is_dispatch else context.origin
+    if own is None or own.live:
+        return own
+    own.cut_origin()
+    return own.origin
+
+
+cdef Context nearest_live(Context context):
     while context is not None and not context.live:
         context = context.origin
     return context
@@ -329,3 +371,38 @@ cdef Context make_background():
 
 
 background = make_background()
+
+
+cdef void slot_dealloc(PyObject *self) noexcept:
+    # hot: mostly it has no origin
+    if (<Context>self).origin is None:
+        generated_dealloc(self)
+    else:
+        free_chain(self)
+
+
+cdef void free_chain(PyObject *self) noexcept:
+    """Free origins one by one: each inside of the other would overflow the stack.
+
+    The trashcan of CPython does that too, but costs more than all else in here.
+    """
+    cdef PyObject *origin = take_origin(self)
+    cdef PyObject *freed
+    generated_dealloc(self)
+    while origin != NULL:
+        freed = origin
+        origin = take_origin(freed) if Py_REFCNT(<object>freed) == 1 else NULL
+        Py_DECREF(<object>freed)
+
+
+cdef inline PyObject *take_origin(PyObject *context) noexcept:
+    """Its origin as a reference of ours, or NULL."""
+    cdef PyObject *origin = <PyObject *>(<Context>context).origin
+    if origin == <PyObject *>None:
+        return NULL
+    Py_INCREF(<object>origin)
+    (<Context>context).origin = None
+    return origin
+
+
+set_dealloc(Context, <void *>slot_dealloc)

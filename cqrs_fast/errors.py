@@ -249,25 +249,33 @@ class DeadlineExceededError(CQRSError, TimeoutError):
         timeout: the time allowed in seconds, or None where only a deadline is known.
         stage: "queue" (while it waited), "handler" (while or after it ran) or
             "context" (its context was over before the handler began).
+        name: the name of the message, or None where it is not known.
     """
 
     outcome = "timeout"
 
     # OSError is a base: it leaves parsing of the arguments to __init__ where a
     # subclass overrides only that, and so takes none of ours for an errno.
-    def __init__(self, timeout: float | None = None, stage: str = "context") -> None:
+    def __init__(
+        self,
+        timeout: float | None = None,
+        stage: str = "context",
+        name: str | None = None,
+    ) -> None:
         super().__init__()
         self.timeout = timeout
         self.stage = stage
+        self.name = name
 
     def __str__(self) -> str:
+        subject = "" if self.name is None else f"{_quote(self.name)}: "
         limit = "" if self.timeout is None else f" of {_seconds(self.timeout)}"
         when = {
             "queue": "while the call waited",
             "handler": "in the handler",
             "context": "before the handler began",
         }.get(self.stage, f"in stage {_quote(self.stage)}")
-        return f"the deadline{limit} passed {when}"
+        return f"{subject}the deadline{limit} passed {when}"
 
 
 class ContextCancelledError(CQRSError):

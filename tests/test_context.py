@@ -397,3 +397,110 @@ def test_deadlines_go_by_the_clock_of_the_bus_or_of_the_root() -> None:
     clock.advance(10)
     with pytest.raises(DeadlineExceededError):
         bus.execute(Add(1), late)
+
+
+# Chains of contexts
+
+CHAIN = """
+import asyncio, gc, tracemalloc
+from cqrs_fast import CommandBus, TimeoutMiddleware
+from support import Add
+bus = CommandBus(middleware=[{middleware}])
+sizes, tasks, steps = [], set(), {steps}
+
+async def handler(ctx, add):
+    if add.number % 10_000 == 5_000:
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    if add.number == steps:
+        done.set_result(None)
+        return
+    task = asyncio.ensure_future(bus.execute_async(Add(add.number + 1), ctx))
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+bus.register_handler(Add, handler)
+
+async def main():
+    global done
+    done = asyncio.get_running_loop().create_future()
+    first = asyncio.ensure_future(bus.execute_async(Add(0)))
+    await done
+    await first
+
+tracemalloc.start()
+asyncio.run(main())
+print(sizes[-1] - sizes[0])
+"""
+
+
+@pytest.mark.parametrize("middleware", ["", "TimeoutMiddleware(600.0)"])
+def test_handlers_that_start_the_next_one_with_their_context_keep_nothing(
+    middleware: str,
+) -> None:
+    source = CHAIN.replace("{middleware}", middleware).replace("{steps}", "30_000")
+    assert int(run_script(source)) < 100_000
+
+
+NESTED = """
+from cqrs_fast import CommandBus, TimeoutMiddleware
+from support import Add, suspend
+bus = CommandBus(middleware=[{middleware}])
+last = None
+
+async def handler(ctx, add):
+    global last
+    last = ctx
+    await suspend()
+
+bus.register_handler(Add, handler)
+dispatches = []
+for number in range(200_000):
+    dispatches.append(bus.execute_async(Add(number), last))
+    dispatches[-1].send(None)
+while dispatches:
+    dispatches.pop({end}).close()
+bus.close(0)
+try:
+    bus.execute(Add(), last)
+except Exception as error:
+    print(type(error).__name__)
+last = None
+"""
+
+
+@pytest.mark.parametrize("end", ["-1", "0"], ids=["inner first", "outer first"])
+@pytest.mark.parametrize("middleware", ["", "TimeoutMiddleware(600.0)"])
+def test_a_chain_of_ended_dispatches_is_released_without_recursion(
+    middleware: str, end: str
+) -> None:
+    source = NESTED.replace("{middleware}", middleware).replace("{end}", end)
+    if end == "0":
+        source = source.replace("200_000", "20_000")
+    assert run_script(source) == "AsyncHandlerError\n"
+
+
+def test_a_dispatch_in_a_late_child_of_an_ended_one_belongs_to_what_is_in_flight() -> (
+    None
+):
+    bus = CommandBus()
+    kept: list[Context] = []
+
+    async def inner(ctx: Context, ask: Ask) -> None:
+        kept.append(ctx)
+
+    async def outer(ctx: Context, add: Add) -> bool:
+        drive(asks.execute_async(Ask(), ctx))
+        bus.close(0)
+        # Its own dispatch is over; the one it was made in is not.
+        late = kept[0].with_value("key", 1)
+        return bool(drive(bus.execute_async("late", late)))
+
+    asks = QueryBus()
+    asks.register_handler(Ask, inner)
+    bus.register_handler(Add, outer)
+    bus.register_handler(str, lambda message: True)
+    assert drive(bus.execute_async(Add()))
+    with pytest.raises(BusClosedError):
+        drive(bus.execute_async("late", kept[0]))

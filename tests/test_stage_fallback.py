@@ -6,9 +6,17 @@ import functools
 from typing import Any
 
 import pytest
-from support import DRIVERS, TRANSPARENT, Add, Driver, Trace
+from support import DRIVERS, TRANSPARENT, Add, Driver, Trace, drive
 
-from cqrs_fast import Command, CommandBus, Context, FallbackMiddleware, Middleware
+from cqrs_fast import (
+    Command,
+    CommandBus,
+    Context,
+    FallbackMiddleware,
+    Middleware,
+    TimeoutMiddleware,
+)
+from cqrs_fast.clock import ManualClock
 
 
 @pytest.fixture(params=DRIVERS, ids=lambda driver: driver.name)
@@ -48,6 +56,68 @@ def test_its_result_takes_the_place_of_the_error(driver: Driver) -> None:
     assert message == Add(3)
     assert given is error
     assert log == ["outer>", "<outer"]
+
+
+LATE: list[Any] = []
+
+
+def late_bus(clock: ManualClock, *middleware: Any, seconds: float = 2.0) -> CommandBus:
+    LATE.clear()
+    bus = CommandBus(middleware=middleware, clock=clock)
+
+    def late(ctx: Context, message: Add) -> None:
+        clock.advance(seconds)
+        raise OSError("late")
+
+    bus.register_handler(Add, late)
+    return bus
+
+
+def noted(ctx: Context, message: Add, error: Exception) -> str:
+    LATE.append(error)
+    return "instead"
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+@pytest.mark.parametrize("on_late", ["return", "raise"])
+def test_it_does_not_start_after_the_deadline_of_a_timeout_outside(
+    on_late: Any, run_async: bool
+) -> None:
+    clock = ManualClock()
+    timeout = TimeoutMiddleware(1.0, on_late=on_late)
+    bus = late_bus(clock, timeout, FallbackMiddleware(noted))
+    with pytest.raises(OSError, match="late"):
+        drive(bus.execute_async(Add())) if run_async else bus.execute(Add())
+    assert LATE == []
+    assert timeout.stats().late_completions == 1
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+def test_it_does_not_start_after_the_callers_deadline(run_async: bool) -> None:
+    clock = ManualClock()
+    bus = late_bus(clock, FallbackMiddleware(noted))
+    ctx = Context.background(clock=clock).with_timeout(1.0)
+    with pytest.raises(OSError, match="late"):
+        drive(bus.execute_async(Add(), ctx)) if run_async else bus.execute(Add(), ctx)
+    assert LATE == []
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+def test_it_answers_for_a_timeout_that_lies_inside_of_it(run_async: bool) -> None:
+    clock = ManualClock()
+    bus = late_bus(clock, FallbackMiddleware(noted), TimeoutMiddleware(1.0))
+    result = drive(bus.execute_async(Add())) if run_async else bus.execute(Add())
+    assert result == "instead"
+    assert [type(error) for error in LATE] == [OSError]
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+def test_it_answers_before_the_deadline(run_async: bool) -> None:
+    clock = ManualClock()
+    timeout = TimeoutMiddleware(1.0)
+    bus = late_bus(clock, timeout, FallbackMiddleware(noted), seconds=0.5)
+    result = drive(bus.execute_async(Add())) if run_async else bus.execute(Add())
+    assert result == "instead"
 
 
 def test_none_is_a_result(driver: Driver) -> None:

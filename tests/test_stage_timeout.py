@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -11,9 +12,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import virtual_time
 from support import DRIVERS, Add, Driver, Halt, eventually
 
 from cqrs_fast import (
+    BulkheadMiddleware,
     CommandBus,
     Context,
     DeadlineExceededError,
@@ -36,6 +39,16 @@ class Seen(Middleware):
 
     def on_error(self, call: Any) -> None:
         self.errors.append(call.error)
+
+
+class Advancing(Middleware):
+    """Let time pass on the way in."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+
+    def before(self, call: Any) -> None:
+        self.clock.advance(2.0)
 
 
 class LookingBack(Middleware):
@@ -466,6 +479,109 @@ def test_error_of_the_handlers_cleanup_stays_itself() -> None:
     assert run_with(bus, advancing(clock, 1.0)) == (error, 0)
 
 
+def told_of_the_deadline(error: BaseException) -> DeadlineExceededError:
+    """Return the deadline between an error and the cancellation in its context."""
+    context = error.__context__
+    while not isinstance(context, DeadlineExceededError):
+        assert context is not None
+        context = context.__context__
+    assert isinstance(context.__context__, asyncio.CancelledError)
+    assert context.__cause__ is context.__context__
+    return context
+
+
+def cleanup(error: BaseException) -> None:
+    raise error
+
+
+def handled_before(error: BaseException) -> None:
+    try:
+        raise KeyError("first")
+    except KeyError:
+        raise error  # noqa: B904
+
+
+def grouped(error: BaseException) -> None:
+    try:
+        raise error
+    except OSError as raised:
+        raise ExceptionGroup("several", [raised, KeyError()]) from None
+
+
+@pytest.mark.parametrize("fail", [cleanup, handled_before, grouped])
+def test_error_that_answers_the_interruption_tells_of_the_deadline(
+    fail: Callable[[BaseException], None],
+) -> None:
+    clock = ManualClock()
+
+    async def work(command: Add) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            fail(OSError("cleanup"))
+
+    bus = bus_of(work, TimeoutMiddleware(1.0), clock=clock)
+    error, left = run_with(bus, advancing(clock, 1.0))
+    assert left == 0
+    assert isinstance(error, (OSError, ExceptionGroup))
+    for one in getattr(error, "exceptions", [error])[:1]:
+        deadline = told_of_the_deadline(one)
+        assert (deadline.timeout, deadline.stage, deadline.name) == (
+            1.0, "handler", "Add",
+        )
+
+
+def test_error_in_a_circle_of_contexts_is_handed_out_as_it_is() -> None:
+    clock = ManualClock()
+    error = OSError("cleanup")
+    error.__context__ = KeyError()
+    error.__context__.__context__ = error
+
+    async def work(command: Add) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        raise error
+
+    bus = bus_of(work, TimeoutMiddleware(1.0), clock=clock)
+    assert run_with(bus, advancing(clock, 1.0)) == (error, 0)
+
+
+@pytest.mark.parametrize("run_async", [False, True])
+@pytest.mark.parametrize("where", ["timeout", "late", "caller", "wait"])
+def test_deadline_names_the_message(where: str, run_async: bool) -> None:
+    clock = ManualClock(auto_advance=where == "wait")
+    stages: list[Any] = []
+    ctx = None
+    if where == "caller":
+        ctx = Context.background(clock=clock).with_timeout(0.0)
+    elif where == "late":
+        stages = [TimeoutMiddleware(1.0, on_late="raise")]
+    elif where == "timeout":
+        stages = [TimeoutMiddleware(1.0), Advancing(clock)]
+    else:
+        slots = BulkheadMiddleware(1, max_queue=1)
+        stages = [TimeoutMiddleware(1.0), slots]
+        holder = bus_of(Sleeper(), slots).execute_async(Add())
+    bus = bus_of(lambda command: clock.advance(2.0), *stages, clock=clock)
+
+    async def main() -> None:
+        await bus.execute_async(Add(), ctx)
+
+    if where == "wait":
+        suspended = asyncio.new_event_loop()
+        suspended.run_until_complete(first_step(holder))
+    with pytest.raises(DeadlineExceededError, match=r"^'Add': the deadline ") as caught:
+        asyncio.run(main()) if run_async else bus.execute(Add(), ctx)
+    assert caught.value.name == "Add"
+    if where == "wait":
+        holder.close()
+        suspended.close()
+
+
+async def first_step(dispatch: Any) -> None:
+    dispatch.send(None)
+
+
 def test_nearer_of_two_nested_timeouts_interrupts() -> None:
     for outer, inner, expected in ((3.0, 1.0, 1.0), (1.0, 3.0, 1.0)):
         clock, handler = ManualClock(), Sleeper()
@@ -647,6 +763,114 @@ def test_deadlines_pass_in_their_order_whatever_the_order_of_the_calls() -> None
 
     asyncio.run(main())
     assert ended == sorted(ended)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_deadlines_pass_in_their_order(seed: int) -> None:
+    chosen = random.Random(seed)
+    ended: list[float] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        doors: dict[int, asyncio.Event] = {}
+
+        async def wait(command: Add) -> int:
+            doors[command.number] = asyncio.Event()
+            await doors[command.number].wait()
+            return command.number
+
+        async def call(number: int, seconds: float) -> None:
+            bus = bus_of(wait, TimeoutMiddleware(seconds), clock=virtual_time.clock)
+            try:
+                await bus.execute_async(Add(number))
+            except DeadlineExceededError:
+                ended.append(seconds)
+
+        seconds = [chosen.randrange(1_000) / 10 + 1.0 for _ in range(500)]
+        calls = [asyncio.ensure_future(call(*one)) for one in enumerate(seconds)]
+        await ticks()
+        for number in chosen.sample(range(500), 300):
+            doors[number].set()
+            if chosen.random() < 0.1:
+                await asyncio.sleep(0.1)
+        await asyncio.gather(*calls)
+        assert pending(loop) == []
+
+    virtual_time.run_virtual(main)
+    assert len(ended) >= 150
+    assert ended == sorted(ended)
+
+
+def test_a_deadline_costs_the_same_beside_many_later_ones() -> None:
+    async def brief(command: Add) -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> tuple[float, float]:
+        long = bus_of(Sleeper(), TimeoutMiddleware(600.0))
+        short = bus_of(brief, TimeoutMiddleware(1.0))
+
+        async def fastest() -> float:
+            best = 1e9
+            for _ in range(30):
+                began = time.perf_counter()
+                for _ in range(20):
+                    await short.execute_async(Add())
+                best = min(best, time.perf_counter() - began)
+            return best
+
+        alone = await fastest()
+        calls = (long.execute_async(Add()) for _ in range(20_000))
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await ticks()
+        beside = await fastest()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return alone, beside
+
+    # A list that is walked would make it hundreds of times as much.
+    alone, beside = asyncio.run(main())
+    assert beside < 3 * alone
+
+
+class Uncancellable(asyncio.Task[Any]):
+    """A task class of a user whose cancel() fails, once for each of its errors."""
+
+    errors: list[BaseException] = []  # noqa: RUF012
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.errors:
+            raise self.errors.pop()
+        return super().cancel(msg)
+
+
+@pytest.mark.parametrize("error", [OSError(), KeyboardInterrupt()], ids=repr)
+def test_a_task_that_cannot_be_cancelled_costs_no_other_its_deadline(
+    error: BaseException,
+) -> None:
+    handler = Sleeper()
+    bus = bus_of(handler, TimeoutMiddleware(0.005))
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(lambda loop, coro, **given: Uncancellable(coro, loop=loop))
+    tasks = [loop.create_task(bus.execute_async(Add())) for _ in range(10)]
+
+    async def nine_ended() -> None:
+        while sum(task.done() for task in tasks) < 9:
+            await asyncio.sleep(0.001)
+
+    Uncancellable.errors = [error]
+    waiting = loop.create_task(nine_ended())
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(waiting)
+    loop.run_until_complete(asyncio.wait_for(waiting, 5.0))
+    for task in tasks:
+        task.cancel()
+    outcomes = loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+    types = sorted(type(one).__name__ for one in outcomes)
+    assert types == ["CancelledError"] + ["DeadlineExceededError"] * 9
+    assert bus.close(0).drained
 
 
 def test_where_handlers_suspend_at_a_high_rate_one_timer_at_most_is_left() -> None:

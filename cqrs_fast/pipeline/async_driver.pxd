@@ -38,11 +38,11 @@ cdef class Dispatch:
     cdef Waiter waiter              # while a stage waits
     cdef Timeout timeout            # that may interrupt it, kept for the next time
     cdef object cancellation        # that an outer timeout's expiry came as, or None
+    cdef object origin              # where it was made, if asyncio tracks that, or None
     # Where it stands
     cdef State state
-    cdef bint timed                 # the timeout has begun
     cdef bint counted               # among the flights of its route
-    cdef bint closing               # no wait may begin any more
+    cdef bint timed                 # the timeout has begun
     cdef object refused             # why it may not start, or None
     cdef Frame frame
     cdef Slot slots[INLINE_SLOTS]
@@ -55,8 +55,10 @@ cdef class Dispatch:
     cdef Sent drive(self, PyObject **out) noexcept
     cdef Sent finish(self, PyObject **out) noexcept
 
+    cdef int note_origin(self) except -1
     cdef int begin(self) except -1
-    cdef Sent abandon(self, PyObject **out) noexcept
+    cdef int refuse(self, PyObject *parent) noexcept
+    cdef int end(self) noexcept
     # True: suspended, with `out` for the event loop.
     cdef bint call_handler(self, PyObject **out) noexcept
     cdef bint park(self, PyObject **out) noexcept

@@ -7,7 +7,7 @@ left once and the gate gets its count back.
 """
 
 cimport cython
-from cpython.exc cimport PyErr_Occurred
+from cpython.exc cimport PyErr_Occurred, PyErr_WriteUnraisable
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_RawRealloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
@@ -27,6 +27,7 @@ from cqrs_fast.pipeline.route cimport (
     Router,
     capture_error,
     end_wait,
+    frame_name,
     invoke,
     may_be_over,
     own_name,
@@ -45,6 +46,7 @@ from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 from cqrs_fast.arguments import flag, whole_number
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
+from cqrs_fast.pipeline.unawaited import call_origin, warn_never_awaited
 
 
 cdef extern from *:
@@ -97,6 +99,31 @@ cdef extern from *:
     }
 
     #define cqrs_begun(dispatch) ((dispatch)->__pyx_vtab->begin(dispatch))
+    /* Out of line: what is rare must not cost registers where it is not done. */
+    #define cqrs_note_origin(dispatch) ((dispatch)->__pyx_vtab->note_origin(dispatch))
+
+    /* Finalize an object that is being freed; 0 if somebody holds it since. Other than
+       PyObject_CallFinalizerFromDealloc, also one that a collection has finalized. */
+    static int cqrs_finalized(PyObject *dying) {
+        Py_ssize_t held;
+        Py_SET_REFCNT(dying, 1);
+        Py_TYPE(dying)->tp_finalize(dying);
+        held = Py_REFCNT(dying) - 1;
+        if (held == 0) {
+            Py_SET_REFCNT(dying, 0);
+            return 1;
+        }
+        _Py_NewReference(dying);
+        Py_SET_REFCNT(dying, held);
+        return 0;
+    }
+
+    #if PY_VERSION_HEX >= 0x030d0000
+    #define cqrs_thread_state() PyThreadState_GetUnchecked()
+    #else
+    #define cqrs_thread_state() _PyThreadState_UncheckedGet()
+    #endif
+    #define cqrs_origin_depth() (cqrs_thread_state()->coroutine_origin_tracking_depth)
     """
     ctypedef int (*visitproc)(PyObject *, void *) noexcept
     void set_slots "cqrs_set_slots"(
@@ -109,12 +136,15 @@ cdef extern from *:
     PyObject *stop_with "cqrs_stop_with"(PyObject *value) noexcept
     # A step's -1 as a value, where a Cython call would jump to an error label.
     int begun "cqrs_begun"(Dispatch dispatch) noexcept
+    int note_origin "cqrs_note_origin"(Dispatch dispatch) except -1
 
     void PyObject_GC_Track(PyObject *) noexcept
     void PyObject_GC_UnTrack(PyObject *) noexcept
     object revived "cqrs_revived"(PyObject *dead)
     bint PyObject_GC_IsFinalized(PyObject *) noexcept
-    int PyObject_CallFinalizerFromDealloc(PyObject *) noexcept
+    bint finalized "cqrs_finalized"(PyObject *dying) noexcept
+    # What sys.get_coroutine_origin_tracking_depth() returns.
+    int origin_depth "cqrs_origin_depth"() noexcept
 
 
 @cython.final
@@ -122,8 +152,9 @@ cdef extern from *:
 cdef class Dispatch:
     """The awaitable that `execute_async` returns; it behaves as a coroutine does.
 
-    It is awaited once. Dropped without an await, nothing has happened. Not safe to step
-    from two threads at once, as no coroutine is.
+    It is awaited once. Dropped without an await, nothing has happened, and a
+    RuntimeWarning says so; `close()` tells that this is meant. Not safe to step from
+    two threads at once, as no coroutine is.
     """
 
     def __init__(self):
@@ -153,14 +184,12 @@ cdef class Dispatch:
         cdef PyObject *out = NULL
         cdef Sent sent
         if self.state == CREATED:
-            self.state = FINISHED
+            self.end()
         if self.state == FINISHED:
             return
-        self.closing = self.state == SUSPENDED
-        sent = self.raise_in(GeneratorExit(), &out)
-        if sent == YIELDED:
-            steal(out)
-            sent = self.abandon(&out)
+        # It is not suspended again: nobody awaits anything in a closed dispatch.
+        self.frame.closing = self.state == SUSPENDED
+        sent = self.raise_in(exit_error(), &out)
         try:
             answer(sent, out)
         except (GeneratorExit, StopIteration):
@@ -171,6 +200,8 @@ cdef class Dispatch:
         # No user code may run, or fail, where a task is shown.
         if self.route is not None:
             return f"execute_async({self.route.name})"
+        if self.message is None:
+            return "execute_async"
         return f"execute_async({type(self.message).__name__})"
 
     @property
@@ -181,6 +212,14 @@ cdef class Dispatch:
     def cr_await(self):
         """What it awaits while it is suspended, or None."""
         return self.inner
+
+    @property
+    def cr_origin(self):
+        """Where it was made, (file, line, function) of each call, the nearest first.
+
+        None unless sys.set_coroutine_origin_tracking_depth asked for it.
+        """
+        return self.origin
 
     @property
     def cr_running(self):
@@ -203,9 +242,7 @@ cdef class Dispatch:
         elif state == CREATED and sent == <PyObject *>None:
             self.state = RUNNING
             if begun(self) < 0:
-                PyMem_Free(self.many)
-                self.many = NULL
-                self.state = FINISHED
+                self.end()
                 return FAILED
         else:
             raise_misuse(state)
@@ -217,7 +254,7 @@ cdef class Dispatch:
         cdef State state = self.state
         if state != SUSPENDED:
             if state == CREATED:
-                self.state = FINISHED
+                self.end()
                 Py_INCREF(error)
                 raise_again(<PyObject *>error)
             else:
@@ -229,21 +266,14 @@ cdef class Dispatch:
             return YIELDED
         return self.drive(out)
 
-    cdef Sent abandon(self, PyObject **out) noexcept:
-        """Go on without the handler, which awaits again in spite of a close."""
-        self.inner = None
-        self.state = RUNNING
-        if self.timed:
-            self.end_timeout()
-        set_error(
-            &self.frame,
-            RuntimeError(f"the handler of {self.route.name} ignored GeneratorExit"),
-        )
-        turn(&self.frame)
-        return self.drive(out)
+    cdef int note_origin(self) except -1:
+        self.origin = call_origin(origin_depth())
+        return 0
 
     cdef int begin(self) except -1:
         if self.route is None:
+            if self.router is None:
+                raise TypeError("call bus.execute_async(message)")
             self.route = self.router.route_for(self.message)
         cdef Route route = self.route
         cdef PyObject *parent = NULL
@@ -263,14 +293,23 @@ cdef class Dispatch:
                 raise MemoryError
         start(&self.frame, route, <PyObject *>self.message, parent, slots)
         self.frame.on_loop = True
+        # From here on nothing raises: what the frame holds is let go of by `finish`.
         if parent != NULL or route.gate.draining:
-            self.refused = refusal(route, self.message, parent)
+            self.refuse(parent)
         if self.refused is not None:
             # Only who looks on sees a dispatch that may not start.
             self.frame.depth = route.observers
         else:
             self.counted = True
             route.flights.count += 1
+        return 0
+
+    cdef int refuse(self, PyObject *parent) noexcept:
+        """Find out why it may not start, if so."""
+        try:
+            self.refused = refusal(self.route, self.message, parent)
+        except BaseException as error:
+            self.refused = error
         return 0
 
     cdef Sent drive(self, PyObject **out) noexcept:
@@ -335,7 +374,7 @@ cdef class Dispatch:
         cdef int64_t timeout_ns = -1
         cdef Frame *f = &self.frame
         try:
-            if self.closing:
+            if f.closing:
                 end_wait(f, None)
                 return False
             self.waiter = begin_wait(f, &timeout_ns)
@@ -408,10 +447,13 @@ cdef class Dispatch:
         self.timed = False
         try:
             alone = self.timeout.end()
-            if alone and f.error != NULL and is_cancellation(f.error):
-                exceeded = timeout_error(f, "handler")
-                exceeded.__cause__ = <object>f.error
-                set_error(f, exceeded)
+            if alone and f.error != NULL:
+                if is_cancellation(f.error):
+                    exceeded = timeout_error(f, "handler")
+                    exceeded.__cause__ = <object>f.error
+                    set_error(f, exceeded)
+                else:
+                    explain_error(f)
         except BaseException as error:
             report("timer", self.route.name, error)
         return 0
@@ -424,7 +466,7 @@ cdef class Dispatch:
             if limit is None or not is_cancellation(f.error) or not limit.explains():
                 return 0
             self.cancellation = <object>f.error
-            exceeded = DeadlineExceededError(None, "handler")
+            exceeded = DeadlineExceededError(None, "handler", frame_name(f))
             exceeded.__cause__ = self.cancellation
             set_error(f, exceeded)
         except BaseException as error:
@@ -463,17 +505,14 @@ cdef class Dispatch:
         if self.cancellation is not None:
             self.hand_on_cancellation()
         release(f)
-        self.message = self.context = None
-        self.state = FINISHED
-        f.slots_used = 0
+        self.end()
         if self.counted:
             if f.forks == fork_count:
                 route.flights.count -= 1
             if route.gate.draining:
                 route.gate.left()
-        if self.many != NULL:
-            PyMem_Free(self.many)
-            self.many = NULL
+        else:
+            self.refused = None
         if f.error == NULL:
             out[0] = f.result
             f.result = NULL
@@ -481,6 +520,17 @@ cdef class Dispatch:
         raise_again(coroutine_error(route, f.error))
         f.error = NULL
         return FAILED
+
+    cdef int end(self) noexcept:
+        """Every way to FINISHED: nothing of the caller's is kept."""
+        # hot
+        self.state = FINISHED
+        self.frame.slots_used = 0
+        if self.many != NULL:
+            PyMem_Free(self.many)
+            self.many = NULL
+        self.message = self.context = None
+        return 0
 
     cdef int hand_on_cancellation(self) noexcept:
         """Let what is outside see the cancellation again, for its own timeout."""
@@ -563,28 +613,26 @@ cdef Dispatch new_dispatch(Router router, Route route, object message, Context c
     dispatch.route = route
     dispatch.message = message
     dispatch.context = context
+    if origin_depth() > 0:
+        note_origin(dispatch)
     return dispatch
 
 
 cdef void slot_dealloc(PyObject *self) noexcept:
     # hot
     global pooled
-    if (<Dispatch>self).state == SUSPENDED:
-        if PyObject_CallFinalizerFromDealloc(self) < 0:
-            return
+    if (<Dispatch>self).state != FINISHED and not finalized(self):
+        return
     if pooled == capacity or PyObject_GC_IsFinalized(self):
         generated_dealloc(self)
         return
     PyObject_GC_UnTrack(self)
     (<Dispatch>self).router = None
     (<Dispatch>self).route = None
-    if (<Dispatch>self).state != FINISHED:
-        (<Dispatch>self).message = None
-        (<Dispatch>self).context = None
-    if (<Dispatch>self).refused is not None:
-        (<Dispatch>self).refused = None
+    if (<Dispatch>self).origin is not None:
+        (<Dispatch>self).origin = None
     (<Dispatch>self).state = CREATED
-    (<Dispatch>self).counted = (<Dispatch>self).closing = False
+    (<Dispatch>self).counted = False
     if pooled == capacity:
         # What was let go of just now may have filled it.
         PyObject_GC_Track(self)
@@ -595,21 +643,51 @@ cdef void slot_dealloc(PyObject *self) noexcept:
 
 
 cdef void slot_finalize(PyObject *self) noexcept:
-    """Close a suspended dispatch that nobody holds any more, as a coroutine is closed.
+    """End a dispatch that nobody holds any more, as a coroutine is closed.
 
     A collection runs all finalizers before it clears anything, so the stages find
-    everything whole. The mark that it leaves keeps the object out of the pool.
+    everything whole. The mark that it leaves keeps the object out of the pool. What is
+    ended here is finished: it cannot be suspended again, for it is finalized only once.
     """
     cdef PyObject *raised
-    if (<Dispatch>self).state != SUSPENDED:
+    if (<Dispatch>self).state == FINISHED:
         return
     raised = take_raised() if PyErr_Occurred() != NULL else NULL
     try:
+        if (<Dispatch>self).state == CREATED:
+            warn_unawaited(<Dispatch>self)
         (<Dispatch>self).close()
     except BaseException as error:
-        report("closing a dispatch", (<Dispatch>self).__name__, error)
+        report_unclosed(<Dispatch>self, error)
     if raised != NULL:
         raise_again(raised)
+
+
+cdef int warn_unawaited(Dispatch dispatch) noexcept:
+    if dispatch.route is None and dispatch.router is None:
+        # It was never given a message.
+        return 0
+    try:
+        warn_never_awaited(dispatch)
+    except BaseException as error:
+        # Where warnings are errors: as for a coroutine.
+        write_unraisable(dispatch, error)
+    return 0
+
+
+cdef int report_unclosed(Dispatch dispatch, object error) noexcept:
+    try:
+        report("closing a dispatch", dispatch.__name__, error)
+    except BaseException as raised:
+        write_unraisable(dispatch, raised)
+    return 0
+
+
+cdef int write_unraisable(Dispatch dispatch, object error) noexcept:
+    Py_INCREF(error)
+    raise_again(<PyObject *>error)
+    PyErr_WriteUnraisable(dispatch)
+    return 0
 
 
 cdef PyObject *coroutine_error(Route route, PyObject *error) noexcept:
@@ -620,6 +698,48 @@ cdef PyObject *coroutine_error(Route route, PyObject *error) noexcept:
     stopped.__cause__ = steal(error)
     Py_INCREF(stopped)
     return <PyObject *>stopped
+
+
+# For a close without any memory: then many may be answered with the same one.
+cdef object spare_exit = GeneratorExit()
+
+
+cdef object exit_error():
+    try:
+        error = GeneratorExit()
+    except MemoryError:
+        error = spare_exit
+    return error
+
+
+cdef int explain_error(Frame *f) except -1:
+    """Let an error that answers the interruption tell of the deadline.
+
+    As asyncio.timeout does from 3.13 on: the cancellation in its context, and in that
+    of each error of a group, is that of a DeadlineExceededError.
+    """
+    error = <object>f.error
+    insert_deadline(f, error)
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            insert_deadline(f, member)
+    return 0
+
+
+cdef int insert_deadline(Frame *f, object error) except -1:
+    seen = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        context = error.__context__
+        if context is None or isinstance(context, DeadlineExceededError):
+            return 0
+        if is_cancellation(<PyObject *>context):
+            exceeded = timeout_error(f, "handler")
+            exceeded.__context__ = exceeded.__cause__ = context
+            error.__context__ = exceeded
+            return 0
+        error = context
+    return 0
 
 
 cdef int raise_misuse(State state) noexcept:

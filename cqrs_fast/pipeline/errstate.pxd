@@ -7,6 +7,10 @@ cdef extern from *:
     """
     /* Take the raised exception out of the thread state: a new reference. */
     static Py_NO_INLINE PyObject *cqrs_take_raised(void) {
+        /* Without memory for a frame CPython 3.11 loses the exception that it had. */
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_SystemError, "an error came without an exception");
+        }
     #if PY_VERSION_HEX >= 0x030c0000
         return PyErr_GetRaisedException();
     #else

@@ -52,16 +52,18 @@ cdef struct Frame:
     PyObject *deadline_clock    # … and what measures it: borrowed, NULL for real time
     int64_t shown_ns            # the deadline that the context has of a timeout
     int depth                   # how many stages this dispatch goes through
-    int position                # how many of them are entered …
     int slots_used              # how many slots there are
+    uint32_t forks              # the fork_count it began under
+    bint limited                # the caller's context may be done some time
+    # Zero at the start, side by side: a few wide stores clear them all.
+    int position                # how many stages are entered
     bint upward
     bint on_loop                # the async driver runs it
-    bint limited                # the caller's context may be done some time
     bint again                  # the wait is an AGAIN's
+    bint closing                # it is closed: nothing may begin any more
     Ending ending
     uint32_t retries            # further attempts that were begun
     uint32_t notes              # Note flags for the stages outside
-    uint32_t forks              # the fork_count it began under
 
 
 # The outcome. Each of these takes its own reference and drops what was there before.

@@ -7,7 +7,7 @@ from cqrs_fast.clock cimport Clock, coarse_ns, monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.counter_clock cimport counted_ns
 from cqrs_fast.forks cimport fork_count
-from cqrs_fast.pipeline.calling cimport call
+from cqrs_fast.pipeline.calling cimport call_one
 from cqrs_fast.pipeline.frame cimport (
     NOT_ENDED,
     PROCEED,
@@ -15,7 +15,6 @@ from cqrs_fast.pipeline.frame cimport (
     WAIT,
     Frame,
     Slot,
-    frame_context,
 )
 from cqrs_fast.pipeline.gate cimport Flights, Gate
 
@@ -137,8 +136,14 @@ cdef bint refuse_done(Frame *f) noexcept
 # A fresh DeadlineExceededError of the timeout that is nearest.
 cdef object timeout_error(Frame *f, str stage)
 
+# Call a handler that takes the context, or an around.
+cdef PyObject *invoke_in_context(Frame *f, PyObject *callee) except NULL
+# The same with its NULL as a value, where a Cython call would jump to an error label.
+ctypedef PyObject *(*Invocation)(Frame *f, PyObject *callee) noexcept
+
 # The message's own name.
 cdef str own_name(Route route, object message)
+cdef str frame_name(Frame *f)
 
 # Close what a sync-looking callable returned; the error that says so.
 cdef object awaitable_error(Route route, object message, object awaitable)
@@ -194,13 +199,12 @@ cdef inline int start(
     f.deadline_ns = f.shown_ns = f.sampled_ns = NO_DEADLINE
     f.timeout_ns = 0
     f.deadline_clock = NULL
-    f.depth = route.depth
-    f.position = 0
-    f.slots_used = route.slot_count
-    f.upward = f.again = f.on_loop = False
-    f.limited = parent != NULL and (<Context>parent).state.limited
+    f.position = f.upward = f.on_loop = f.again = f.closing = 0
     f.ending = NOT_ENDED
     f.retries = f.notes = 0
+    f.depth = route.depth
+    f.slots_used = route.slot_count
+    f.limited = parent != NULL and (<Context>parent).state.limited
     f.forks = fork_count
     for index in range(route.slot_count):
         slots[index].a = slots[index].b = 0
@@ -222,24 +226,9 @@ cdef inline bint may_be_over(Frame *f) noexcept:
 
 # Call the handler as the route's form says: a new reference, or NULL with an exception.
 cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
-    cdef inline PyObject *args[4]
-    cdef size_t count
     if (<Route>f.route).form == MESSAGE:
-        args[1] = f.message
-        count = 1
-    else:
-        frame_context(f)
-        args[1] = f.context
-        args[2] = f.message
-        args[3] = next_of(f)
-        count = 2 if (<Route>f.route).form == CONTEXT_MESSAGE else 3
-    return call(callee, &args[1], count)
-
-
-cdef inline PyObject *next_of(Frame *f) noexcept:
-    if f.on_loop:
-        return <PyObject *>(<Route>f.route).next_async
-    return <PyObject *>(<Route>f.route).next
+        return call_one(callee, f.message)
+    return (<Invocation>invoke_in_context)(f, callee)
 
 
 # Tell the dispatch whose around is outside what this part of it came to.
@@ -261,6 +250,8 @@ cdef inline int release(Frame *f) noexcept:
         # A stage may have put a child of the dispatch's own context in its place.
         own = (<Context>context).own()
         own.live = False
+        if own.origin is not None and not own.origin.live:
+            own.cut_origin()
         f.retries += own.retries
         f.notes |= own.notes
         Py_DECREF(<object>context)

@@ -13,6 +13,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.counter_clock cimport counter_is_steady
+from cqrs_fast.pipeline.calling cimport call
 from cqrs_fast.pipeline.errstate cimport (
     PyErr_GetHandledException,
     PyErr_SetHandledException,
@@ -27,6 +28,7 @@ from cqrs_fast.pipeline.frame cimport (
     Frame,
     caller_context,
     clear_outcome,
+    frame_context,
     set_error,
     timeout_left_ns,
 )
@@ -151,6 +153,11 @@ cdef int stop(Frame *f, Step *step, int verdict) noexcept:
     return 0
 
 
+cdef inline bint pauses(Frame *f, int verdict) noexcept:
+    """Whether a leave's verdict holds the walk up; a closed dispatch runs no more."""
+    return verdict == WAIT or (verdict == AGAIN and not f.closing)
+
+
 cdef Action pause(Frame *f, int verdict) noexcept:
     if verdict == WAIT:
         return PARK
@@ -171,7 +178,7 @@ cdef Action walk_on(Frame *f, Step *step, int verdict) noexcept:
     if verdict < 0:
         capture_error(f)
     f.position = <int>(step - (<Route>f.route).program)
-    if verdict > STOP:
+    if pauses(f, verdict):
         f.position += 1
         return pause(f, verdict)
     if f.slot != NULL and f.slot.object != NULL:
@@ -193,7 +200,7 @@ cdef Action walk_back(Frame *f) noexcept:
                 verdict = step.leave(step.stage, f)
                 if verdict < 0:
                     capture_error(f)
-            if verdict > STOP and f.ending == NOT_ENDED:
+            if f.ending == NOT_ENDED and pauses(f, verdict):
                 f.position = <int>(step - program) + 1
                 return pause(f, verdict)
             if f.slot != NULL and f.slot.object != NULL:
@@ -241,6 +248,24 @@ cdef int report_raised(Frame *f, object raised) noexcept:
     except BaseException as error:
         set_error(f, error)
     return 0
+
+
+cdef PyObject *invoke_in_context(Frame *f, PyObject *callee) except NULL:
+    # hot
+    cdef PyObject *args[4]
+    frame_context(f)
+    args[1] = f.context
+    args[2] = f.message
+    if (<Route>f.route).form == CONTEXT_MESSAGE:
+        return call(callee, &args[1], 2)
+    args[3] = next_of(f)
+    return call(callee, &args[1], 3)
+
+
+cdef inline PyObject *next_of(Frame *f) noexcept:
+    if f.on_loop:
+        return <PyObject *>(<Route>f.route).next_async
+    return <PyObject *>(<Route>f.route).next
 
 
 cdef int capture_error(Frame *f) noexcept:
@@ -294,20 +319,27 @@ cdef object refusal(Route route, object message, PyObject *parent):
         if not (route.is_inner and route.flights.count > 0):
             return route.gate.refusal(own_name(route, message))
     if context is not None and context.state.limited:
-        return why_done(context)
+        return why_done(context, route, message)
     return None
 
 
-cdef object why_done(Context context):
+cdef object why_done(Context context, Route route, object message):
     """Why it is done, or None; what a user's clock raises is a reason too."""
     try:
-        return context.failure()
+        failure = context.failure()
+        if isinstance(failure, DeadlineExceededError):
+            failure.name = own_name(route, message)
+        return failure
     except BaseException as error:
         return error
 
 
 cdef bint refuse_done(Frame *f) noexcept:
-    failure = why_done(caller_context(f)) if f.limited else None
+    failure = None
+    if f.limited:
+        failure = why_done(
+            caller_context(f), <Route>f.route, <object>f.message
+        )
     if failure is None and f.deadline_ns != NO_DEADLINE:
         failure = why_over(f)
     if failure is None:
@@ -318,7 +350,12 @@ cdef bint refuse_done(Frame *f) noexcept:
 
 
 cdef object timeout_error(Frame *f, str stage):
-    return DeadlineExceededError(f.timeout_ns / 1e9 if f.timeout_ns else None, stage)
+    timeout = f.timeout_ns / 1e9 if f.timeout_ns else None
+    return DeadlineExceededError(timeout, stage, frame_name(f))
+
+
+cdef str frame_name(Frame *f):
+    return own_name(<Route>f.route, <object>f.message)
 
 
 cdef object why_over(Frame *f):

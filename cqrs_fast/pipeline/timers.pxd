@@ -8,11 +8,12 @@ from cqrs_fast.context cimport Limit
 
 
 cdef struct Entry:
-    # In a list by deadline. A handler that ends takes its own out: whatever the number
-    # of those that are pending, the loop has one timer, for the nearest.
-    Entry *earlier
-    Entry *later
-    int64_t due_ns              # by the clock of its list
+    # A node of a heap by deadline. A handler that ends takes its own out: whatever the
+    # number of those that are pending, the loop has one timer, for the nearest.
+    Entry *child                # the first of those below it, none is due sooner
+    Entry *following            # the next one below the same node
+    Entry *preceding            # the one before; of a first child the node above
+    int64_t due_ns              # by the clock of its heap
     PyObject *timeout           # the Timeout it belongs to, borrowed
 
 
@@ -20,7 +21,7 @@ cdef class Timeout:
     """What may interrupt a suspended handler; a dispatch keeps it for the next."""
 
     cdef Entry entry
-    cdef Timers timers          # that it is listed in, or None
+    cdef Timers timers          # whose heap its entry is in, or None
     cdef object task            # that awaits the handler
     cdef int cancelling         # the task's cancelling() before
     cdef Limit limit            # tells those inside, or None
@@ -40,16 +41,18 @@ cdef class Timers:
 
     cdef object loop            # a weak reference
     cdef Clock clock
-    cdef Entry ends             # of the list: ends.later is the nearest deadline
+    cdef Entry *nearest         # the root of the heap, NULL when it is empty
     cdef object handle          # of the loop's timer, or None
-    cdef int64_t armed_ns       # when that looks at the list
+    cdef int64_t armed_ns       # when that looks at the heap
     cdef int64_t step_ns        # since when …
     cdef int taken_back         # … so many timers of the loop were taken back
     cdef object __weakref__
 
     cdef int add(self, Entry *entry, object loop) except -1
     cdef int take(self, Entry *entry) except -1
+    cdef int remove(self, Entry *entry) noexcept
     cdef int arm(self, object loop, int64_t now_ns) except -1
+    cdef int expire_nearest(self) except -1
 
 
 # Whether `error` is an asyncio.CancelledError.

@@ -1,13 +1,16 @@
 """The timers of an event loop: what interrupts async handlers at their deadlines.
 
 The rules of `asyncio.timeout` (its `uncancel` protocol) with other costs: nothing is
-made before a handler suspends, and what is pending is a linked list in C with one timer
-of the event loop for the nearest deadline, so that thousands cost the loop as little as
-one.
+made before a handler suspends, and what is pending is a heap in C with one timer of the
+event loop for the nearest deadline, so that thousands cost the loop as little as one.
+
+It is a pairing heap (Fredman, Sedgewick, Sleator and Tarjan, 1986) of nodes that lie in
+the Timeouts: to add one is a single comparison, whether it is due before or after all
+others, and needs no memory. No step of it is recursive.
 
 A timer of an event loop costs more than the rest of a dispatch. Where handlers suspend
 at a high rate, one after the other, the loop's timer is not taken back each time: it is
-left to look at the list again, in a second at most, and is not set again if that is
+left to look at the heap again, in a second at most, and is not set again if that is
 empty by then.
 """
 
@@ -28,18 +31,18 @@ cdef object get_running_loop = None
 cdef object CancelledError = None
 cdef object ref = None
 
-# The lists of each event loop, by clock; and the one that was used last.
-cdef object lists = None
+# The heaps of each event loop, by clock; and the one that was used last.
+cdef object heaps = None
 cdef Timers latest = None
 
 
 cdef int load_asyncio() except -1:
-    global current_task, get_running_loop, CancelledError, ref, lists
+    global current_task, get_running_loop, CancelledError, ref, heaps
     import asyncio
     import weakref
 
     ref = weakref.ref
-    lists = weakref.WeakKeyDictionary()
+    heaps = weakref.WeakKeyDictionary()
     CancelledError = asyncio.CancelledError
     get_running_loop = asyncio.get_running_loop
     current_task = asyncio.current_task
@@ -59,9 +62,15 @@ cdef bint is_cancellation(PyObject *error) noexcept:
 
 
 @cython.final
+@cython.no_gc_clear
 @cython.auto_pickle(False)
 cdef class Timeout:
     """What may interrupt a suspended handler; a dispatch keeps it for the next."""
+
+    def __dealloc__(self):
+        # Others in the heap point at its entry. `timers` is there still: no_gc_clear.
+        if self.timers is not None:
+            self.timers.remove(&self.entry)
 
     cdef bint begin(self, int64_t due_ns, Clock clock, Limit limit) except -1:
         if current_task is None:
@@ -79,24 +88,26 @@ cdef class Timeout:
         self.cancelling = task.cancelling()
         self.limit = limit
         self.expired = False
-        if clock is not None and clock.is_manual():
-            self.clock = clock
-            clock.set_alarm(max(due_ns - clock.now(), 0), self)
-        else:
-            self.entry.due_ns = due_ns
-            self.entry.timeout = <PyObject *>self
-            self.timers = timers_of(loop, clock)
-            try:
+        try:
+            if clock is not None and clock.is_manual():
+                self.clock = clock
+                clock.set_alarm(max(due_ns - clock.now(), 0), self)
+            else:
+                self.entry.due_ns = due_ns
+                self.entry.timeout = <PyObject *>self
+                self.timers = timers_of(loop, clock)
                 self.timers.add(&self.entry, loop)
-            except BaseException:
-                self.task = self.timers = self.limit = None
-                raise
+        except BaseException:
+            self.task = self.timers = self.clock = self.limit = None
+            raise
         return True
 
     cdef bint end(self) except -1:
         task, self.task = self.task, None
         cdef Timers timers = self.timers
-        self.limit = None
+        if self.limit is not None:
+            self.limit.end()
+            self.limit = None
         if self.clock is not None:
             clock, self.clock = self.clock, None
             (<Clock>clock).forget(self)
@@ -110,12 +121,20 @@ cdef class Timeout:
     cdef int expire(self) except -1:
         if self.task is None or self.expired:
             return 0
+        cdef Limit limit = self.limit
         self.expired = True
-        if self.limit is not None:
-            self.limit.task = self.task
-            self.limit.cancelling = self.cancelling
-            self.limit.expired = True
-        self.task.cancel()
+        if limit is not None:
+            limit.task = self.task
+            limit.cancelling = self.cancelling
+            limit.expired = True
+        try:
+            self.task.cancel()
+        except BaseException:
+            # Of a user's task class: nothing was interrupted.
+            self.expired = False
+            if limit is not None:
+                limit.expired = False
+            raise
         return 0
 
     def wake(self):
@@ -139,15 +158,14 @@ cdef Timers timers_of(object loop, Clock clock):
     cdef Timers timers = latest
     if timers is not None and timers.clock is clock and timers.loop() is loop:
         return timers
-    by_clock = lists.get(loop)
+    by_clock = heaps.get(loop)
     if by_clock is None:
-        by_clock = lists.setdefault(loop, {})
+        by_clock = heaps.setdefault(loop, {})
     timers = by_clock.get(clock)
     if timers is None:
         timers = Timers.__new__(Timers)
         timers.loop = ref(loop)
         timers.clock = clock
-        timers.ends.earlier = timers.ends.later = &timers.ends
         by_clock[clock] = timers
     latest = timers
     return timers
@@ -159,14 +177,9 @@ cdef class Timers:
     """The deadlines that are pending on one event loop, by one clock."""
 
     cdef int add(self, Entry *entry, object loop) except -1:
-        # hot: deadlines mostly come in order, so its place is at the end
-        cdef Entry *before = self.ends.earlier
-        while before != &self.ends and before.due_ns > entry.due_ns:
-            before = before.earlier
-        entry.earlier = before
-        entry.later = before.later
-        before.later.earlier = entry
-        before.later = entry
+        # hot: one comparison, whatever the number that is pending
+        entry.child = entry.following = entry.preceding = NULL
+        self.nearest = entry if self.nearest == NULL else meld(self.nearest, entry)
         if self.handle is None or entry.due_ns < self.armed_ns:
             try:
                 self.arm(loop, read_clock(self.clock))
@@ -178,16 +191,31 @@ cdef class Timers:
 
     cdef int take(self, Entry *entry) except -1:
         # hot
-        if entry.later == NULL:
-            return 0
-        entry.earlier.later = entry.later
-        entry.later.earlier = entry.earlier
-        entry.earlier = entry.later = NULL
-        if self.ends.later == &self.ends and self.taken_back < TAKEN_BACK:
+        self.remove(entry)
+        if self.nearest == NULL and self.taken_back < TAKEN_BACK:
             handle, self.handle = self.handle, None
             if handle is not None:
                 self.taken_back += 1
                 handle.cancel()
+        return 0
+
+    cdef int remove(self, Entry *entry) noexcept:
+        """Take it out of the heap; no other code runs."""
+        # hot: mostly there is nothing below it
+        cdef Entry *below = NULL if entry.child == NULL else meld_all(entry.child)
+        cdef Entry *preceding = entry.preceding
+        entry.child = NULL
+        if preceding == NULL:
+            self.nearest = below
+            return 0
+        if preceding.child == entry:
+            preceding.child = entry.following
+        else:
+            preceding.following = entry.following
+        if entry.following != NULL:
+            entry.following.preceding = preceding
+        if below != NULL:
+            self.nearest = meld(self.nearest, below)
         return 0
 
     cdef int arm(self, object loop, int64_t now_ns) except -1:
@@ -198,7 +226,7 @@ cdef class Timers:
         if not 0 <= now_ns - self.step_ns < STEP_NS:
             self.step_ns = now_ns
             self.taken_back = 0
-        self.armed_ns = max(now_ns, min(self.ends.later.due_ns, now_ns + STEP_NS))
+        self.armed_ns = max(now_ns, min(self.nearest.due_ns, now_ns + STEP_NS))
         delay = (self.armed_ns - now_ns + tick_of(self.clock)) / 1e9
         self.handle = loop.call_later(delay, self.fire)
         return 0
@@ -208,20 +236,73 @@ cdef class Timers:
         # A loop may call a little early, and one in virtual time much: what its timer
         # was for is due all the same.
         cdef int64_t now_ns = self.armed_ns
-        cdef Entry *entry
         self.handle = None
         try:
-            now_ns = max(now_ns, read_clock(self.clock))
-        except Exception as error:
-            report("timer", "an event loop", error)
-        entry = self.ends.later
-        while entry != &self.ends and entry.due_ns <= now_ns:
-            timeout = <Timeout>entry.timeout
-            self.take(entry)
-            (<Timeout>timeout).timers = None
+            try:
+                now_ns = max(now_ns, read_clock(self.clock))
+            except Exception as error:
+                report("timer", "an event loop", error)
+            while self.nearest != NULL and self.nearest.due_ns <= now_ns:
+                self.expire_nearest()
+        finally:
+            # Whatever one of them raised: the others have deadlines too.
+            if self.nearest != NULL and self.handle is None:
+                loop = self.loop()
+                if loop is not None:
+                    self.arm(loop, now_ns)
+
+    cdef int expire_nearest(self) except -1:
+        timeout = <Timeout>self.nearest.timeout
+        self.remove(self.nearest)
+        (<Timeout>timeout).timers = None
+        try:
             (<Timeout>timeout).expire()
-            entry = self.ends.later
-        if entry != &self.ends and self.handle is None:
-            loop = self.loop()
-            if loop is not None:
-                self.arm(loop, now_ns)
+        except Exception as error:
+            # Of a user's task class.
+            report("timer", "an event loop", error)
+        return 0
+
+
+# The heap
+
+cdef inline Entry *meld(Entry *one, Entry *other) noexcept:
+    """Join two heaps; return the root, the one that is due first."""
+    # hot
+    cdef Entry *root = one
+    cdef Entry *below = other
+    if other.due_ns < one.due_ns:
+        root = other
+        below = one
+    below.preceding = root
+    below.following = root.child
+    if root.child != NULL:
+        root.child.preceding = below
+    root.child = below
+    return root
+
+
+cdef Entry *meld_all(Entry *first) noexcept:
+    """Join siblings: in pairs from the first, then these from the last."""
+    cdef Entry *pairs = NULL            # the newest first, by `following`
+    cdef Entry *root
+    cdef Entry *next
+    while first != NULL:
+        root = first
+        first = root.following
+        root.following = root.preceding = NULL
+        if first != NULL:
+            next = first.following
+            first.following = first.preceding = NULL
+            root = meld(root, first)
+            first = next
+        root.following = pairs
+        pairs = root
+    root = pairs
+    pairs = root.following
+    root.following = NULL
+    while pairs != NULL:
+        next = pairs.following
+        pairs.following = NULL
+        root = meld(root, pairs)
+        pairs = next
+    return root

@@ -12,6 +12,10 @@ from cqrs_fast.pipeline.waiter cimport Waiter
 # negative once it is over. Reads a clock only where there is a deadline.
 cdef int64_t remaining_ns(Frame *f) except? -1
 
+# Whether something new of the user's may begin on the way out: a fallback, another
+# attempt. Not after the deadline, nor where the dispatch is being closed.
+cdef bint may_begin(Frame *f) except -1
+
 # Begin the wait that a stage asked for; None: it was ended at once, the frame says why.
 # Sets timeout_ns to what the driver lets pass in real time, -1 without a limit.
 cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns)

@@ -9,7 +9,7 @@ from cqrs_fast.pipeline.route cimport (
     Route,
     begin_pass,
     end_wait,
-    own_name,
+    frame_name,
     time_of,
     timeout_error,
 )
@@ -25,6 +25,10 @@ cdef int64_t remaining_ns(Frame *f) except? -1:
     if f.deadline_ns != NO_DEADLINE:
         left_ns = min(left_ns, timeout_left_ns(f))
     return left_ns
+
+
+cdef bint may_begin(Frame *f) except -1:
+    return not f.closing and remaining_ns(f) > 0
 
 
 cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
@@ -153,7 +157,7 @@ cdef bint ended_from_outside(Frame *f, Route route, Context context) except -1:
             end_wait(f, ContextCancelledError(reason=scope.reason))
             return True
     if context.remaining_ns() <= 0:
-        end_wait(f, DeadlineExceededError(stage="queue"))
+        end_wait(f, DeadlineExceededError(None, "queue", frame_name(f)))
         return True
     if f.deadline_ns != NO_DEADLINE and timeout_left_ns(f) <= 0:
         end_wait(f, timeout_error(f, "queue"))
@@ -161,8 +165,7 @@ cdef bint ended_from_outside(Frame *f, Route route, Context context) except -1:
     if route.gate.draining:
         # Between two attempts the last real error says more than the drain.
         keep = f.again and f.error != NULL
-        name = own_name(route, <object>f.message)
-        end_wait(f, None if keep else route.gate.refusal(name))
+        end_wait(f, None if keep else route.gate.refusal(frame_name(f)))
         return True
     return False
 

@@ -7,6 +7,7 @@ from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
 from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.pipeline.waiting cimport may_begin
 
 from cqrs_fast.arguments import exception_classes
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
@@ -37,7 +38,9 @@ cdef class FallbackMiddleware(Stage):
     Raises TypeError unless `fallback` is a callable that is not async and `on` is made
     of Exception classes; an awaitable that `fallback` returns all the same fails the
     dispatch with a TypeError. It is called in the dispatching thread, on the event loop
-    under `execute_async`, and by many at once where they share this object.
+    under `execute_async`, and by many at once where they share this object. It is not
+    called after the deadline of a timeout outside of this, or of the caller's context:
+    then the error passes.
     """
 
     cdef object fallback
@@ -61,6 +64,8 @@ cdef class FallbackMiddleware(Stage):
         if is_transparent(f.error):
             return PROCEED
         if not PyErr_GivenExceptionMatches(f.error, <PyObject *>self.on):
+            return PROCEED
+        if not may_begin(f):
             return PROCEED
         result = self.fallback(
             frame_context(f), <object>f.message, <object>f.error

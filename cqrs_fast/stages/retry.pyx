@@ -210,8 +210,8 @@ cdef bint may_have_key(object cls) except -1:
 
 
 cdef bint is_over(Frame *f) except -1:
-    """Whether the bus drains or the caller has cancelled: no other attempt begins."""
-    if (<Route>f.route).gate.draining:
+    """Whether no other attempt begins: a drain, a close, or the caller's cancel()."""
+    if (<Route>f.route).gate.draining or f.closing:
         return True
     cdef CancelScope scope = caller_context(f).state.scope
     return scope is not None and scope.cancelled_one() is not None

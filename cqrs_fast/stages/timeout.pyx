@@ -17,6 +17,7 @@ from cqrs_fast.pipeline.frame cimport (
     system_now,
     timeout_left_ns,
 )
+from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 
 from cqrs_fast.arguments import choice, seconds_or_zero
@@ -183,7 +184,9 @@ cdef class TimeoutMiddleware(Stage):
         self.count.late += 1
         f.notes |= LATE
         if self.raises and f.error == NULL:
-            raise DeadlineExceededError(self.timeout_ns / 1e9, "handler")
+            raise DeadlineExceededError(
+                self.timeout_ns / 1e9, "handler", frame_name(f)
+            )
         return PROCEED
 
 
