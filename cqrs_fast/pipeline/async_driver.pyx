@@ -193,7 +193,7 @@ cdef class Dispatch:
         try:
             answer(sent, out)
         except (GeneratorExit, StopIteration):
-            return
+            pass
 
     @property
     def __name__(self):
@@ -384,6 +384,7 @@ cdef class Dispatch:
         except BaseException as error:
             abandon_wait(f, self.waiter, error)
             self.waiter = None
+        if self.waiter is None:
             return False
         return self.step_inner(<PyObject *>None, out)
 
@@ -475,6 +476,7 @@ cdef class Dispatch:
 
     cdef Sent throw_inner(self, object error, PyObject **value) noexcept:
         """Raise `error` in what it awaits, the way a coroutine delegates a throw."""
+        cdef Sent sent = YIELDED
         try:
             if isinstance(error, GeneratorExit):
                 close = getattr(self.inner, "close", None)
@@ -484,19 +486,19 @@ cdef class Dispatch:
             throw = getattr(self.inner, "throw", None)
             if throw is None:
                 raise error
-            yielded = throw(error)
+            came = throw(error)
         except StopIteration as stop:
-            result = stop.value
-            Py_INCREF(result)
-            value[0] = <PyObject *>result
-            return RETURNED
+            came = stop.value
+            sent = RETURNED
         except BaseException as failure:
-            Py_INCREF(failure)
-            raise_again(<PyObject *>failure)
-            return FAILED
-        Py_INCREF(yielded)
-        value[0] = <PyObject *>yielded
-        return YIELDED
+            came = failure
+            sent = FAILED
+        Py_INCREF(came)
+        if sent == FAILED:
+            raise_again(<PyObject *>came)
+        else:
+            value[0] = <PyObject *>came
+        return sent
 
     cdef Sent finish(self, PyObject **out) noexcept:
         # hot: nothing may be allocated or looked up here

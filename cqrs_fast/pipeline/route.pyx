@@ -329,9 +329,9 @@ cdef object why_done(Context context, Route route, object message):
         failure = context.failure()
         if isinstance(failure, DeadlineExceededError):
             failure.name = own_name(route, message)
-        return failure
     except BaseException as error:
-        return error
+        failure = error
+    return failure
 
 
 cdef bint refuse_done(Frame *f) noexcept:
@@ -361,19 +361,21 @@ cdef str frame_name(Frame *f):
 cdef object why_over(Frame *f):
     """Why the handler may not start under its timeout, or None."""
     try:
-        return timeout_error(f, "queue") if timeout_left_ns(f) <= 0 else None
+        failure = timeout_error(f, "queue") if timeout_left_ns(f) <= 0 else None
     except BaseException as error:
-        return error
+        failure = error
+    return failure
 
 
 cdef str own_name(Route route, object message):
     if route.names_all and type(message) is route.message_class:
         return route.name
     try:
-        return message_name(message)
+        name = message_name(message)
     except Exception:
         # Users' code: what is being told must not be lost for its name.
-        return route.name
+        name = route.name
+    return name
 
 
 cdef object awaitable_error(Route route, object message, object awaitable):

@@ -184,8 +184,9 @@ cdef int park(Frame *f) noexcept:
 
 cdef object block(Waiter waiter, int64_t timeout_ns):
     """Block on `waiter`; return what was raised meanwhile, by a signal handler say."""
+    raised = None
     try:
         waiter.block(timeout_ns)
     except BaseException as error:
-        return error
-    return None
+        raised = error
+    return raised

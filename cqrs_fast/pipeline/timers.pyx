@@ -27,7 +27,7 @@ cdef enum:
 
 # These are imported when the first handler suspends under a timeout.
 cdef object current_task = None
-cdef object get_running_loop = None
+cdef object running_loop = None         # asyncio's, which returns None for none
 cdef object CancelledError = None
 cdef object ref = None
 
@@ -37,14 +37,14 @@ cdef Timers latest = None
 
 
 cdef int load_asyncio() except -1:
-    global current_task, get_running_loop, CancelledError, ref, heaps
+    global current_task, running_loop, CancelledError, ref, heaps
     import asyncio
     import weakref
 
     ref = weakref.ref
     heaps = weakref.WeakKeyDictionary()
     CancelledError = asyncio.CancelledError
-    get_running_loop = asyncio.get_running_loop
+    running_loop = asyncio._get_running_loop
     current_task = asyncio.current_task
     return 0
 
@@ -75,13 +75,10 @@ cdef class Timeout:
     cdef bint begin(self, int64_t due_ns, Clock clock, Limit limit) except -1:
         if current_task is None:
             load_asyncio()
-        try:
-            loop = get_running_loop()
-        except RuntimeError:
-            # Stepped by hand: nobody is there who could interrupt it.
-            return False
-        task = current_task(loop)
+        loop = running_loop()
+        task = None if loop is None else current_task(loop)
         if task is None:
+            # Stepped by hand: nobody is there who could interrupt it.
             return False
         self.task = task
         self.round += 1
@@ -140,12 +137,13 @@ cdef class Timeout:
     def wake(self):
         """Expire soon, by a manual clock that any thread may move."""
         task = self.task
+        open = True
         if task is not None:
             try:
                 task.get_loop().call_soon_threadsafe(self.expire_in, self.round)
             except RuntimeError:
-                return False
-        return True
+                open = False
+        return open
 
     def expire_in(self, int64_t round):
         """Expire unless the handler of that time has ended meanwhile."""
