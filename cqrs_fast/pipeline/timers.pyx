@@ -137,13 +137,13 @@ cdef class Timeout:
     def wake(self):
         """Expire soon, by a manual clock that any thread may move."""
         task = self.task
-        open = True
+        alive = True
         if task is not None:
             try:
                 task.get_loop().call_soon_threadsafe(self.expire_in, self.round)
             except RuntimeError:
-                open = False
-        return open
+                alive = False
+        return alive
 
     def expire_in(self, int64_t round):
         """Expire unless the handler of that time has ended meanwhile."""
