@@ -10,7 +10,7 @@ from cqrs_fast.schema.checks cimport MAX_DEPTH
 
 import msgspec
 
-from cqrs_fast.schema.decode_errors import as_declared, describe
+from cqrs_fast.schema.decode_errors import as_declared, describe, malformed
 from cqrs_fast.errors import ValidationError
 
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
@@ -18,20 +18,15 @@ DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 # msgspec names the part of a result that it cannot encode.
 UNENCODABLE = re.compile(r"Encoding objects of type ([\w.]+) is unsupported")
 
-# What a look at the structure of a payload can find.
-cdef enum Finding:
-    SOUND
-    TOO_DEEP
-    TRUNCATED
-    TRAILING
-    BAD_OPCODE
-
 FINDINGS = {
     TOO_DEEP: f"expected at most {MAX_DEPTH} levels of nesting",
     TRUNCATED: "malformed MessagePack: the data is truncated",
     TRAILING: "malformed MessagePack: there is data after the end",
     BAD_OPCODE: "malformed MessagePack: invalid opcode",
 }
+
+
+NO_UTF8 = "expected text encoded as UTF-8"
 
 
 class _Named(msgspec.Struct):
@@ -132,30 +127,47 @@ cdef class Wire:
 
     cdef bint look_at(self, object payload) except -1:
         """Check the depth; tell whether the payload is an array."""
-        cdef Py_buffer view
-        cdef Finding finding
         cdef bint is_array = False
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        if self.is_json:
-            finding = scan_json(<const unsigned char*>view.buf, view.len, &is_array)
-        else:
-            finding = scan_msgpack(<const unsigned char*>view.buf, view.len, &is_array)
-        PyBuffer_Release(&view)
+        cdef Finding finding = self.scan(payload, &is_array)
         if finding != SOUND:
             raise invalid("invalid", FINDINGS[finding])
         return is_array
+
+    cdef Finding scan(self, object payload, bint* is_array) except *:
+        cdef Py_buffer view
+        cdef Finding finding
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        if self.is_json:
+            finding = scan_json(<const unsigned char*>view.buf, view.len, is_array)
+        else:
+            finding = scan_msgpack(<const unsigned char*>view.buf, view.len, is_array)
+        PyBuffer_Release(&view)
+        return finding
+
+    cdef str syntax_error(self, object payload, str text):
+        """Say what is wrong with a payload that is no sound JSON or MessagePack.
+
+        Which exception bad UTF-8 raises, and what it says, depends on msgspec's
+        version, so the payload itself is asked.
+        """
+        cdef bint is_array = False
+        cdef Finding finding
+        if self.is_json:
+            return malformed(text) if is_utf8(payload) else NO_UTF8
+        finding = self.scan(payload, &is_array)
+        return NO_UTF8 if finding == SOUND else FINDINGS[finding]
 
     cdef object decode_with(self, object decode, object payload, cls):
         # Raised below, outside of any handler: msgspec's error quotes values, and as
         # the context of ours it would appear in every logged traceback.
         try:
             return decode(payload)
-        except msgspec.MsgspecError as error:
+        except msgspec.ValidationError as error:
             found = as_declared(describe(error), cls)
         except RecursionError:
             found = ("$", "invalid", FINDINGS[TOO_DEEP])
-        except UnicodeError:
-            found = ("$", "invalid", "expected text encoded as UTF-8")
+        except (msgspec.DecodeError, UnicodeError) as error:
+            found = ("$", "invalid", self.syntax_error(payload, str(error)))
         except (OverflowError, ValueError):
             found = ("$", "invalid", "expected numbers within the range of their types")
         raise ValidationError([found])
@@ -170,6 +182,17 @@ cdef int require_payload(Wire wire, payload) except -1:
     raise TypeError(
         f"a {wire.format} payload is {expected}, not {type(payload).__qualname__}"
     )
+
+
+cdef bint is_utf8(object payload) except -1:
+    try:
+        if isinstance(payload, str):
+            payload.encode()
+        else:
+            bytes(payload).decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 cdef object invalid(str code, str message):
