@@ -3,6 +3,7 @@
 cimport cython
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.sealing cimport constructed, internal
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 
@@ -329,3 +330,10 @@ cdef Context make_background():
 
 
 background = make_background()
+
+
+constructed(Context)
+internal(Value)
+internal(CancelScope)
+internal(Limit)
+internal(ContextState)

@@ -7,6 +7,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
 
 from cqrs_fast.schema.checks cimport MAX_DEPTH
+from cqrs_fast.sealing cimport constructed
 
 import msgspec
 
@@ -311,3 +312,7 @@ cdef inline int fixed_size(unsigned char op) noexcept nogil:
 
 JSON = Wire("JSON", msgspec.json)
 MSGPACK = Wire("MessagePack", msgspec.msgpack)
+
+
+constructed(Decoder)
+constructed(Wire)

@@ -7,6 +7,7 @@ from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
 from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.arguments import exception_classes
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
@@ -69,3 +70,6 @@ cdef class FallbackMiddleware(Stage):
             raise awaitable_error("fallback", result, INSTEAD)
         set_result(f, result)
         return PROCEED
+
+
+constructed(FallbackMiddleware)

@@ -18,6 +18,7 @@ from cqrs_fast.pipeline.frame cimport (
     timeout_left_ns,
 )
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.sealing cimport constructed, internal
 
 from cqrs_fast.arguments import choice, seconds_or_zero
 from cqrs_fast.errors import DeadlineExceededError
@@ -213,3 +214,8 @@ cdef bint is_over(Frame *f) except -1:
         if f.bus_clock != NULL:
             return False
     return timeout_left_ns(f) <= 0
+
+
+constructed(TimeoutMiddleware)
+internal(LateCount)
+internal(NewTimeout)

@@ -14,6 +14,7 @@ from cqrs_fast.schema.constraints cimport MessageCheck
 from cqrs_fast.schema.containers cimport RecordNode
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.schema.constraints import compile_check
 from cqrs_fast.errors import ValidationError
@@ -142,3 +143,7 @@ cdef MessageCheck compiled_for(object cls):
         # either, so that to compile it again is soon done.
         pass
     return kept.check
+
+
+constructed(ClassCheck)
+constructed(ValidationMiddleware)
