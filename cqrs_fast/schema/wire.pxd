@@ -10,15 +10,6 @@ What cannot be decoded is a ValidationError that quotes nothing of the payload.
 cimport cython
 
 
-# What a look at the structure of a payload can find.
-cdef enum Finding:
-    SOUND
-    TOO_DEEP
-    TRUNCATED
-    TRAILING
-    BAD_OPCODE
-
-
 @cython.final
 cdef class Decoder:
     cdef readonly object cls       # the message class
@@ -37,6 +28,6 @@ cdef class Wire:
 
     cdef object checked(self, object payload, Py_ssize_t max_bytes)
     cdef bint look_at(self, object payload) except -1    # True: an array
-    cdef Finding scan(self, object payload, bint* is_array) except *
+    cdef object our_error(self, object error, object payload, object cls)
     cdef str syntax_error(self, object payload, str text)
     cdef object decode_with(self, object decode, object payload, object cls)

@@ -19,6 +19,14 @@ DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 # msgspec names the part of a result that it cannot encode.
 UNENCODABLE = re.compile(r"Encoding objects of type ([\w.]+) is unsupported")
 
+# What a look at the structure of a payload can find.
+cdef enum Finding:
+    SOUND
+    TOO_DEEP
+    TRUNCATED
+    TRAILING
+    BAD_OPCODE
+
 FINDINGS = {
     TOO_DEEP: f"expected at most {MAX_DEPTH} levels of nesting",
     TRUNCATED: "malformed MessagePack: the data is truncated",
@@ -28,6 +36,9 @@ FINDINGS = {
 
 
 NO_UTF8 = "expected text encoded as UTF-8"
+
+# What decoders raise of a payload; anything else is user code's.
+UNDECODABLE = (msgspec.MsgspecError, RecursionError, OverflowError, ValueError)
 
 
 class _Named(msgspec.Struct):
@@ -128,22 +139,39 @@ cdef class Wire:
 
     cdef bint look_at(self, object payload) except -1:
         """Check the depth; tell whether the payload is an array."""
+        cdef Py_buffer view
+        cdef Finding finding
         cdef bint is_array = False
-        cdef Finding finding = self.scan(payload, &is_array)
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        if self.is_json:
+            finding = scan_json(<const unsigned char*>view.buf, view.len, &is_array)
+        else:
+            finding = scan_msgpack(<const unsigned char*>view.buf, view.len, &is_array)
+        PyBuffer_Release(&view)
         if finding != SOUND:
             raise invalid("invalid", FINDINGS[finding])
         return is_array
 
-    cdef Finding scan(self, object payload, bint* is_array) except *:
-        cdef Py_buffer view
-        cdef Finding finding
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        if self.is_json:
-            finding = scan_json(<const unsigned char*>view.buf, view.len, is_array)
+    cdef object decode_with(self, object decode, object payload, cls):
+        # Raised below, outside of any handler: msgspec's error quotes values, and as
+        # the context of ours it would appear in every logged traceback.
+        try:
+            return decode(payload)
+        except UNDECODABLE as error:
+            ours = self.our_error(error, payload, cls)
+        raise ours
+
+    cdef object our_error(self, object error, object payload, object cls):
+        """Return the ValidationError for what a decoder raised."""
+        if isinstance(error, msgspec.ValidationError):
+            return ValidationError([as_declared(describe(error), cls)])
+        if isinstance(error, RecursionError):
+            text = FINDINGS[TOO_DEEP]
+        elif isinstance(error, (msgspec.DecodeError, UnicodeError)):
+            text = self.syntax_error(payload, str(error))
         else:
-            finding = scan_msgpack(<const unsigned char*>view.buf, view.len, is_array)
-        PyBuffer_Release(&view)
-        return finding
+            text = "expected numbers within the range of their types"
+        return invalid("invalid", text)
 
     cdef str syntax_error(self, object payload, str text):
         """Say what is wrong with a payload that is no sound JSON or MessagePack.
@@ -151,27 +179,13 @@ cdef class Wire:
         Which exception bad UTF-8 raises, and what it says, depends on msgspec's
         version, so the payload itself is asked.
         """
-        cdef bint is_array = False
-        cdef Finding finding
         if self.is_json:
             return malformed(text) if is_utf8(payload) else NO_UTF8
-        finding = self.scan(payload, &is_array)
-        return NO_UTF8 if finding == SOUND else FINDINGS[finding]
-
-    cdef object decode_with(self, object decode, object payload, cls):
-        # Raised below, outside of any handler: msgspec's error quotes values, and as
-        # the context of ours it would appear in every logged traceback.
         try:
-            return decode(payload)
-        except msgspec.ValidationError as error:
-            found = as_declared(describe(error), cls)
-        except RecursionError:
-            found = ("$", "invalid", FINDINGS[TOO_DEEP])
-        except (msgspec.DecodeError, UnicodeError) as error:
-            found = ("$", "invalid", self.syntax_error(payload, str(error)))
-        except (OverflowError, ValueError):
-            found = ("$", "invalid", "expected numbers within the range of their types")
-        raise ValidationError([found])
+            self.look_at(payload)
+        except ValidationError as error:
+            return error.errors[0][2]
+        return NO_UTF8
 
 
 cdef int require_payload(Wire wire, payload) except -1:
