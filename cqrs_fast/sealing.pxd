@@ -1,9 +1,10 @@
 """Keep outsiders from objects that no constructor has filled.
 
 A compiled method trusts its object: a field that a constructor fills is there. Python
-would let anybody go round that, by `X.__new__(X)` or by a second `__init__` while others
-use what the first one made. A final class is therefore sealed at the end of its module.
-Neither a call of the class nor how the library makes its own objects looks at that.
+would let anybody go round that, by `X.__new__(X)` or by a second `__init__` while
+others use what the first one made. A final class is therefore sealed at the end of its
+module. Neither a call of the class nor how the library makes its own objects looks at
+that.
 """
 
 cdef extern from *:
@@ -13,7 +14,9 @@ cdef extern from *:
         return dot == NULL ? type->tp_name : dot + 1;
     }
 
-    static PyObject *cqrs_refuse_new(PyObject *type, PyObject *args, PyObject *kwargs) {
+    static PyObject *cqrs_refuse_new(
+        PyObject *type, PyObject *args, PyObject *kwargs
+    ) {
         (void)args; (void)kwargs;
         return PyErr_Format(
             PyExc_TypeError, "%s.__new__ makes no usable object: call the class",

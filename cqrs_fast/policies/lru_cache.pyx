@@ -63,11 +63,11 @@ cdef class LRUCache:
             None for ever; `set` may give an entry one of its own.
         clock: what tells the time; the system's monotonic clock by default.
 
-    Keys are those of a dict: hashable, found by `==`. They may come from callers: strings,
-    bytes, numbers and tuples of these are hashed by a secret of the process, so that
-    nobody can choose some that meet. The price: beyond 61 bits an int is found by an
-    int or a float, by no Decimal or Fraction that equals it. Other keys are hashed by
-    their own `__hash__`. Reading with `[]`, `get` or
+    Keys are those of a dict: hashable, found by `==`. They may come from callers:
+    strings, bytes, numbers and tuples of these are hashed by a secret of the process,
+    so that nobody can choose some that meet. The price: beyond 61 bits an int is found
+    by an int or a float, by no Decimal or Fraction that equals it. Other keys are
+    hashed by their own `__hash__`. Reading with `[]`, `get` or
     `setdefault` and storing count as use; `in`, `peek` and iteration do not. The order
     of iteration is that of use, the least recently used first.
 
