@@ -70,8 +70,6 @@ class Options(TypedDict):
     deep: int
 
 
-
-
 class Claim:
     """Something that isinstance takes for another class; its fields are attributes."""
 
