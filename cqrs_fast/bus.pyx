@@ -40,6 +40,7 @@ MOST_SAMPLE = 10 ** 9
 MOST_ROUTES = 1_000_000
 MOST_PAYLOAD_LIMIT = 2 ** 40
 MOST_TASKS = 100_000
+LONGEST_WIRE_NAME = 128     # characters, in an error
 
 
 cdef extern from *:
@@ -483,7 +484,7 @@ cdef class Bus(Router):
 
         Takes bytes or str and returns bytes. Raises ValidationError, which names the
         path and quotes no value, for what cannot be decoded; HandlerNotFoundError for
-        an unknown `$type`.
+        an unknown `$type`, with at most 128 characters of it.
         """
         return execute_wire(self, wire_of("JSON"), payload, ctx)
 
@@ -510,6 +511,8 @@ cdef class Bus(Router):
         handler = registry.handlers.get(name)
         if handler is None:
             self.count(UNKNOWN, ERROR)
+            # A client's name may be of any length, and errors are kept and sent on.
+            name = name[:LONGEST_WIRE_NAME]
             raise HandlerNotFoundError(name, registered=sorted(registry.handlers))
         if handler.message_class is None:
             self.count(name, ERROR)

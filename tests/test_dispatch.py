@@ -424,3 +424,11 @@ def test_no_more_tasks_than_a_loop_can_hold() -> None:
     expected = "concurrency must be at most 100000, got 9223372036854775807"
     with pytest.raises(ValueError, match=expected):
         bus.execute_many_async(iter([]), concurrency=2**63 - 1)
+
+
+def test_a_clients_name_of_any_length_is_cut_in_the_error() -> None:
+    bus = CommandBus()
+    payload = b'{"$type": "' + b"A" * 1_000_000 + b'"}'
+    with pytest.raises(HandlerNotFoundError) as caught:
+        bus.execute_json(payload)
+    assert caught.value.name == "A" * 128

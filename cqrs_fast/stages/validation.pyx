@@ -55,7 +55,9 @@ cdef class ValidationMiddleware(Stage):
 
     Checks what msgspec would when it decodes: types, without any coercion, and the
     constraints of `Meta(...)`; then the message's own `validate()`, once every field is
-    right. A message is held to the rules of its own class, also where the handler of a
+    right. A length is looked at before a pattern: put `max_length` beside each
+    `Meta(pattern=...)`, for a regular expression may backtrack without bound in a long
+    text. A message is held to the rules of its own class, also where the handler of a
     base class or of a name serves it. A class in which nothing can be wrong has no such
     stage in its route, unless it has subclasses when it is registered.
 
