@@ -48,8 +48,8 @@ cdef extern from *:
         METH_VARARGS | METH_KEYWORDS, NULL
     };
 
-    /* What Python code finds as __new__ and __init__; the slots, by which calls of the
-       class and Cython make objects, stay as they are. Where `inside`, calls end too. */
+    /* What Python code finds as __new__ and __init__. The slots, by which calls of the
+       class and Cython make objects, stay as they are; where `inside`, calls end. */
     static int cqrs_seal(PyTypeObject *type, int inside) {
         PyObject *own = PyDict_GetItemString(type->tp_dict, "__init__");
         struct wrapperbase *again = PyMem_RawCalloc(1, sizeof(*again));  /* kept */
