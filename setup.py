@@ -60,6 +60,8 @@ DIRECTIVES = {
     "wraparound": False,
     "initializedcheck": False,
     "cdivision": True,
+    # What unpickling would fill in, outsiders could too.
+    "auto_pickle": False,
     "embedsignature": True,
     "embedsignature.format": "clinic",
 }

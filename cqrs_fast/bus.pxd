@@ -34,6 +34,7 @@ cdef class Bus(Router):
     cdef readonly str kind      # "command" or "query"
     cdef Gate gate
     cdef Clock clock
+    cdef bint initialised       # its constructor has run
     cdef set order_warnings     # the texts that were warned of
     cdef readonly int latency_sample    # of so many dispatches one is timed
     cdef object __weakref__

@@ -64,6 +64,10 @@ class _BoundOther(Protocol):
 UNKNOWN: str
 MOST_PAYLOAD_BYTES: int
 MOST_SAMPLE: int
+MOST_ROUTES: int
+MOST_PAYLOAD_LIMIT: int
+MOST_TASKS: int
+LONGEST_WIRE_NAME: int
 
 @disjoint_base
 class Bus(Router):

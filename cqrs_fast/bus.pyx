@@ -21,6 +21,7 @@ from cqrs_fast.pipeline.outcome cimport ERROR, INVALID, Outcome
 from cqrs_fast.pipeline.route cimport Route, Router
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.sync_driver cimport run_sync
+from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.stages.metrics cimport Metrics, take_snapshot
 
 from cqrs_fast.errors import (
@@ -35,6 +36,11 @@ from cqrs_fast.stages.stats import MiddlewareStats
 UNKNOWN = "_unknown"
 MOST_PAYLOAD_BYTES = 16 * 1024 * 1024
 MOST_SAMPLE = 10 ** 9
+# What a configuration may ask for, too.
+MOST_ROUTES = 1_000_000
+MOST_PAYLOAD_LIMIT = 2 ** 40
+MOST_TASKS = 100_000
+LONGEST_WIRE_NAME = 128     # characters, in an error
 
 
 cdef extern from *:
@@ -95,8 +101,9 @@ cdef class Bus(Router):
         enable_metrics: count and time every dispatch, see `stats()`.
         latency_sample: with metrics, time only one of so many dispatches of each name;
             all are counted. The others read no clock unless a middleware asks for it.
-        initial_capacity: how many routes to make room for.
-        max_payload_bytes: what `execute_json` and `execute_msgpack` take at most.
+        initial_capacity: how many routes to make room for, at most 1,000,000.
+        max_payload_bytes: what `execute_json` and `execute_msgpack` take at most, up to
+            2**40.
         clock: where the pipeline reads the time; time.monotonic_ns by default. A
             CoarseClock is cheaper where times may be a few milliseconds off.
 
@@ -114,9 +121,13 @@ cdef class Bus(Router):
                  initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None):
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
+        if self.initialised:
+            raise RuntimeError(
+                f"{type(self).__name__} is initialised already: make another one"
+            )
         positive("latency_sample", latency_sample, 1)
-        positive("initial_capacity", initial_capacity, 0)
-        positive("max_payload_bytes", max_payload_bytes, 1)
+        positive("initial_capacity", initial_capacity, 0, MOST_ROUTES)
+        positive("max_payload_bytes", max_payload_bytes, 1, MOST_PAYLOAD_LIMIT)
         cdef Registry registry = Registry(initial_capacity)
         registry.middleware = tuple(middleware)
         registry.elements = tuple([prepare(one) for one in registry.middleware])
@@ -125,6 +136,7 @@ cdef class Bus(Router):
         self.registry = registry
         self.latency_sample = min(latency_sample, MOST_SAMPLE)
         self.clock = as_clock(clock)
+        self.initialised = True
 
     @classmethod
     def from_config(cls, config, **overrides):
@@ -441,14 +453,14 @@ cdef class Bus(Router):
         """Dispatch an iterable on the event loop; return the results in its order.
 
         With `concurrency=None` one after another and without a Task, with n in up to n
-        Tasks. The first error stops the rest and cancels what runs, unless
-        `return_exceptions`.
+        Tasks, 100,000 at most. The first error stops the rest and cancels what runs,
+        unless `return_exceptions`.
         """
         from cqrs_fast.batch import in_sequence, in_tasks
 
         if concurrency is None:
             return in_sequence(self, msgs, ctx, bool(return_exceptions))
-        positive("concurrency", concurrency, 1)
+        positive("concurrency", concurrency, 1, MOST_TASKS)
         return in_tasks(self, msgs, ctx, bool(return_exceptions), concurrency)
 
     def bind(self, message):
@@ -472,7 +484,7 @@ cdef class Bus(Router):
 
         Takes bytes or str and returns bytes. Raises ValidationError, which names the
         path and quotes no value, for what cannot be decoded; HandlerNotFoundError for
-        an unknown `$type`.
+        an unknown `$type`, with at most 128 characters of it.
         """
         return execute_wire(self, wire_of("JSON"), payload, ctx)
 
@@ -499,6 +511,8 @@ cdef class Bus(Router):
         handler = registry.handlers.get(name)
         if handler is None:
             self.count(UNKNOWN, ERROR)
+            # A client's name may be of any length, and errors are kept and sent on.
+            name = name[:LONGEST_WIRE_NAME]
             raise HandlerNotFoundError(name, registered=sorted(registry.handlers))
         if handler.message_class is None:
             self.count(name, ERROR)
@@ -767,7 +781,7 @@ cdef object execute_wire(Bus bus, object wire, object payload, Context ctx):
     return wire.encode(steal(run_sync(route, message, ctx)), route.name)
 
 
-async def execute_wire_async(Bus bus, wire, payload, Context ctx):
+async def execute_wire_async(Bus bus not None, wire, payload, Context ctx):
     message = bus.decode(wire, payload)
     cdef Route route = bus.route_for(message)
     result = await new_dispatch(None, route, message, ctx)
@@ -784,9 +798,17 @@ cdef str article(str kind):
     return f"an {kind}" if kind == "event" else f"a {kind}"
 
 
-cdef int positive(str argument, object number, int least) except -1:
+cdef int positive(
+    str argument, object number, int least, object most=None
+) except -1:
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{argument} must be an int, got {number!r}")
     if number < least:
         raise ValueError(f"{argument} must be {least} or more, got {number!r}")
+    if most is not None and number > most:
+        raise ValueError(f"{argument} must be at most {most}, got {number!r}")
     return 0
+
+
+constructed(Registry)
+internal(Bound)

@@ -3,6 +3,7 @@
 cimport cython
 
 from cqrs_fast.clock cimport Clock
+from cqrs_fast.sealing cimport constructed, internal
 
 
 @cython.auto_pickle(False)
@@ -150,3 +151,8 @@ cdef Clock as_clock(object clock):
     cdef CallableClock wrapped = CallableClock.__new__(CallableClock)
     wrapped.read = clock
     return wrapped
+
+
+constructed(CoarseClock)
+constructed(ManualClock)
+internal(CallableClock)

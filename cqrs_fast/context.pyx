@@ -5,6 +5,7 @@ cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.sealing cimport constructed, internal
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 
@@ -406,3 +407,9 @@ cdef inline PyObject *take_origin(PyObject *context) noexcept:
 
 
 set_dealloc(Context, <void *>slot_dealloc)
+
+constructed(Context)
+internal(Value)
+internal(CancelScope)
+internal(Limit)
+internal(ContextState)

@@ -2,6 +2,8 @@
 
 cimport cython
 
+from cqrs_fast.sealing cimport constructed
+
 
 @cython.final
 @cython.auto_pickle(False)
@@ -16,6 +18,8 @@ cdef class Rejection:
     """
 
     def __init__(self, type cls not None, *extras):
+        if len(extras) > MOST_EXTRAS:
+            raise TypeError(f"expected at most {MOST_EXTRAS} extras, got {len(extras)}")
         self.cls = cls
         self.retry_after = offset_of(cls, "retry_after")
         self.middleware = offset_of(cls, "middleware")
@@ -29,3 +33,6 @@ cdef Py_ssize_t offset_of(type cls, str name) except -1:
     if offset < 0:
         raise TypeError(f"{cls.__name__}.{name} is no slot")
     return offset
+
+
+constructed(Rejection)

@@ -27,7 +27,7 @@ def inherit_vectorcall(metaclass):
 
     Returns the metaclass: use it as a decorator, for metaclasses without a `__call__`.
     """
-    if not isinstance(metaclass, type):
+    if not isinstance(metaclass, type) or not issubclass(metaclass, type):
         raise TypeError(f"expected a metaclass, got {metaclass!r}")
     cqrs_inherit_vectorcall(metaclass)
     return metaclass

@@ -29,24 +29,24 @@ BAD = [
     (
         "type.json",
         '{"middleware": {"timeout": {"timeout_ms": "5s"}}}',
-        "middleware.timeout.timeout_ms: expected number, got '5s'",
+        "middleware.timeout.timeout_ms: expected number, got str",
     ),
     (
         "range.json",
         '{"performance": {"pool_size": -1}}',
-        "performance.pool_size: expected int >= 0, got -1",
+        "performance.pool_size: expected int >= 0",
     ),
     (
         "choice.json",
         '{"middleware": {"retry": {"jitter": "ful"}}}',
-        "middleware.retry.jitter: expected one of full, equal, none, got 'ful' "
+        "middleware.retry.jitter: expected one of full, equal, none "
         "(did you mean full?)",
     ),
     (
         "preset.json",
         '{"preset": "low-latencies"}',
-        "preset: expected one of default, high-throughput, low-latency, "
-        "got 'low-latencies' (did you mean low-latency?)",
+        "preset: expected one of default, high-throughput, low-latency "
+        "(did you mean low-latency?)",
     ),
     (
         "together.json",
@@ -276,7 +276,7 @@ def test_a_wrong_variable_is_told(
         2,
         "",
         "cqrs-fast: CQRS_MIDDLEWARE__RETRY__MAX_ATTEMPTS: "
-        "middleware.retry.max_attempts: expected int, got 'many'\n",
+        "middleware.retry.max_attempts: expected int, got str\n",
     )
     assert config(capsys, "show")[0] == 0
 

@@ -116,31 +116,31 @@ JSON_REFUSED = [
     ('{"a.b": 1}', "'a.b': unknown key"),
     # Values
     (middleware("caching", '"max_size": "10"'),
-     "middleware.caching.max_size: expected int, got '10'"),
+     "middleware.caching.max_size: expected int, got str"),
     (middleware("caching", '"max_size": null'),
-     "middleware.caching.max_size: expected int, got None"),
+     "middleware.caching.max_size: expected int, got NoneType"),
     (middleware("caching", '"max_size": true'),
-     "middleware.caching.max_size: expected int, got True"),
+     "middleware.caching.max_size: expected int, got bool"),
     (middleware("caching", '"max_size": 5.0'),
-     "middleware.caching.max_size: expected int, got 5.0"),
+     "middleware.caching.max_size: expected int, got float"),
     (middleware("caching", '"max_size": [5]'),
-     "middleware.caching.max_size: expected int, got [5]"),
+     "middleware.caching.max_size: expected int, got list"),
     (middleware("caching", '"max_size": 0'),
-     "middleware.caching.max_size: expected int >= 1, got 0"),
+     "middleware.caching.max_size: expected int >= 1"),
     (middleware("caching", '"max_size": 2147483647'),
-     "middleware.caching.max_size: expected int <= 1073741824, got 2147483647"),
+     "middleware.caching.max_size: expected int <= 1073741824"),
     (middleware("caching", '"enabled": "false"'),
-     "middleware.caching.enabled: expected bool, got 'false'"),
+     "middleware.caching.enabled: expected bool, got str"),
     (middleware("caching", '"default_ttl_sec": -1'),
-     "middleware.caching.default_ttl_sec: expected number >= 0.0, got -1"),
+     "middleware.caching.default_ttl_sec: expected number >= 0.0"),
     (middleware("caching", '"default_ttl_sec": NaN'),
-     "middleware.caching.default_ttl_sec: expected a finite number, got nan"),
+     "middleware.caching.default_ttl_sec: expected a finite number"),
     (middleware("caching", '"default_ttl_sec": -Infinity'),
-     "middleware.caching.default_ttl_sec: expected a finite number, got -inf"),
+     "middleware.caching.default_ttl_sec: expected a finite number"),
     (middleware("caching", '"default_ttl_sec": 1e999'),
-     "middleware.caching.default_ttl_sec: expected a finite number, got inf"),
+     "middleware.caching.default_ttl_sec: expected a finite number"),
     (middleware("caching", '"scope": "principle"'), "middleware.caching.scope: "
-     "expected one of principal, shared, got 'principle' (did you mean principal?)"),
+     "expected one of principal, shared (did you mean principal?)"),
     (middleware("logging", '"prefix": "\\ud800"'),
      "middleware.logging.prefix: text holds a lone surrogate"),
     ('{"middleware": null}', "middleware: expected an object, got NoneType"),
@@ -149,12 +149,12 @@ JSON_REFUSED = [
     ('{"monitoring": ["hunter2"]}', "monitoring: expected an object, got list"),
     # The two keys for the loader
     ('{"preset": "low-latncy"}', "preset: expected one of default, high-throughput, "
-     "low-latency, got 'low-latncy' (did you mean low-latency?)"),
+     "low-latency (did you mean low-latency?)"),
     ('{"preset": null}', "preset: expected one of default, high-throughput, "
-     "low-latency, got None"),
+     "low-latency, got NoneType"),
     ('{"preset": ["default"]}', "preset: expected one of default, high-throughput, "
-     "low-latency, got ['default'] (did you mean default?)"),
-    ('{"$schema": 5}', "$schema: expected str, got 5"),
+     "low-latency, got list (did you mean default?)"),
+    ('{"$schema": 5}', "$schema: expected str, got int"),
     ('{"monitoring": {"preset": "default"}}', "monitoring.preset: unknown key "
      "(preset belongs to the top level)"),
     # What values demand of each other
@@ -171,8 +171,8 @@ TOML_REFUSED = [
     ("[a]\n[a]\n", "is not TOML: Cannot declare ('a',) twice (at line 2, column 3)"),
     ("[middleware\n", "is not TOML: Expected ']' at the end of a table declaration "
      "(at line 1, column 12)"),
-    ("a = nan\n", "a: expected a finite number, got nan"),
-    ("a = [1, -inf]\n", "a[1]: expected a finite number, got -inf"),
+    ("a = nan\n", "a: expected a finite number"),
+    ("a = [1, -inf]\n", "a[1]: expected a finite number"),
     ("[middleware.caching]\nmax_size = 1979-05-27\n",
      "middleware.caching.max_size: no value can be a date"),
     ("a = " + "[" * 33 + "]" * 33 + "\n", "nested deeper than 32 levels"),
@@ -212,23 +212,23 @@ YAML_REFUSED = [
     ("- " * 10_000, "nested deeper than 32 levels at line 1, column 65"),
     ("<<: {a: 1}\n", "'<<': unknown key"),
     ("middleware: {caching: {enabled: yes}}\n",
-     "middleware.caching.enabled: expected bool, got 'yes'"),
+     "middleware.caching.enabled: expected bool, got str"),
     ("middleware: {caching: {max_size: 010}}\n",
-     "middleware.caching.max_size: expected int, got '010'"),
+     "middleware.caching.max_size: expected int, got str"),
     ("middleware: {caching: {max_size: 0x10}}\n",
-     "middleware.caching.max_size: expected int, got '0x10'"),
+     "middleware.caching.max_size: expected int, got str"),
     ("middleware: {caching: {max_size: 1_0}}\n",
-     "middleware.caching.max_size: expected int, got '1_0'"),
+     "middleware.caching.max_size: expected int, got str"),
     ("middleware: {caching: {max_size: '10'}}\n",
-     "middleware.caching.max_size: expected int, got '10'"),
+     "middleware.caching.max_size: expected int, got str"),
     ("middleware: {caching: {default_ttl_sec: 1:30}}\n",
-     "middleware.caching.default_ttl_sec: expected number, got '1:30'"),
+     "middleware.caching.default_ttl_sec: expected number, got str"),
     ("middleware: {caching: {default_ttl_sec: .nan}}\n",
-     "middleware.caching.default_ttl_sec: expected a finite number, got nan"),
+     "middleware.caching.default_ttl_sec: expected a finite number"),
     ("middleware: {caching: {default_ttl_sec: -.inf}}\n",
-     "middleware.caching.default_ttl_sec: expected a finite number, got -inf"),
+     "middleware.caching.default_ttl_sec: expected a finite number"),
     ("middleware: {caching: {default_ttl_sec: 2001-12-14}}\n",
-     "middleware.caching.default_ttl_sec: expected number, got '2001-12-14'"),
+     "middleware.caching.default_ttl_sec: expected number, got str"),
     ("db: {api_key: hunter2}\n",
      "db.api_key: secrets do not belong in a configuration file"),
 ]  # fmt: skip
@@ -263,7 +263,7 @@ def test_numbers_of_very_many_digits_are_refused() -> None:
         error = refusal(config_from, (text % DIGITS).encode(), f"x{suffix}")
         assert "4300 digits" in str(error)
     error = refusal(config_from, f"monitoring: {{port: {DIGITS}}}".encode(), "x.yaml")
-    assert str(error) == f"x.yaml: monitoring.port: expected int, got '{DIGITS[:79]}..."
+    assert str(error) == "x.yaml: monitoring.port: expected int, got str"
 
 
 @pytest.mark.parametrize("word", [*SECRET_WORDS, "api_key", "API-Key", "credentials"])
@@ -397,3 +397,25 @@ def test_a_long_file_of_nonsense_is_refused_soon(suffix: str, text: str) -> None
     start = time.perf_counter()
     refusal(config_from, text.encode(), f"x{suffix}")
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{middleware: {caching: {max_size: hunter2}}}",
+        "{middleware: {caching: {max_size: [hunter2]}}}",
+        "{middleware: {caching: {max_size: {hunter2: hunter2}}}}",
+        "{middleware: {caching: {scope: hunter2}}}",
+        "{middleware: {logging: {enabled: hunter2}}}",
+        "{middleware: hunter2}",
+        "{monitoring: {port: 7777777}}",
+        "{preset: hunter2}",
+        "{$schema: [hunter2]}",
+    ],
+)
+def test_no_error_quotes_a_value(text: str) -> None:
+    """A secret may stand in the wrong place."""
+    error = refusal(config_from, text.encode(), "x.yaml")
+    assert "hunter2" not in str(error)
+    assert "7777777" not in str(error)
+    assert "expected" in str(error)

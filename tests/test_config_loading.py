@@ -219,40 +219,40 @@ INT = "middleware.caching.max_size: expected int, got"
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("MIDDLEWARE__CACHING__MAX_SIZE", "", f"{INT} ''"),
-        ("MIDDLEWARE__CACHING__MAX_SIZE", " 5", f"{INT} ' 5'"),
-        ("MIDDLEWARE__CACHING__MAX_SIZE", "1_0", f"{INT} '1_0'"),
-        ("MIDDLEWARE__CACHING__MAX_SIZE", "010", f"{INT} '010'"),
-        ("MIDDLEWARE__CACHING__MAX_SIZE", "\u0661", f"{INT} '\u0661'"),
-        ("MIDDLEWARE__CACHING__MAX_SIZE", "5.0", f"{INT} 5.0"),
-        ("MIDDLEWARE__CACHING__MAX_SIZE", "true", f"{INT} 'true'"),
-        ("MIDDLEWARE__CACHING__MAX_SIZE", "9" * 5000, f"{INT} '{'9' * 79}..."),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", "", f"{INT} str"),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", " 5", f"{INT} str"),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", "1_0", f"{INT} str"),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", "010", f"{INT} str"),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", "\u0661", f"{INT} str"),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", "5.0", f"{INT} float"),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", "true", f"{INT} str"),
+        ("MIDDLEWARE__CACHING__MAX_SIZE", "9" * 5000, f"{INT} str"),
         (
             "MIDDLEWARE__CACHING__MAX_SIZE",
             "0",
-            "middleware.caching.max_size: expected int >= 1, got 0",
+            "middleware.caching.max_size: expected int >= 1",
         ),
         (
             TTL[5:],
             "nan",
-            "middleware.caching.default_ttl_sec: expected number, got 'nan'",
+            "middleware.caching.default_ttl_sec: expected number, got str",
         ),
         (
             TTL[5:],
             "1e999",
-            "middleware.caching.default_ttl_sec: expected a finite number, got inf",
+            "middleware.caching.default_ttl_sec: expected a finite number",
         ),
         (
             "MIDDLEWARE__CACHING__ENABLED",
             "yes",
-            f"middleware.caching.enabled: {FLAG} 'yes'",
+            f"middleware.caching.enabled: {FLAG} str",
         ),
-        ("MIDDLEWARE__CACHING__ENABLED", "", f"middleware.caching.enabled: {FLAG} ''"),
+        ("MIDDLEWARE__CACHING__ENABLED", "", f"middleware.caching.enabled: {FLAG} str"),
         (
             "MIDDLEWARE__LOGGING__LEVEL",
             "warning",
             "middleware.logging.level: expected one of DEBUG, INFO, WARNING, ERROR, "
-            "CRITICAL, got 'warning' (did you mean WARNING?)",
+            "CRITICAL (did you mean WARNING?)",
         ),
         (
             "MIDDLEWARE__LOGGING__PREFIX",
@@ -451,8 +451,7 @@ def test_an_environment_cannot_lead_elsewhere(
     monkeypatch.setenv("STAGE", environment)
     error = refusal(load_environment_config, configs, "STAGE")
     assert str(error) == (
-        "STAGE: the name of an environment is made of letters, digits, '_', '-' and "
-        f"'.', got {environment!r}"
+        "STAGE: the name of an environment is made of letters, digits, '_', '-' and '.'"
     )
 
 

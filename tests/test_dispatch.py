@@ -404,3 +404,31 @@ def test_an_offloaded_handler_runs_in_a_thread_behind_a_sync_around() -> None:
     bus.register_handler(Add, lambda _: threading.get_ident(), offload=True)
     assert asyncio.run(bus.execute_async(Add(1))) != threading.get_ident()
     assert bus.execute(Add(1)) == threading.get_ident()
+
+
+@pytest.mark.parametrize("kind", [CommandBus, QueryBus])
+@pytest.mark.parametrize(
+    ("argument", "most"),
+    [("initial_capacity", 1_000_000), ("max_payload_bytes", 2**40)],
+)
+def test_no_size_is_beyond_all_reason(kind: Any, argument: str, most: int) -> None:
+    for size in (most + 1, 2**63 - 1, 2**64, 10**30):
+        expected = f"{argument} must be at most {most}, got {size}"
+        with pytest.raises(ValueError, match=expected):
+            kind(**{argument: size})
+    kind(**{argument: most})
+
+
+def test_no_more_tasks_than_a_loop_can_hold() -> None:
+    bus = CommandBus()
+    expected = "concurrency must be at most 100000, got 9223372036854775807"
+    with pytest.raises(ValueError, match=expected):
+        bus.execute_many_async(iter([]), concurrency=2**63 - 1)
+
+
+def test_a_clients_name_of_any_length_is_cut_in_the_error() -> None:
+    bus = CommandBus()
+    payload = b'{"$type": "' + b"A" * 1_000_000 + b'"}'
+    with pytest.raises(HandlerNotFoundError) as caught:
+        bus.execute_json(payload)
+    assert caught.value.name == "A" * 128

@@ -38,6 +38,7 @@ LAYERS = {
     "redaction": 0,
     "rejection": 0,
     "schema": 0,
+    "sealing": 0,
     "vectorcall": 0,
     # Usable alone, know no pipeline
     "context": 1,

@@ -438,3 +438,5 @@ def test_messages_are_made_as_fast_as_plain_structs_are() -> None:
 def test_vectorcall_is_for_metaclasses() -> None:
     with pytest.raises(TypeError, match="expected a metaclass, got 3"):
         inherit_vectorcall(3)  # type: ignore[type-var]  # what is refused
+    with pytest.raises(TypeError, match="expected a metaclass, got <class 'object'>"):
+        inherit_vectorcall(object)

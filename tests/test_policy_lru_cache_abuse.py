@@ -45,7 +45,6 @@ EVERY_METHOD: list[Callable[[LRUCache[Any, Any], Any], object]] = [
     lambda cache, key: cache.resize(5000),
     lambda cache, key: [cache.set(n, n) for n in range(40)],
     lambda cache, key: setattr(cache, "ttl", 0.5),
-    lambda cache, key: cache.__init__(8, None),  # type: ignore[misc]
     lambda cache, key: gc.collect(0),
     lambda cache, key: cache._check(),  # type: ignore[attr-defined]
 ]

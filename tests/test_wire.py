@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 
 from cqrs_fast.errors import ValidationError
 from cqrs_fast.schema.constraints import compile_check
-from cqrs_fast.schema.decode_errors import describe
+from cqrs_fast.schema.decode_errors import describe, malformed
 from cqrs_fast.schema.wire import JSON, MSGPACK, Wire
 
 FORMATS = [JSON, MSGPACK]
@@ -333,7 +333,27 @@ def test_an_unknown_field_is_not_quoted() -> None:
 def test_an_unknown_text_of_msgspec_becomes_a_general_sentence() -> None:
     error = msgspec.ValidationError("Something SECRET happened - at `$.a`")
     assert describe(error) == ("$.a", "invalid", "the value is not valid")
-    assert describe(msgspec.DecodeError("SECRET")) == ("$", "invalid", MALFORMED)
+    assert malformed("SECRET") == MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("wire", "payload", "text"),
+    [
+        (JSON, b'{"n": "a"', MALFORMED),
+        (JSON, b'{"n": "\xff"}', "expected text encoded as UTF-8"),
+        (JSON, bytearray(b'{"n": "\xff"}'), "expected text encoded as UTF-8"),
+        (JSON, '{"n": "\ud800"}', "expected text encoded as UTF-8"),
+        (MSGPACK, b"\x81\xa1n", "malformed MessagePack: the data is truncated"),
+        (MSGPACK, b"\x81\xa1n\xa1\xff", "expected text encoded as UTF-8"),
+    ],
+)
+def test_a_decoder_alone_tells_broken_syntax_from_bad_text(
+    wire: Wire, payload: Any, text: str
+) -> None:
+    class Named(Struct):
+        n: str
+
+    assert errors_of(wire.decoder(Named).decode, payload) == [("$", "invalid", text)]
 
 
 def test_errors_of_user_code_and_of_memory_pass() -> None:

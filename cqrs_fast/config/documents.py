@@ -101,7 +101,7 @@ def plain(value: Any, key: str = "", depth: int = 0) -> Any:
             raise ConfigError("text holds a lone surrogate", key=key or None)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ConfigError(f"expected a finite number, got {value}", key=key or None)
+            raise ConfigError("expected a finite number", key=key or None)
     elif value is not None and not isinstance(value, int):
         raise ConfigError(f"no value can be a {type(value).__name__}", key=key or None)
     return value

@@ -29,6 +29,7 @@ from cqrs_fast.config.sections import (
     S,
     Section,
     fields_of,
+    kind,
     merged,
     nearest,
     shown,
@@ -151,8 +152,7 @@ def load_environment_config(
     environment = os.environ.get(env_var) or "development"
     if not _ENVIRONMENT.fullmatch(environment):
         raise ConfigError(
-            "the name of an environment is made of letters, digits, '_', '-' and '.', "
-            f"got {shown(environment)}",
+            "the name of an environment is made of letters, digits, '_', '-' and '.'",
             env_var,
         )
     return load_config(os.path.join(folder, _file_of(environment, folder)))
@@ -190,14 +190,15 @@ def _base_of(document: dict[str, Any]) -> Config:
     """Take from a document what is for the loader, and return the preset it names."""
     name = document.pop(PRESET, "default")
     if not isinstance(name, str) or name not in PRESETS:
+        got = "" if isinstance(name, str) else f", got {kind(name)}"
         raise ConfigError(
-            f"expected one of {', '.join(PRESETS)}, got {shown(name)}",
+            f"expected one of {', '.join(PRESETS)}{got}",
             key=PRESET,
             hint=nearest(name, tuple(PRESETS)),
         )
     schema = document.pop(SCHEMA, "")
     if not isinstance(schema, str):
-        raise ConfigError(f"expected str, got {shown(schema)}", key=SCHEMA)
+        raise ConfigError(f"expected str, got {kind(schema)}", key=SCHEMA)
     return preset(name)
 
 
@@ -217,8 +218,7 @@ def _section_from(
         elif isinstance(value, dict):
             values[name] = _section_from(field.section, value, origin, key)
         else:
-            got = type(value).__name__
-            raise ConfigError(f"expected an object, got {got}", key=key)
+            raise ConfigError(f"expected an object, got {kind(value)}", key=key)
     return with_origins(cls(**values), dict.fromkeys(values, origin))
 
 

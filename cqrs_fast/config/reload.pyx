@@ -11,6 +11,7 @@ cimport cython
 from cqrs_fast.bus cimport Bus, Registry, publish
 from cqrs_fast.pipeline.builder cimport Handler
 from cqrs_fast.pipeline.stage cimport Revision, Stage
+from cqrs_fast.sealing cimport internal
 
 from cqrs_fast.bus import MOST_PAYLOAD_BYTES, CommandBus
 from cqrs_fast.callbacks import report
@@ -345,3 +346,7 @@ cdef list made_for(object names, Wiring wiring):
 cdef list places_of(list stages, list middleware):
     wanted = {id(stage) for stage in stages}
     return [index for index, one in enumerate(middleware) if id(one) in wanted]
+
+
+internal(Wiring)
+internal(Plan)

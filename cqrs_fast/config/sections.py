@@ -105,22 +105,30 @@ class Field(NamedTuple):
         if self.section is not None:
             if isinstance(value, self.section):
                 return value
-            self.refuse(f"expected a {self.section.__name__}", value)
+            self.refuse(f"expected a {self.section.__name__}, got {kind(value)}")
         if self.choices and value not in self.choices:
             hint = nearest(value, self.choices)
-            self.refuse(f"expected one of {', '.join(self.choices)}", value, hint)
+            got = "" if isinstance(value, str) else f", got {kind(value)}"
+            self.refuse(f"expected one of {', '.join(self.choices)}{got}", hint)
         if isinstance(value, float) and not math.isfinite(value):
-            self.refuse("expected a finite number", value)
+            self.refuse("expected a finite number")
         try:
             return msgspec.convert(value, self.type)
         except msgspec.ValidationError as error:
-            wanted = str(error).split(" - at ")[0].split(", got ")[0]
+            wanted, of_another_type, _ = str(error).partition(", got ")
+            wanted = wanted.split(" - at ")[0]
             wanted = wanted.replace("`", "").replace("float", "number")
-            self.refuse(wanted[:1].lower() + wanted[1:], value)
+            got = f", got {kind(value)}" if of_another_type else ""
+            self.refuse(f"{wanted[:1].lower()}{wanted[1:]}{got}")
 
-    def refuse(self, wanted: str, value: object, hint: str | None = None) -> None:
-        """Raise the ConfigError of a value that is not what is wanted."""
-        raise ConfigError(f"{wanted}, got {shown(value)}", key=self.name, hint=hint)
+    def refuse(self, text: str, hint: str | None = None) -> None:
+        """Raise the ConfigError of a value; it may be a secret in the wrong place."""
+        raise ConfigError(text, key=self.name, hint=hint)
+
+
+def kind(value: object) -> str:
+    """Return what an error tells of a value: its type, and nothing of itself."""
+    return type(value).__name__
 
 
 def shown(value: object) -> str:

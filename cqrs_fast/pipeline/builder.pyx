@@ -14,6 +14,7 @@ from cqrs_fast.pipeline.hooks cimport HookStage
 from cqrs_fast.pipeline.next cimport Next
 from cqrs_fast.pipeline.route cimport AROUND, CONTEXT_MESSAGE, MESSAGE, Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.sealing cimport constructed, internal
 
 from cqrs_fast.messages import name_of_class
 from cqrs_fast.pipeline.middleware import Middleware, is_blocking
@@ -191,3 +192,7 @@ cdef int make_by_factory(Around around, Route route, Next behind) except -1:
     if form.is_async:
         behind.awaitable = route.is_async = True
     return 0
+
+
+constructed(Handler)
+internal(Around)

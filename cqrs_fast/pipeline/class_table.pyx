@@ -4,10 +4,14 @@ cimport cython
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+from cqrs_fast.sealing cimport constructed
+
 from weakref import ref
+
 
 cdef enum:
     SMALLEST = 8
+    LARGEST = 1 << 30
 
 
 @cython.final
@@ -37,9 +41,13 @@ cdef class ClassTable:
         return self.keep(cls, ref(cls, forget), route)
 
     cdef int keep(self, object cls, object reference, object route) except -1:
+        cdef uintptr_t address = <uintptr_t><PyObject *>cls
         self.reserve(len(self.kept) + 1)
-        self.kept[<uintptr_t><PyObject *>cls] = (reference, route)
+        # Let go of last: that may run any code, which must find the new route.
+        replaced = self.kept.get(address)
+        self.kept[address] = (reference, route)
         self.insert(<PyObject *>cls, <PyObject *>route)
+        del replaced
         return 0
 
     cdef int drop(self, object cls) except -1:
@@ -69,6 +77,8 @@ cdef class ClassTable:
         cdef Entry *entries
         cdef Entry *old = self.entries
         cdef int bits = 3
+        if count > LARGEST:
+            raise MemoryError
         while capacity < 2 * count:
             capacity *= 2
             bits += 1
@@ -121,3 +131,6 @@ cdef int forget_class(ClassTable table, uintptr_t address) except -1:
     table.remove(address)
     table.kept.pop(address, None)
     return 0
+
+
+constructed(ClassTable)

@@ -6,6 +6,7 @@ from cqrs_fast.clock cimport monotonic_ns
 from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.sealing cimport constructed, internal
 
 import msgspec
 
@@ -148,3 +149,7 @@ cdef int64_t timeout_to_ns(object timeout) except -2:
     if not 0 <= timeout < 1e9:
         raise ValueError(f"timeout must be from 0 to 1e9 seconds, got {timeout!r}")
     return round(timeout * 1_000_000_000)
+
+
+constructed(Gate)
+internal(Flights)

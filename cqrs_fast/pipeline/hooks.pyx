@@ -16,6 +16,7 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.pipeline.middleware import Middleware
 
@@ -186,3 +187,7 @@ cdef object overridden(object middleware, str hook):
     if getattr(found, "__func__", found) is getattr(Middleware, hook):
         return None
     return found
+
+
+constructed(Call)
+constructed(HookStage)

@@ -6,6 +6,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.async_driver cimport new_dispatch
 from cqrs_fast.pipeline.errstate cimport steal
 from cqrs_fast.pipeline.sync_driver cimport run_sync
+from cqrs_fast.sealing cimport internal
 
 
 @cython.final
@@ -21,3 +22,6 @@ cdef class Next:
         if self.awaitable:
             return new_dispatch(None, self.route, message, context)
         return steal(run_sync(self.route, message, context))
+
+
+internal(Next)

@@ -33,6 +33,7 @@ from cqrs_fast.pipeline.frame cimport (
     timeout_left_ns,
 )
 from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.sealing cimport internal
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
@@ -392,3 +393,6 @@ cdef object awaitable_error(Route route, object message, object awaitable):
         returned,
         "await bus.execute_async(message), or register the handler with is_async=True",
     )
+
+
+internal(Route)

@@ -4,6 +4,7 @@ cimport cython
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
+from cqrs_fast.sealing cimport constructed
 
 
 @cython.final
@@ -60,3 +61,6 @@ cdef class Revision(Stage):
 
     cdef int settle(self) except -1:
         return 0
+
+
+constructed(RouteSpec)

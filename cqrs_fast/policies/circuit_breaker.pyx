@@ -13,6 +13,7 @@ from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.clock cimport Clock, as_clock, read_clock, tick_of
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.sealing cimport constructed, internal
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import CircuitOpenError
@@ -436,3 +437,8 @@ cdef class CircuitBreaker:
 
 cdef object seconds_of(int64_t wait_ns):
     return None if wait_ns < 0 else wait_ns / 1e9
+
+
+constructed(CircuitBreaker)
+internal(Announcer)
+internal(BreakerPlan)

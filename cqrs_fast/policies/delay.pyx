@@ -2,6 +2,8 @@
 
 cimport cython
 
+from cqrs_fast.sealing cimport internal
+
 from _thread import allocate_lock
 from time import sleep
 
@@ -63,3 +65,6 @@ async def suspend(Clock clock, int64_t delay_ns):
     finally:
         if clock is not None:
             clock.forget(alarm)
+
+
+internal(Alarm)

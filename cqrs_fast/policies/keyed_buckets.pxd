@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t
 
+from cqrs_fast.policies.lru_cache cimport LRUCache
+
 
 cdef extern from "cqrs_fast/policies/core/token_bucket.h" nogil:
     ctypedef struct cqrs_bucket:
@@ -46,7 +48,7 @@ cdef class KeyedBuckets:
     cdef readonly int64_t max_keys
     cdef readonly int64_t overflowed    # how often a key found no room
     cdef Bucket overflow                # what all keys without room share
-    cdef dict buckets                   # key: Bucket
+    cdef LRUCache buckets               # key: Bucket; for its table, which takes all
     cdef list heap                      # the same, the one first that fills up first
 
     # The bucket to take from for this key, before any other code runs.
@@ -61,6 +63,8 @@ cdef class KeyedBuckets:
         self, int64_t now_ns, int64_t limit, int64_t cost, int64_t burst
     ) noexcept
 
+    cdef Bucket bucket_of(self, int64_t id)
+    cdef Bucket keep(self, object key, Bucket bucket)
     cdef Bucket add(self, object key, int64_t now_ns)
     cdef Bucket full_one(self, int64_t now_ns)
     cdef int evict(self, Bucket full) except -1

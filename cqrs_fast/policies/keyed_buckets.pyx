@@ -11,9 +11,24 @@ lookup costs no more than the takes that went before it.
 """
 
 cimport cython
-from cpython.dict cimport PyDict_Next
-from cpython.ref cimport PyObject
-from libc.stdint cimport INT64_MIN, int64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
+
+from cqrs_fast.policies.lru_cache cimport (
+    LRU_MOST,
+    LRU_NEVER,
+    Lru,
+    LRUCache,
+    hash_secret,
+    key_equal,
+    key_hash,
+    lru_find,
+    lru_first,
+    lru_insert,
+    lru_next,
+    lru_release,
+)
+from cqrs_fast.sealing cimport constructed, internal
 
 
 @cython.final
@@ -32,28 +47,48 @@ cdef class KeyedBuckets:
 
     def __init__(self, Bucket like not None, int64_t max_keys):
         self.max_keys = max_keys
-        self.buckets = {}
+        self.buckets = LRUCache(LRU_MOST)
         self.heap = []
         self.overflow = Bucket.__new__(Bucket)
         bucket_copy(&self.overflow.state, &like.state, INT64_MIN)
 
     def __len__(self):
-        return len(self.buckets)
+        return self.buckets.table.size
 
     cdef Bucket find(self, object key, int64_t now_ns):
-        cdef Bucket bucket = self.buckets.get(key)
-        return self.add(key, now_ns) if bucket is None else bucket
+        cdef int64_t found = self.buckets.find(key)
+        return self.add(key, now_ns) if found == 0 else self.bucket_of(found)
 
     cdef Bucket peek(self, object key):
         # A new bucket would begin as the overflow one is.
-        return self.buckets.get(key, self.overflow)
+        cdef int64_t found = self.buckets.find(key)
+        return self.overflow if found == 0 else self.bucket_of(found)
+
+    cdef Bucket bucket_of(self, int64_t id):
+        return <Bucket>self.buckets.table.nodes[id].value
 
     cdef list all(self):
         return [self.overflow, *self.buckets.values()]
 
+    cdef Bucket keep(self, object key, Bucket bucket):
+        """Put a bucket in unless its key has one; return the one that is in."""
+        cdef Lru *table = &self.buckets.table
+        cdef uint32_t hash = <uint32_t>key_hash(<PyObject *>key, &hash_secret)
+        cdef int64_t found = lru_find(table, hash, <PyObject *>key, NULL, key_equal)
+        cdef uint64_t unused = 0
+        if found:
+            return self.bucket_of(found)
+        if not lru_insert(
+            table, hash, 0, <PyObject *>key, NULL, <PyObject *>bucket, NULL,
+            LRU_NEVER, 0, &unused,
+        ):
+            raise MemoryError
+        lru_release(table)
+        return bucket
+
     cdef Bucket add(self, object key, int64_t now_ns):
         cdef Bucket bucket, full
-        while len(self.buckets) >= self.max_keys:
+        while self.buckets.table.size >= self.max_keys:
             full = self.full_one(now_ns)
             if full is None:
                 self.overflowed += 1
@@ -62,7 +97,7 @@ cdef class KeyedBuckets:
         bucket = Bucket.__new__(Bucket)
         bucket.key = key
         bucket.full_ns = now_ns
-        found = self.buckets.setdefault(key, bucket)
+        found = self.keep(key, bucket)
         if found is bucket:
             # Only now: until it was in, users' code ran, and the rate may have changed.
             bucket_copy(&bucket.state, &self.overflow.state, now_ns)
@@ -105,7 +140,7 @@ cdef class KeyedBuckets:
                 bucket_remaining(&self.overflow.state, full.state.last_ns)
                 return 0
         if found is not None:
-            self.buckets.setdefault((<Bucket>found).key, found)
+            self.keep((<Bucket>found).key, <Bucket>found)
             follow_rate(<Bucket>found, self.overflow)
         if found is full:
             self.push(full)
@@ -154,10 +189,12 @@ cdef class KeyedBuckets:
     cdef int reshape(
         self, int64_t now_ns, int64_t limit, int64_t cost, int64_t burst
     ) noexcept:
-        cdef Py_ssize_t at = 0
-        cdef PyObject *bucket = NULL
-        while PyDict_Next(self.buckets, &at, NULL, &bucket):
-            bucket_reshape(&(<Bucket>bucket).state, now_ns, limit, cost, burst)
+        cdef Bucket bucket
+        cdef uint32_t id = lru_first(&self.buckets.table)
+        while id:
+            bucket = <Bucket>self.buckets.table.nodes[id].value
+            bucket_reshape(&bucket.state, now_ns, limit, cost, burst)
+            id = lru_next(&self.buckets.table, id)
         bucket_reshape(&self.overflow.state, now_ns, limit, cost, burst)
         return self.forget_order()
 
@@ -174,3 +211,7 @@ cdef int follow_rate(Bucket bucket, Bucket like) noexcept:
             &bucket.state, INT64_MIN, rate.limit, rate.cost, rate.cap // rate.cost
         )
     return 0
+
+
+constructed(KeyedBuckets)
+internal(Bucket)

@@ -10,6 +10,7 @@ from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 
 from cqrs_fast.clock cimport as_clock, read_clock
+from cqrs_fast.sealing cimport constructed
 
 
 cdef int64_t middle_of(int bucket) noexcept nogil:
@@ -160,3 +161,7 @@ cdef class Measurement:
         now = read_clock(self.into.clock)
         if not histogram_record(&self.into.histogram, now - self.started_ns):
             raise MemoryError
+
+
+constructed(LatencyHistogram)
+constructed(Measurement)

@@ -29,7 +29,6 @@ cdef extern from "cqrs_fast/policies/core/lru.h":
     # 1 equal, 0 different, -1 an exception.
     ctypedef int (*lru_eq)(const LruNode *, PyObject *, PyObject *) noexcept
 
-    uint32_t lru_mix "cqrs_lru_mix"(Py_hash_t hash) noexcept
     void lru_init "cqrs_lru_init"(Lru *, uint32_t max, bint with_groups) noexcept
     # Ids are 1 or more; 0 stands for none.
     int64_t lru_find "cqrs_lru_find"(
@@ -69,6 +68,18 @@ cdef extern from "cqrs_fast/policies/core/lru.h":
 cdef extern from "cqrs_fast/policies/core/lru_check.h":
     # NULL, or what is wrong; for tests.
     const char *lru_check "cqrs_lru_check"(const Lru *) noexcept
+    uint64_t lru_probes "cqrs_lru_probes"(const Lru *) noexcept
+
+cdef extern from "cqrs_fast/policies/core/dict_keys.h":
+    ctypedef struct HashSecret "cqrs_hash_secret":
+        uint64_t addend, factor
+
+    # 32 bits; -1: an exception.
+    int64_t key_hash "cqrs_key_hash"(PyObject *key, const HashSecret *) except -1
+    int key_equal "cqrs_dict_equal"(const LruNode *, PyObject *, PyObject *) noexcept
+
+
+cdef HashSecret hash_secret     # of this process
 
 
 cdef class LRUCache:

@@ -4,17 +4,15 @@ cimport cython
 from cpython.object cimport PyObject, visitproc
 
 from cqrs_fast.clock cimport as_clock, is_reached, read_clock
+from cqrs_fast.sealing cimport constructed
 
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
+from os import urandom
 from types import GenericAlias
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.policies.lru_cache_stats import LRUCacheStats
 
-
-cdef extern from "cqrs_fast/policies/core/dict_keys.h":
-    Py_hash_t dict_hash "cqrs_dict_hash"(PyObject *key) except -1
-    int dict_equal "cqrs_dict_equal"(const LruNode *, PyObject *, PyObject *) noexcept
 
 cdef extern from *:
     """
@@ -48,6 +46,9 @@ cdef enum:
 
 cdef object MISSING = object()
 
+hash_secret.addend = int.from_bytes(urandom(8), "little")
+hash_secret.factor = int.from_bytes(urandom(8), "little") | 1
+
 
 @cython.final
 @cython.auto_pickle(False)
@@ -62,7 +63,11 @@ cdef class LRUCache:
             None for ever; `set` may give an entry one of its own.
         clock: what tells the time; the system's monotonic clock by default.
 
-    Keys are those of a dict: hashable, found by `==`. Reading with `[]`, `get` or
+    Keys are those of a dict: hashable, found by `==`. They may come from callers:
+    strings, bytes, numbers and tuples of these are hashed by a secret of the process,
+    so that nobody can choose some that meet. The price: beyond 61 bits an int is found
+    by an int or a float, by no Decimal or Fraction that equals it. Other keys are
+    hashed by their own `__hash__`. Reading with `[]`, `get` or
     `setdefault` and storing count as use; `in`, `peek` and iteration do not. The order
     of iteration is that of use, the least recently used first.
 
@@ -97,13 +102,13 @@ cdef class LRUCache:
         # hot
         cdef int64_t now_ns = 0
         cdef int64_t found, expires_ns
-        cdef Py_hash_t hash
+        cdef uint32_t hash
         cdef bint expired
         if self.clock is not None:
             # It may be a user's, which can change the table: not after the search.
             now_ns = self.clock.now()
-        hash = dict_hash(<PyObject *>key)
-        found = lru_find(&self.table, lru_mix(hash), <PyObject *>key, NULL, dict_equal)
+        hash = <uint32_t>key_hash(<PyObject *>key, &hash_secret)
+        found = lru_find(&self.table, hash, <PyObject *>key, NULL, key_equal)
         if found == 0:
             return 0
         expires_ns = self.table.nodes[found].expires_ns
@@ -131,8 +136,8 @@ cdef class LRUCache:
             now_ns = read_clock(self.clock)
         if now_ns < LRU_NEVER - ttl_ns and ttl_ns != LRU_NEVER:
             expires_ns = now_ns + ttl_ns
-        hash = lru_mix(dict_hash(<PyObject *>key))
-        found = lru_find(&self.table, hash, <PyObject *>key, NULL, dict_equal)
+        hash = <uint32_t>key_hash(<PyObject *>key, &hash_secret)
+        found = lru_find(&self.table, hash, <PyObject *>key, NULL, key_equal)
         if ttl_ns == 0:
             if found:
                 lru_remove(&self.table, <uint32_t>found)
@@ -367,6 +372,10 @@ cdef class LRUCache:
         if wrong != NULL:
             raise AssertionError(wrong.decode())
 
+    def _probes(self):
+        # For tests: how many places are looked at to find each entry once.
+        return lru_probes(&self.table)
+
 
 cdef int64_t to_ns(object ttl, int64_t default_ns) except -1:
     if ttl is None:
@@ -393,10 +402,10 @@ class CacheValues(ValuesView):
     __slots__ = ()
 
     def __iter__(self):
-        return iter((<LRUCache>self._mapping).snapshot(VALUES, False))
+        return iter((<LRUCache?>self._mapping).snapshot(VALUES, False))
 
     def __contains__(self, value):
-        return value in (<LRUCache>self._mapping).snapshot(VALUES, False)
+        return value in (<LRUCache?>self._mapping).snapshot(VALUES, False)
 
 
 class CacheItems(ItemsView):
@@ -405,7 +414,7 @@ class CacheItems(ItemsView):
     __slots__ = ()
 
     def __iter__(self):
-        return iter((<LRUCache>self._mapping).snapshot(ITEMS, False))
+        return iter((<LRUCache?>self._mapping).snapshot(ITEMS, False))
 
     def __contains__(self, item):
         key, value = item
@@ -415,3 +424,6 @@ class CacheItems(ItemsView):
 
 set_slots(LRUCache, <void *>slot_traverse, <void *>slot_clear)
 MutableMapping.register(LRUCache)
+
+
+constructed(LRUCache)

@@ -29,6 +29,8 @@ from cqrs_fast.policies.lru_cache cimport (
     lru_traverse,
 )
 from cqrs_fast.schema.keys cimport KeyPlan, TypedKey, same_value
+from cqrs_fast.sealing cimport constructed
+
 
 cdef extern from *:
     """
@@ -211,3 +213,6 @@ cdef int slot_clear(PyObject *self) noexcept:
 
 
 set_slots(QueryCache, <void *>slot_traverse, <void *>slot_clear)
+
+
+constructed(QueryCache)

@@ -7,6 +7,7 @@ from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.policies.delay cimport block
+from cqrs_fast.sealing cimport constructed, internal
 
 import os
 
@@ -362,3 +363,7 @@ cdef object misplaced(object awaitable, str argument, str instead):
         end()
     kind = type(awaitable).__name__
     return TypeError(f"{argument} returned an awaitable, a {kind}: {instead}")
+
+
+constructed(RetryPolicy)
+internal(RetryState)

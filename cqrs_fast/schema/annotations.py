@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import datetime
 import sys
 import types
 import typing
@@ -19,6 +18,8 @@ from typing import Any
 import msgspec
 
 from cqrs_fast.schema.checks import (
+    DATETIME,
+    TIME,
     BytesNode,
     FloatNode,
     InstanceNode,
@@ -51,7 +52,7 @@ ALLOWED: dict[Any, tuple[str, ...]] = {
     float: NUMERIC,
     str: (*LENGTHS, "pattern"),
     **dict.fromkeys((bytes, bytearray, memoryview), LENGTHS),
-    **dict.fromkeys((datetime.datetime, datetime.time), ("tz",)),
+    **dict.fromkeys((DATETIME, TIME), ("tz",)),
 }
 ARRAYS = {
     list,
@@ -233,7 +234,10 @@ class Compiler:
             field.read_from_dict()
         else:
             descriptor = descriptor_of(cls, field.name)
-            if isinstance(descriptor, types.MemberDescriptorType):
+            # One of another class, kept under this name, lies elsewhere or nowhere.
+            if isinstance(descriptor, types.MemberDescriptorType) and issubclass(
+                cls, descriptor.__objclass__
+            ):
                 field.read_from_slot(descriptor)
 
     def node(self, hint: Any, limits: Limits | None = None) -> Node | None:

@@ -94,6 +94,9 @@ cdef struct Lengths:
     Py_ssize_t high       # -1: unbounded
 
 
+# A TypeError for what is no class: nodes compare the types of values with it.
+cdef int require_class(object cls) except -1
+
 cdef Lengths lengths_of(min_length, max_length)
 
 # Reporting: always 1, so that a check can return it.
@@ -126,6 +129,12 @@ cdef inline int enter(const Step* at, Step* inside, Report* report) except -1:
     return 0
 
 
+# Whether the memory of a value is laid out as a class says. `isinstance` tells less: it
+# goes by `__class__` and by what a metaclass answers.
+cdef inline bint is_laid_out_as(object value, object cls) noexcept:
+    return PyObject_TypeCheck(value, <PyTypeObject*>cls)
+
+
 cdef inline bint is_instance(object value, object cls) except -1:
     """isinstance, where a real subclass does not have to ask an abstract class."""
-    return PyObject_TypeCheck(value, <PyTypeObject*>cls) or isinstance(value, cls)
+    return is_laid_out_as(value, cls) or isinstance(value, cls)

@@ -1,8 +1,14 @@
 """The nodes of a compiled check; their `check` methods are for Cython only."""
 
+import datetime
 from typing import Any, final
 
 from typing_extensions import disjoint_base
+
+DATETIME: type[datetime.datetime]
+DATE: type[datetime.date]
+TIME: type[datetime.time]
+TIMEDELTA: type[datetime.timedelta]
 
 @disjoint_base
 class Node:
@@ -24,9 +30,6 @@ class NumberNode(Node):
     le: Any
     lt: Any
     multiple_of: Any
-    def __init__(
-        self, label: str, ge: Any, gt: Any, le: Any, lt: Any, multiple_of: Any
-    ) -> None: ...
 
 @final
 class IntNode(NumberNode):

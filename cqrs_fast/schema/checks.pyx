@@ -1,11 +1,17 @@
 """Check values against compiled annotations."""
 
-import datetime
 import math
 import re
 
 cimport cython
-from cpython.datetime cimport datetime_tzinfo, import_datetime, time_tzinfo
+from cpython.datetime cimport (
+    PyDateTimeAPI,
+    PyDateTime_Check,
+    PyTime_Check,
+    datetime_tzinfo,
+    import_datetime,
+    time_tzinfo,
+)
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_Check
 from cpython.object cimport PyObject, PyTypeObject
@@ -14,7 +20,16 @@ from cpython.unicode cimport PyUnicode_Check, PyUnicode_GET_LENGTH
 from libc.math cimport fmod
 from libc.stdint cimport INT64_MAX, INT64_MIN
 
+from cqrs_fast.sealing cimport constructed, internal
+
+
 import_datetime()
+
+# As they are in C, whatever stands for them in the module (freezegun swaps it).
+DATETIME = <object>PyDateTimeAPI.DateTimeType
+DATE = <object>PyDateTimeAPI.DateType
+TIME = <object>PyDateTimeAPI.TimeType
+TIMEDELTA = <object>PyDateTimeAPI.DeltaType
 
 # ---- reporting: the cold half
 
@@ -65,6 +80,12 @@ cdef inline bint is_int(object value) noexcept:  # type tests only
     return PyLong_Check(value) and value is not True and value is not False
 
 
+cdef int require_class(object cls) except -1:
+    if not isinstance(cls, type):
+        raise TypeError(f"expected a class, got {cls!r}")
+    return 0
+
+
 # ---- single values
 
 cdef Simple no_rule() noexcept:
@@ -106,6 +127,7 @@ cdef class InstanceNode(Node):
     cdef object cls
 
     def __init__(self, cls):
+        require_class(cls)
         isinstance(None, cls)  # a class that refuses the question cannot be a check
         self.cls = cls
         self.label = cls.__name__
@@ -125,11 +147,12 @@ cdef class NumberNode(Node):
     cdef readonly object ge, gt, le, lt, multiple_of
     cdef bint bare                              # the type is all there is to check
 
-    def __init__(self, str label, ge, gt, le, lt, multiple_of):
+    cdef int bound_by(self, str label, ge, gt, le, lt, multiple_of) except -1:
         self.label = label
         self.ge, self.gt, self.le, self.lt = ge, gt, le, lt
         self.multiple_of = multiple_of
-        self.bare = all(bound is None for bound in (ge, gt, le, lt, multiple_of))
+        self.bare = all([bound is None for bound in (ge, gt, le, lt, multiple_of)])
+        return 0
 
     cdef int out_of_range(
         self, object value, const Step* at, Report* report
@@ -164,7 +187,7 @@ cdef class IntNode(NumberNode):
     cdef long long low, high, step    # inclusive; step 0: no multiple_of
 
     def __init__(self, ge=None, gt=None, le=None, lt=None, multiple_of=None):
-        super().__init__("int", ge, gt, le, lt, multiple_of)
+        self.bound_by("int", ge, gt, le, lt, multiple_of)
         self.exact = any(
             bound is not None
             and not (type(bound) is int and INT64_MIN < bound < INT64_MAX)
@@ -225,7 +248,7 @@ cdef class FloatNode(NumberNode):
     cdef bint open_low, open_high
 
     def __init__(self, ge=None, gt=None, le=None, lt=None, multiple_of=None):
-        super().__init__("float", ge, gt, le, lt, multiple_of)
+        self.bound_by("float", ge, gt, le, lt, multiple_of)
         self.ranged = any(bound is not None for bound in (ge, gt, le, lt))
         self.open_low, self.open_high = gt is not None, lt is not None
         self.low = float(gt if gt is not None else -math.inf if ge is None else ge)
@@ -326,6 +349,7 @@ cdef class BytesNode(Node):
     cdef Lengths lengths
 
     def __init__(self, cls, min_length=None, max_length=None):
+        require_class(cls)
         self.cls = cls
         self.label = cls.__name__
         self.lengths = lengths_of(min_length, max_length)
@@ -344,11 +368,11 @@ cdef class MomentNode(Node):
     """A datetime or a time, with or without a timezone."""
 
     cdef object cls
-    cdef bint aware, is_datetime
+    cdef bint aware
 
     def __init__(self, cls, bint aware):
+        require_class(cls)
         self.cls = cls
-        self.is_datetime = cls is datetime.datetime
         self.label = cls.__name__
         self.aware = aware
 
@@ -356,14 +380,15 @@ cdef class MomentNode(Node):
         return is_instance(value, self.cls)
 
     cdef int check(self, object value, const Step* at, Report* report) except -1:
-        cdef bint aware
         if not is_instance(value, self.cls):
             return wrong_type(self, value, at, report)
-        if self.is_datetime:
-            aware = datetime_tzinfo(value) is not None
-        else:
-            aware = time_tzinfo(value) is not None
-        if aware == self.aware:
+        if PyDateTime_Check(value):
+            tzinfo = datetime_tzinfo(value)
+        elif PyTime_Check(value):
+            tzinfo = time_tzinfo(value)
+        else:  # isinstance alone says that it is one
+            tzinfo = getattr(value, "tzinfo", None)
+        if (tzinfo is not None) == self.aware:
             return 0
         return report_error(
             report,
@@ -407,3 +432,14 @@ cdef class LiteralNode(Node):
             return wrong_type(self, value, at, report)
         allowed = ", ".join([repr(allowed) for allowed in self.values])
         return report_error(report, at, "invalid", f"expected one of {allowed}")
+
+
+constructed(NoneNode)
+constructed(InstanceNode)
+constructed(IntNode)
+constructed(FloatNode)
+constructed(StrNode)
+constructed(BytesNode)
+constructed(MomentNode)
+constructed(LiteralNode)
+internal(NumberNode)

@@ -7,6 +7,7 @@ from cpython.ref cimport Py_XDECREF
 
 from cqrs_fast.schema.checks cimport STEP_ROOT, Report, Step
 from cqrs_fast.schema.containers cimport RecordNode
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.errors import ValidationError
 
@@ -98,3 +99,6 @@ cdef class MessageCheck:
         except ValueError as error:
             return [("$", "invalid", str(error))]
         return None
+
+
+constructed(MessageCheck)

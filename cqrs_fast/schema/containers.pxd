@@ -32,6 +32,7 @@ cdef class Field:
     cdef readonly Node node                     # None: anything goes
     cdef Access access
     cdef Py_ssize_t offset                      # of the slot, or the index in a tuple
+    cdef object owner                           # what must be laid out so
     cdef readonly bint required                 # absence is an error
     cdef readonly bint may_be_unset             # UNSET is a value of its own
 

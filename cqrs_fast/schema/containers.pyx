@@ -34,12 +34,18 @@ from cqrs_fast.schema.checks cimport (
     check_length,
     enter,
     is_instance,
+    is_laid_out_as,
     lengths_of,
     report_error,
+    require_class,
     wrong_type,
 )
+from cqrs_fast.sealing cimport constructed
+
+from types import MemberDescriptorType
 
 import msgspec
+
 
 cdef extern from *:
     """
@@ -70,8 +76,11 @@ cdef class UnionNode(Node):
 
     def __init__(self, nodes):
         self.nodes = tuple(nodes)
-        self.optional = any(isinstance(node, NoneNode) for node in nodes)
-        labels = [(<Node?>node).label for node in nodes]
+        for node in self.nodes:
+            if not isinstance(node, Node):
+                raise TypeError(f"expected a Node, got {node!r}")
+        self.optional = any([isinstance(node, NoneNode) for node in self.nodes])
+        labels = [(<Node>node).label for node in self.nodes]
         labels.sort(key="None".__eq__)  # None last, as one writes it
         self.label = " | ".join(dict.fromkeys(labels))
 
@@ -118,6 +127,7 @@ cdef class ArrayNode(Node):
     cdef Lengths lengths
 
     def __init__(self, cls, Node item, min_length=None, max_length=None):
+        require_class(cls)
         self.cls = cls
         self.label = cls.__name__
         self.takes_list = issubclass(list, cls)
@@ -168,10 +178,11 @@ cdef class ArrayNode(Node):
     cdef int check_set(self, object value, Step* inside, Report* report) except -1:
         cdef int failed = 0
         cdef Py_ssize_t position = 0
-        cdef PyObject* item
+        cdef PyObject* found
         cdef Py_hash_t hash_value
-        while _PySet_NextEntry(value, &position, &item, &hash_value):
-            if self.item.check(<object>item, inside, report):
+        while _PySet_NextEntry(value, &position, &found, &hash_value):
+            item = <object>found  # owned: users' comparisons may empty the set
+            if self.item.check(item, inside, report):
                 failed = 1
                 if report.count >= report.limit:
                     break
@@ -197,7 +208,7 @@ cdef class TupleNode(Node):
 
     def __init__(self, items):
         self.label = "tuple"
-        self.items = tuple(items)
+        self.items = tuple([<Node?>item for item in items])
 
     cdef bint accepts(self, object value) except -1:
         return PyTuple_Check(value)
@@ -215,10 +226,9 @@ cdef class TupleNode(Node):
             return 1
         for index in range(PyTuple_GET_SIZE(self.items)):
             node = <Node>PyTuple_GET_ITEM(self.items, index)
+            item = <object>PyTuple_GET_ITEM(value, index)
             inside.index = index
-            if node is not None and (<Node>node).check(
-                <object>PyTuple_GET_ITEM(value, index), &inside, report
-            ):
+            if node is not None and (<Node>node).check(item, &inside, report):
                 failed = 1
                 if report.count >= report.limit:
                     break
@@ -233,6 +243,7 @@ cdef class MappingNode(Node):
     cdef Lengths lengths
 
     def __init__(self, cls, Node key, Node value, min_length=None, max_length=None):
+        require_class(cls)
         self.cls = cls
         self.label = cls.__name__
         self.takes_dict = issubclass(dict, cls)
@@ -247,8 +258,8 @@ cdef class MappingNode(Node):
     cdef int check(self, object value, const Step* at, Report* report) except -1:
         cdef Step inside
         cdef Py_ssize_t position = 0
-        cdef PyObject* key
-        cdef PyObject* item
+        cdef PyObject* found_name
+        cdef PyObject* found
         cdef int failed = 0
         if not self.accepts(value):
             return wrong_type(self, value, at, report)
@@ -265,8 +276,9 @@ cdef class MappingNode(Node):
                     if report.count >= report.limit:
                         break
             return failed
-        while PyDict_Next(value, &position, &key, &item):
-            if self.check_pair(<object>key, <object>item, &inside, report):
+        while PyDict_Next(value, &position, &found_name, &found):
+            name, item = <object>found_name, <object>found  # owned, as in a set
+            if self.check_pair(name, item, &inside, report):
                 failed = 1
                 if report.count >= report.limit:
                     break
@@ -297,6 +309,7 @@ cdef class Field:
         self.required = required
         self.may_be_unset = may_be_unset
         self.access = ATTRIBUTE
+        self.owner = object
         self.position = -1
         if isinstance(wire_name, int):
             self.position = wire_name
@@ -305,20 +318,27 @@ cdef class Field:
 
     def read_from_slot(self, descriptor):
         """Read through the descriptor's offset: it holds for every subclass too."""
-        cdef PyMemberDef* member = (<PyMemberDescrObject*>descriptor).d_member
+        cdef PyMemberDef* member
+        if type(descriptor) is not MemberDescriptorType:
+            raise TypeError(f"expected a member descriptor, got {descriptor!r}")
+        member = (<PyMemberDescrObject*>descriptor).d_member
         if member.type == T_OBJECT_EX:
             self.access, self.offset = SLOT, member.offset
+            self.owner = descriptor.__objclass__
 
     def read_from_tuple(self, Py_ssize_t index):
-        self.access, self.offset = INDEX, index
+        if index < 0:
+            raise ValueError(f"index must be 0 or more, got {index!r}")
+        self.access, self.offset, self.owner = INDEX, index, tuple
 
     def read_from_dict(self):
-        self.access = ITEM
+        self.access, self.owner = ITEM, dict
 
 
 @cython.final
 cdef class RecordNode(Node):
     def __init__(self, cls, str label):
+        require_class(cls)
         self.cls = cls
         self.label = label
         self.fields = ()
@@ -330,12 +350,17 @@ cdef class RecordNode(Node):
         """Set the fields, once they are compiled: a record may contain itself."""
         cdef Field field
         cdef Place* place
-        assert self.places == NULL
-        fields = tuple(fields)
-        self.places = <Place*>PyMem_Calloc(len(fields) + 1, sizeof(Place))
+        cdef list filled = []
+        if self.places != NULL:
+            raise RuntimeError(f"the fields of {self.label} are set already")
+        for field in fields:
+            if field is None or not issubclass(self.cls, field.owner):
+                raise TypeError(f"{field!r} reads no field of {self.label}")
+            filled.append(field)
+        self.places = <Place*>PyMem_Calloc(len(filled) + 1, sizeof(Place))
         if self.places == NULL:
             raise MemoryError
-        self.fields = fields
+        self.fields = tuple(filled)
         for field in self.fields:
             place = &self.places[self.count]
             place.access, place.offset = field.access, field.offset
@@ -350,10 +375,13 @@ cdef class RecordNode(Node):
             self.count += 1
 
     cdef bint accepts(self, object value) except -1:
+        # A TypedDict is a dict; what only claims to be one has no keys to look at.
+        if self.cls is dict:
+            return PyDict_Check(value)
         return is_instance(value, self.cls)
 
     cdef int check(self, object value, const Step* at, Report* report) except -1:
-        if not is_instance(value, self.cls):
+        if not self.accepts(value):
             return wrong_type(self, value, at, report)
         return self.check_fields(value, at, report)
 
@@ -366,15 +394,17 @@ cdef class RecordNode(Node):
         cdef PyObject* found
         cdef int failed = 0
         cdef Py_ssize_t index
+        # Mocks and the like, which isinstance alone accepts, hold nothing at an offset.
+        cdef bint laid_out = is_laid_out_as(value, self.cls)
         if enter(at, &inside, report):
             return 1
         for index in range(self.count):
             place = &self.places[index]
-            if place.access == SLOT:
-                found = (<PyObject**>(<char*><PyObject*>value + place.offset))[0]
-            elif place.access == ATTRIBUTE:
+            if place.access == ATTRIBUTE or not laid_out:
                 item = getattr(value, <object>place.name, ABSENT)
                 found = NULL if item is ABSENT else <PyObject*>item
+            elif place.access == SLOT:
+                found = (<PyObject**>(<char*><PyObject*>value + place.offset))[0]
             elif place.access == ITEM:
                 found = PyDict_GetItemWithError(value, <object>place.name)
             elif place.offset < PyTuple_GET_SIZE(value):
@@ -400,3 +430,11 @@ cdef class RecordNode(Node):
             return 0
         item = <object>found  # owned while user code may run
         return (<Node>place.node).check(item, inside, report)
+
+
+constructed(UnionNode)
+constructed(ArrayNode)
+constructed(TupleNode)
+constructed(MappingNode)
+constructed(Field)
+constructed(RecordNode)

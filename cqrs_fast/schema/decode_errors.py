@@ -110,12 +110,9 @@ _MALFORMED = re.compile(
 )
 
 
-def describe(error: msgspec.MsgspecError) -> Problem:
+def describe(error: msgspec.ValidationError) -> Problem:
     """Return (path, code, message) for an error of msgspec, without its own text."""
-    text = str(error)
-    if not isinstance(error, msgspec.ValidationError):
-        return "$", "invalid", _syntax(text)
-    body, path = _split(text)
+    body, path = _split(str(error))
     if error.__cause__ is not None:  # raised by __post_init__: not msgspec's own text
         return path, "invalid", "the value is not valid"
     if missing := _MISSING.fullmatch(body):
@@ -196,7 +193,8 @@ def _code(found: re.Match[str]) -> str:
     return _SIGNS[found["sign"]]
 
 
-def _syntax(text: str) -> str:
+def malformed(text: str) -> str:
+    """Say where msgspec says that the syntax of a payload breaks."""
     if found := _MALFORMED.fullmatch(text):
         return f"malformed {found['format']} at byte {found['byte']}"
     return "malformed payload: the data is truncated or damaged"

@@ -123,10 +123,15 @@ static int cqrs_key_same_inside(PyObject *one, PyObject *other);
 
 /* Whether two plain or frozen values are the same, types included. */
 static inline int cqrs_key_same(PyObject *one, PyObject *other) {
-    PyTypeObject *type = Py_TYPE(one);
+    PyTypeObject *type;
     if (one == other) {
         return 1;
     }
+    /* A field that somebody deleted through its descriptor. */
+    if (one == NULL || other == NULL) {
+        return 0;
+    }
+    type = Py_TYPE(one);
     if (type != Py_TYPE(other)) {
         return 0;
     }

@@ -15,7 +15,11 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 
+from cqrs_fast.sealing cimport internal
+
 import msgspec
+
+from cqrs_fast.schema.checks import DATE, DATETIME, TIME, TIMEDELTA
 
 cdef extern from "structmember.h":
     ctypedef struct PyMemberDef:
@@ -40,17 +44,11 @@ class Unkeyable(TypeError):
 
 
 cdef class KeyPlan:
-    def __init__(self):
-        raise TypeError("key plans are made by the library")
-
     def __dealloc__(self):
         PyMem_Free(self.offsets)
 
 
 cdef class TypedKey:
-    def __init__(self):
-        raise TypeError("keys are made by the library")
-
     def __hash__(self):
         return <Py_hash_t>self.hash
 
@@ -180,7 +178,10 @@ cdef int find_offsets(KeyPlan plan, object cls) except -1:
         raise MemoryError
     for index, name in enumerate(plan.names):
         descriptor = descriptor_of(cls, name)
-        if type(descriptor) is not MemberDescriptorType:
+        # One of another class, kept under this name, lies elsewhere or nowhere.
+        if type(descriptor) is not MemberDescriptorType or not issubclass(
+            cls, descriptor.__objclass__
+        ):
             PyMem_Free(offsets)
             return 0
         member = (<PyMemberDescrObject *>descriptor).d_member
@@ -286,11 +287,16 @@ cdef int spend(int64_t *budget, Py_ssize_t weight) except -1:
     return 0
 
 
+cdef int require_depth(int depth) except -1:
+    if depth >= KEY_DEPTH:
+        raise Unkeyable(f"a key is at most {KEY_DEPTH} containers deep")
+    return 0
+
+
 cdef tuple freeze_container(object value, object cls, int depth, int64_t *budget):
     """Freeze a container; what has no order gets one by hashes."""
     cdef list items = []
-    if depth >= KEY_DEPTH:
-        raise Unkeyable(f"a key is at most {KEY_DEPTH} containers deep")
+    require_depth(depth)
     if len(value) * KEY_ITEM > budget[0]:
         spend(budget, len(value) * KEY_ITEM)
     if cls is dict:
@@ -319,13 +325,13 @@ cdef object freeze_object(object value, object cls, int depth, int64_t *budget):
     cdef KeyPlan plan
     if cls is uuid.UUID:
         return (cls, value.bytes)
-    if cls is datetime.datetime:
-        return (cls, value.toordinal(), *clock_fields(value), zone(value.tzinfo))
-    if cls is datetime.date:
-        return (cls, value.toordinal())
-    if cls is datetime.time:
+    if cls is DATETIME or cls is datetime.datetime:
+        return (DATETIME, value.toordinal(), *clock_fields(value), zone(value.tzinfo))
+    if cls is DATE or cls is datetime.date:
+        return (DATE, value.toordinal())
+    if cls is TIME:
         return (cls, *clock_fields(value), zone(value.tzinfo))
-    if cls is datetime.timedelta:
+    if cls is TIMEDELTA:
         return (cls, value.days, value.seconds, value.microseconds)
     if cls is decimal.Decimal:
         if value.is_nan():
@@ -334,18 +340,19 @@ cdef object freeze_object(object value, object cls, int depth, int64_t *budget):
         text = str(value)
         spend(budget, len(text))
         return (cls, text)
-    if isinstance(value, Enum):
+    # Its true class: what a Mock claims to be has no value to go by.
+    if issubclass(cls, Enum):
         # A combination of flags is made on demand, a member is there for good.
-        if isinstance(value, Flag):
-            return (cls, freeze(value._value_, depth, budget))
+        if issubclass(cls, Flag):
+            require_depth(depth)
+            return (cls, freeze(value._value_, depth + 1, budget))
         return value
     if value is msgspec.UNSET:
         return value
     plan = plan_of(cls)
     if plan.shape == OPAQUE:
         raise unkeyable(value)
-    if depth >= KEY_DEPTH:
-        raise Unkeyable(f"a key is at most {KEY_DEPTH} containers deep")
+    require_depth(depth)
     return freeze_fields(plan, value, depth + 1, budget)
 
 
@@ -383,3 +390,7 @@ def message_key(message, scope=None):
     full = group
     frozen = scope_of(plan, scope, &full)
     return typed_key(plan, key, frozen, group, full)
+
+
+internal(KeyPlan)
+internal(TypedKey)

@@ -28,4 +28,6 @@ cdef class Wire:
 
     cdef object checked(self, object payload, Py_ssize_t max_bytes)
     cdef bint look_at(self, object payload) except -1    # True: an array
+    cdef object our_error(self, object error, object payload, object cls)
+    cdef str syntax_error(self, object payload, str text)
     cdef object decode_with(self, object decode, object payload, object cls)

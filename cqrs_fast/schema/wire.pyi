@@ -8,6 +8,8 @@ _Payload: TypeAlias = bytes | bytearray | memoryview | str
 
 DEFAULT_MAX_BYTES: Final[int]
 FINDINGS: dict[int, str]
+NO_UTF8: str
+UNDECODABLE: tuple[type[Exception], ...]
 JSON: Wire
 MSGPACK: Wire
 

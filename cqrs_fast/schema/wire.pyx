@@ -7,10 +7,11 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
 
 from cqrs_fast.schema.checks cimport MAX_DEPTH
+from cqrs_fast.sealing cimport constructed
 
 import msgspec
 
-from cqrs_fast.schema.decode_errors import as_declared, describe
+from cqrs_fast.schema.decode_errors import as_declared, describe, malformed
 from cqrs_fast.errors import ValidationError
 
 DEFAULT_MAX_BYTES = 16 * 1024 * 1024
@@ -32,6 +33,12 @@ FINDINGS = {
     TRAILING: "malformed MessagePack: there is data after the end",
     BAD_OPCODE: "malformed MessagePack: invalid opcode",
 }
+
+
+NO_UTF8 = "expected text encoded as UTF-8"
+
+# What decoders raise of a payload; anything else is user code's.
+UNDECODABLE = (msgspec.MsgspecError, RecursionError, OverflowError, ValueError)
 
 
 class _Named(msgspec.Struct):
@@ -150,15 +157,35 @@ cdef class Wire:
         # the context of ours it would appear in every logged traceback.
         try:
             return decode(payload)
-        except msgspec.MsgspecError as error:
-            found = as_declared(describe(error), cls)
-        except RecursionError:
-            found = ("$", "invalid", FINDINGS[TOO_DEEP])
-        except UnicodeError:
-            found = ("$", "invalid", "expected text encoded as UTF-8")
-        except (OverflowError, ValueError):
-            found = ("$", "invalid", "expected numbers within the range of their types")
-        raise ValidationError([found])
+        except UNDECODABLE as error:
+            ours = self.our_error(error, payload, cls)
+        raise ours
+
+    cdef object our_error(self, object error, object payload, object cls):
+        """Return the ValidationError for what a decoder raised."""
+        if isinstance(error, msgspec.ValidationError):
+            return ValidationError([as_declared(describe(error), cls)])
+        if isinstance(error, RecursionError):
+            text = FINDINGS[TOO_DEEP]
+        elif isinstance(error, (msgspec.DecodeError, UnicodeError)):
+            text = self.syntax_error(payload, str(error))
+        else:
+            text = "expected numbers within the range of their types"
+        return invalid("invalid", text)
+
+    cdef str syntax_error(self, object payload, str text):
+        """Say what is wrong with a payload that is no sound JSON or MessagePack.
+
+        Which exception bad UTF-8 raises, and what it says, depends on msgspec's
+        version, so the payload itself is asked.
+        """
+        if self.is_json:
+            return malformed(text) if is_utf8(payload) else NO_UTF8
+        try:
+            self.look_at(payload)
+        except ValidationError as error:
+            return error.errors[0][2]
+        return NO_UTF8
 
 
 cdef int require_payload(Wire wire, payload) except -1:
@@ -170,6 +197,17 @@ cdef int require_payload(Wire wire, payload) except -1:
     raise TypeError(
         f"a {wire.format} payload is {expected}, not {type(payload).__qualname__}"
     )
+
+
+cdef bint is_utf8(object payload) except -1:
+    try:
+        if isinstance(payload, str):
+            payload.encode()
+        else:
+            bytes(payload).decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 cdef object invalid(str code, str message):
@@ -288,3 +326,7 @@ cdef inline int fixed_size(unsigned char op) noexcept nogil:
 
 JSON = Wire("JSON", msgspec.json)
 MSGPACK = Wire("MessagePack", msgspec.msgpack)
+
+
+constructed(Decoder)
+constructed(Wire)

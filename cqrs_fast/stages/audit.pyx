@@ -9,6 +9,7 @@ from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, seen_context
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
@@ -71,3 +72,6 @@ cdef class AuditMiddleware(Stage):
         except Exception as failure:
             report("audit sink", (<Route>f.route).name, failure)
         return PROCEED
+
+
+constructed(AuditMiddleware)

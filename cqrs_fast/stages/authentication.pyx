@@ -7,6 +7,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, put_in_place
 from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
 from cqrs_fast.pipeline.description import label_of
@@ -56,3 +57,6 @@ cdef class AuthenticationMiddleware(Stage):
         if principal is not context.state.principal:
             put_in_place(f, context.with_principal(principal))
         return PROCEED
+
+
+constructed(AuthenticationMiddleware)

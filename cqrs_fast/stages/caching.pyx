@@ -9,6 +9,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.policies.query_cache cimport QueryCache, find
 from cqrs_fast.schema.keys cimport KeyPlan, freeze_value, plan_of, scope_of
+from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
 from cqrs_fast.stages.parts.cached_route cimport cached_route
@@ -271,3 +272,7 @@ cdef bint have_other_keys(CacheSettings old, CacheSettings new) noexcept:
         or new.scope_kind != old.scope_kind
         or new.key is not old.key
     )
+
+
+constructed(CachingMiddleware)
+internal(NewCache)

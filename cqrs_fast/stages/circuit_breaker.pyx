@@ -19,6 +19,7 @@ from cqrs_fast.policies.circuit_breaker cimport (
     plan_of,
     unmoved,
 )
+from cqrs_fast.sealing cimport constructed, internal
 
 from cqrs_fast.arguments import choice
 from cqrs_fast.errors import HandlerNotFoundError
@@ -357,3 +358,9 @@ cdef class NewBreakers(Revision):
         while PyDict_Next(owner.stages, &at, NULL, &stage):
             (<BreakerStage>stage).breaker.configure(plan)
         return 0
+
+
+constructed(CircuitBreakerMiddleware)
+internal(BreakerStage)
+internal(Cover)
+internal(NewBreakers)

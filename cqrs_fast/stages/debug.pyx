@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.callbacks import report
 from cqrs_fast.pipeline.arguments import log_level, logger_of
@@ -95,3 +96,6 @@ cdef class DebugMiddleware(Stage):
             extra={"message_name": name, "duration_ms": duration_ms},
         )
         return 0
+
+
+constructed(DebugMiddleware)

@@ -8,6 +8,7 @@ from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.waiting cimport may_begin
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.arguments import exception_classes
 from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
@@ -74,3 +75,6 @@ cdef class FallbackMiddleware(Stage):
             raise awaitable_error("fallback", result, INSTEAD)
         set_result(f, result)
         return PROCEED
+
+
+constructed(FallbackMiddleware)

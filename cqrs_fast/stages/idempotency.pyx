@@ -39,6 +39,7 @@ from cqrs_fast.schema.keys cimport (
     scope_of,
     typed_key,
 )
+from cqrs_fast.sealing cimport constructed
 from cqrs_fast.stages.parts.cache_settings cimport error_types
 from cqrs_fast.stages.parts.cached_route cimport is_own_fate
 from cqrs_fast.stages.parts.records cimport (
@@ -375,3 +376,6 @@ cdef class IdempotencyMiddleware(Stage):
 cdef object key_of_command(object command):
     key = getattr(command, "idempotency_key", None)
     return key() if callable(key) else key
+
+
+constructed(IdempotencyMiddleware)

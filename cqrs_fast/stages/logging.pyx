@@ -7,6 +7,7 @@ from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport OUTCOMES, outcome_of
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.arguments import seconds_to_ns, whole_number
 from cqrs_fast.callbacks import report
@@ -144,3 +145,6 @@ cdef class LoggingMiddleware(Stage):
         }
         self.logger.log(level, text, *args, extra=extra)
         return 0
+
+
+constructed(LoggingMiddleware)

@@ -24,6 +24,7 @@ from cqrs_fast.policies.latency_histogram cimport (
     histogram_percentile,
     histogram_record,
 )
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.stages.stats import BusStats, MessageStats
 
@@ -201,3 +202,6 @@ cdef object message_stats(Picture *picture):
         p99=picture.percentiles[2] / 1e9,
         p999=picture.percentiles[3] / 1e9,
     )
+
+
+constructed(Metrics)

@@ -19,6 +19,7 @@ from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.retry_policy cimport RetryPolicy
+from cqrs_fast.sealing cimport constructed, internal
 
 from warnings import warn
 
@@ -215,3 +216,7 @@ cdef bint is_over(Frame *f) except -1:
         return True
     cdef CancelScope scope = caller_context(f).state.scope
     return scope is not None and scope.cancelled_one() is not None
+
+
+constructed(RetryMiddleware)
+internal(NewRetry)

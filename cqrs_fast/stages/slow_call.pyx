@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.arguments import seconds_to_ns
 from cqrs_fast.callbacks import report
@@ -85,3 +86,6 @@ cdef class SlowCallMiddleware(Stage):
             extra={"message_name": name, "duration_ms": duration_ms},
         )
         return 0
+
+
+constructed(SlowCallMiddleware)

@@ -19,6 +19,7 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.sealing cimport constructed, internal
 
 from cqrs_fast.arguments import choice, seconds_or_zero
 from cqrs_fast.errors import DeadlineExceededError
@@ -216,3 +217,8 @@ cdef bint is_over(Frame *f) except -1:
         if f.bus_clock != NULL:
             return False
     return timeout_left_ns(f) <= 0
+
+
+constructed(TimeoutMiddleware)
+internal(LateCount)
+internal(NewTimeout)

@@ -14,6 +14,7 @@ from cqrs_fast.schema.constraints cimport MessageCheck
 from cqrs_fast.schema.containers cimport RecordNode
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.schema.constraints import compile_check
 from cqrs_fast.errors import ValidationError
@@ -54,7 +55,9 @@ cdef class ValidationMiddleware(Stage):
 
     Checks what msgspec would when it decodes: types, without any coercion, and the
     constraints of `Meta(...)`; then the message's own `validate()`, once every field is
-    right. A message is held to the rules of its own class, also where the handler of a
+    right. A length is looked at before a pattern: put `max_length` beside each
+    `Meta(pattern=...)`, for a regular expression may backtrack without bound in a long
+    text. A message is held to the rules of its own class, also where the handler of a
     base class or of a name serves it. A class in which nothing can be wrong has no such
     stage in its route, unless it has subclasses when it is registered.
 
@@ -142,3 +145,7 @@ cdef MessageCheck compiled_for(object cls):
         # either, so that to compile it again is soon done.
         pass
     return kept.check
+
+
+constructed(ClassCheck)
+constructed(ValidationMiddleware)

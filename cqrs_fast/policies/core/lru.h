@@ -238,7 +238,7 @@ static inline void cqrs_lru_free(cqrs_lru *t) {
             Py_XDECREF(gone.nodes[id].extra);
         }
     }
-    if (gone.index != cqrs_lru_no_index) {
+    if (gone.bits > 1) {
         PyMem_RawFree(gone.index);
     }
     PyMem_RawFree(gone.groups);

@@ -62,4 +62,17 @@ CQRS_LRU_COLD const char *cqrs_lru_check(const cqrs_lru *t) {
         ? NULL : "nodes are lost";
 }
 
+/* How many places of the index are looked at, in all, to find each entry once. */
+CQRS_LRU_COLD uint64_t cqrs_lru_probes(const cqrs_lru *t) {
+    uint64_t probes = 0;
+    for (uint32_t id = t->size ? t->nodes[0].next : 0; id; id = t->nodes[id].next) {
+        uint32_t at = t->nodes[id].hash >> t->shift;
+        for (; t->index[at] != cqrs_lru_slot_of(t, id); at = (at + 1) & t->mask) {
+            probes++;
+        }
+        probes++;
+    }
+    return probes;
+}
+
 #endif

@@ -45,12 +45,9 @@ typedef struct {
    an exception. It may run Python code; the node is only to be read before that. */
 typedef int (*cqrs_lru_eq)(const cqrs_lru_node *node, PyObject *key, PyObject *scope);
 
+/* The index before the first entry. Each module that includes this has its own, so a
+   table is told to be on it by its bits. */
 static uint32_t cqrs_lru_no_index[2] = {CQRS_LRU_EMPTY, CQRS_LRU_EMPTY};
-
-/* The hash of a table from one of Python, whose low bits alone may tell little. */
-CQRS_LRU_INLINE uint32_t cqrs_lru_mix(Py_hash_t hash) {
-    return (uint32_t)(((uint64_t)hash * 0x9e3779b97f4a7c15ULL) >> 32);
-}
 
 static inline void cqrs_lru_init(cqrs_lru *t, uint32_t max, int with_groups) {
     memset(t, 0, sizeof(*t));
@@ -156,7 +153,7 @@ CQRS_LRU_COLD int cqrs_lru_grow_index(cqrs_lru *t, uint32_t bits) {
         PyMem_RawFree(t->groups);
         t->groups = groups;
     }
-    if (t->index != cqrs_lru_no_index) {
+    if (t->bits > 1) {
         PyMem_RawFree(t->index);
     }
     memset(index, 0xff, slots * sizeof(*index));

@@ -8,6 +8,7 @@ from cqrs_fast.clock cimport Clock, read_clock
 from cqrs_fast.context cimport Context, background
 from cqrs_fast.policies.query_cache cimport QueryCache, random_unit
 from cqrs_fast.schema.keys cimport KeyPlan, freeze_key, hash_frozen, key_of
+from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.stages.parts.cache_settings cimport SHARED, CacheSettings
 from cqrs_fast.stages.parts.loads cimport Load, Loads
 
@@ -84,3 +85,7 @@ cdef object scope_in(CacheSettings config, Context ctx):
     if ctx is None:
         ctx = background
     return ctx.state.principal if config.scope is None else config.scope(ctx)
+
+
+constructed(CacheCore)
+internal(StoredError)

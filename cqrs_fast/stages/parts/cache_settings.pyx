@@ -3,6 +3,7 @@
 cimport cython
 
 from cqrs_fast.policies.lru_cache cimport LRU_MOST
+from cqrs_fast.sealing cimport constructed
 
 import copy as copying
 
@@ -93,3 +94,6 @@ cdef tuple error_types(str argument, object types):
         if not isinstance(one, type) or not issubclass(one, Exception):
             raise TypeError(f"{argument} must hold Exception classes, got {one!r}")
     return tuple(types)
+
+
+constructed(CacheSettings)

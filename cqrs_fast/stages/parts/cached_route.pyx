@@ -43,6 +43,7 @@ from cqrs_fast.schema.keys cimport (
     scope_of,
     typed_key,
 )
+from cqrs_fast.sealing cimport internal
 from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.parts.cache_settings cimport BY_PRINCIPAL, CacheSettings
 from cqrs_fast.stages.parts.loads cimport Load, Loads
@@ -373,3 +374,6 @@ cdef bint is_own_fate(Frame *f) except -1:
     if isinstance(<object>f.error, DeadlineExceededError):
         return remaining_ns(f) <= 0
     return False
+
+
+internal(CachedRoute)

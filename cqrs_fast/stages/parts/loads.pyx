@@ -9,6 +9,8 @@ from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.pipeline.flight cimport LEADING, Flight
 from cqrs_fast.policies.query_cache cimport class_of, shares_tag
 from cqrs_fast.schema.keys cimport KeyPlan, TypedKey, same_key, same_value
+from cqrs_fast.sealing cimport constructed, internal
+
 
 cdef extern from *:
     bint PyType_IsSubtype(PyTypeObject *cls, PyTypeObject *base) noexcept
@@ -134,3 +136,7 @@ cdef int outdate(Load load) noexcept:
     if load.flight is not None:
         load.flight.closed = True
     return 0
+
+
+constructed(Loads)
+internal(Load)

@@ -8,6 +8,8 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.schema.keys cimport TypedKey
+from cqrs_fast.sealing cimport constructed, internal
+
 
 cdef enum:
     # So many outdated entries of the heap are let be.
@@ -112,3 +114,8 @@ cdef class Records:
         heapify(kept)
         self.due = kept
         return 0
+
+
+constructed(Records)
+internal(Record)
+internal(Attempt)
