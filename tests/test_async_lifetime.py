@@ -402,15 +402,6 @@ def test_interrupted_while_it_begins_it_leaves_nothing_for_the_collector() -> No
     run_script(FAILED)
 
 
-def test_made_by_new_it_says_how_one_is_made() -> None:
-    made = CommandBus().execute_async(Add())
-    made.close()
-    bare: Any = type(made).__new__(type(made))
-    with pytest.raises(TypeError, match=r"call bus.execute_async\(message\)"):
-        bare.send(None)
-    assert repr(bare) == "<execute_async, finished>"
-
-
 def test_a_timeout_that_is_freed_leaves_the_heap_of_its_loop() -> None:
     bus = CommandBus(middleware=[TimeoutMiddleware(60.0)])
 

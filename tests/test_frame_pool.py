@@ -143,6 +143,7 @@ def test_frames_come_back_from_collected_cycles_and_finalizers() -> None:
     bus.register_handler(Add, handler)
     for _ in range(50):
         dispatch = bus.execute_async(Add(2))
+        dispatch.close()
         cycle: list[Any] = [dispatch, Echo()]
         cycle.append(cycle)
         del dispatch, cycle

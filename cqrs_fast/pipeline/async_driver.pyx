@@ -42,6 +42,7 @@ from cqrs_fast.pipeline.route cimport (
 )
 from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.arguments import flag, whole_number
 from cqrs_fast.callbacks import report
@@ -272,8 +273,6 @@ cdef class Dispatch:
 
     cdef int begin(self) except -1:
         if self.route is None:
-            if self.router is None:
-                raise TypeError("call bus.execute_async(message)")
             self.route = self.router.route_for(self.message)
         cdef Route route = self.route
         cdef PyObject *parent = NULL
@@ -431,7 +430,7 @@ cdef class Dispatch:
             if f.context != NULL and f.shown_ns == f.deadline_ns:
                 limit = (<Context>f.context).state.limit
             if self.timeout is None:
-                self.timeout = Timeout()
+                self.timeout = Timeout.__new__(Timeout)
             self.timed = self.timeout.begin(
                 f.deadline_ns,
                 None if f.deadline_clock == NULL else <Clock>f.deadline_clock,
@@ -594,7 +593,7 @@ def reserve_frames(size, preallocate=False):
         made = []
         while len(made) + pooled < wanted:
             dispatch = Dispatch.__new__(Dispatch)
-            dispatch.timeout = Timeout()
+            dispatch.timeout = Timeout.__new__(Timeout)
             made.append(dispatch)
         # They go to the pool as finished ones do.
         dispatch = None
@@ -667,7 +666,7 @@ cdef void slot_finalize(PyObject *self) noexcept:
 
 cdef int warn_unawaited(Dispatch dispatch) noexcept:
     if dispatch.route is None and dispatch.router is None:
-        # It was never given a message.
+        # Made for the pool, or by a call of its class.
         return 0
     try:
         warn_never_awaited(dispatch)
@@ -818,3 +817,5 @@ set_slots(
     <void *>slot_finalize,
     <void *>slot_dealloc,
 )
+
+constructed(Dispatch)

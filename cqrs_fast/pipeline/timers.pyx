@@ -18,6 +18,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.clock cimport Clock, read_clock, tick_of
+from cqrs_fast.sealing cimport internal
 
 from cqrs_fast.callbacks import report
 
@@ -304,3 +305,7 @@ cdef Entry *meld_all(Entry *first) noexcept:
         root = meld(root, pairs)
         pairs = next
     return root
+
+
+internal(Timeout)
+internal(Timers)
