@@ -71,6 +71,11 @@ COMPILE, LINK, MACROS, EXTRA_DIRECTIVES = MODES[MODE]
 FLAGS = [*COMMON, *COMPILE]
 
 ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+
+import cython_fixes  # noqa: E402
+
+cython_fixes.mend()
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.glob("cqrs_fast/**/*.pyx"))
 HEADERS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("cqrs_fast/**/*.h"))
 
@@ -102,14 +107,20 @@ def extension(path: Path, stamp: str) -> Extension:
 
 
 STAMP = mode_stamp()
+GENERATED = ROOT / "build" / f"cython-{MODE}"
+FIXES = (ROOT / "cython_fixes.py").read_text()
+MENDED = GENERATED / "fixes"  # what mended all that was generated there
+EXTENSIONS = cythonize(
+    [extension(path, STAMP) for path in MODULES],
+    build_dir=str(GENERATED.relative_to(ROOT)),
+    force=not MENDED.exists() or MENDED.read_text() != FIXES,
+    nthreads=os.cpu_count() or 1,
+    compiler_directives={**DIRECTIVES, **EXTRA_DIRECTIVES},
+    emit_linenums=MODE == "profile",
+)
+MENDED.write_text(FIXES)
 setup(
-    ext_modules=cythonize(
-        [extension(path, STAMP) for path in MODULES],
-        build_dir=f"build/cython-{MODE}",
-        nthreads=os.cpu_count() or 1,
-        compiler_directives={**DIRECTIVES, **EXTRA_DIRECTIVES},
-        emit_linenums=MODE == "profile",
-    ),
+    ext_modules=EXTENSIONS,
     options={
         "build_ext": {
             "parallel": os.cpu_count() or 1,

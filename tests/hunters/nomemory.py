@@ -11,6 +11,7 @@ import asyncio
 import gc
 import itertools
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -79,6 +80,22 @@ def in_a_task(function: Callable[[], None]) -> None:
     assert ended, "it was cancelled"
 
 
+def made_roomy() -> Callable[[Callable[[], Any]], Any]:
+    """Make a function that calls another one where frames need no memory.
+
+    CPython 3.11 raises SystemError instead of MemoryError where a call of Python code
+    has to make another chunk of its stack, 16 KiB, and cannot. A function of so many
+    variables gets a chunk of 128 KiB, and leaves half of it to those that it calls.
+    """
+    names = " = ".join(f"v{number}" for number in range(8_300))
+    made: dict[str, Any] = {}
+    exec(f"def roomy(act):\n if act is None: {names} = 0\n return act()", made)
+    return made["roomy"]
+
+
+roomy = made_roomy()
+
+
 def failing(act: Callable[[], Any], k: int) -> tuple[Any, int]:
     """Call `act` while the k-th allocation fails.
 
@@ -86,18 +103,35 @@ def failing(act: Callable[[], Any], k: int) -> tuple[Any, int]:
     counted from here: 0 if it came.
     """
     probes = itertools.repeat(None, k)
-    outcome: Any = None
-    _testcapi.set_nomemory(k, k + 1)
-    try:
-        outcome = act()
-    except MemoryError as error:
-        # Its traceback would keep alive what the operation dropped.
-        outcome = error.with_traceback(None)
-        outcome.__context__ = None
-    finally:
-        left = allocations_left(probes, k)
-        _testcapi.remove_mem_hooks()
-    return outcome, left
+
+    def fail() -> tuple[Any, int]:
+        outcome: Any = None
+        _testcapi.set_nomemory(k - 1, k)
+        try:
+            outcome = act()
+        except (MemoryError, RuntimeError, *LOST) as error:
+            if not tells_of_memory(error):
+                raise
+            # Its traceback would keep alive what the operation dropped.
+            outcome = MemoryError(str(error))
+        finally:
+            left = allocations_left(probes, k)
+            _testcapi.remove_mem_hooks()
+        return outcome, left
+
+    return roomy(fail)
+
+
+# CPython 3.11 forgets the exception on its way where it has no memory for the frame
+# object of the caller (`take_ownership` in Python/frame.c), and tells of that.
+LOST = (SystemError,) if sys.version_info < (3, 12) else ()
+# What CPython says where it has no memory for a lock.
+NO_LOCK = "can't allocate lock"
+LOST_TEXTS = ("error return without exception set", "gave no result and no exception")
+
+
+def tells_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or str(error).endswith((*LOST_TEXTS, NO_LOCK))
 
 
 BYTES, CUT = b"a" * 300, slice(0, 200)

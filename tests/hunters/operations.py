@@ -5,8 +5,8 @@ comes, and asserts afterwards that nothing is held and that the same objects ser
 `window` returns what `act` returns, or the MemoryError that it raised.
 """
 
-from __future__ import annotations
-
+# Annotations are objects here: CPython 3.11 frees memory twice where it has none to
+# compile one that is text (`assemble_init` in Python/compile.c).
 import asyncio
 import logging
 import time
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta
-from reliability.parts import Get, Put, assert_at_rest
+from reliability.parts import assert_at_rest
 
 from cqrs_fast import (
     AuditMiddleware,
@@ -83,6 +83,15 @@ def on_loop(function: Callable[[Window], None]) -> Callable[[Window], None]:
     return function
 
 
+class Get(Query[int]):
+    number: int = 0
+
+
+class Put(Command[int]):
+    number: int = 0
+    idempotency_key: str | None = None
+
+
 class Wide(Command[int]):
     """A message with much to check, and to tell of."""
 
@@ -129,12 +138,16 @@ def caught(call: Callable[[], Any]) -> Any:
     """Return what a call returns, or the error of this library that it raises."""
     try:
         return call()
-    except (CQRSError, LookupError, StopIteration) as error:
-        return error.value if isinstance(error, StopIteration) else error
+    except (CQRSError, LookupError) as error:
+        return error
 
 
 class Steps:
-    """A dispatch that is stepped by hand; a future that it awaits is resolved first."""
+    """A dispatch that is stepped by hand; a future that it awaits is resolved first.
+
+    No method has a variable that another function sees: where CPython has no memory for
+    such a cell it keeps the caller's arguments for ever.
+    """
 
     def __init__(self, dispatch: Any) -> None:
         self.dispatch = dispatch
@@ -144,19 +157,24 @@ class Steps:
         """Return its outcome, or PARKED while it has none."""
         if isinstance(self.awaited, asyncio.Future) and not self.awaited.done():
             self.awaited.set_result(None)
-        return caught(lambda: self.send(None))
-
-    def send(self, value: Any) -> Any:
-        self.awaited = None
-        self.awaited = self.dispatch.send(value)
-        return PARKED
+        return self.go_on(self.dispatch.send, None)
 
     def cancel(self) -> Any:
         """Throw a cancellation into it, as a task does."""
         try:
-            return caught(lambda: self.dispatch.throw(asyncio.CancelledError()))
+            return self.go_on(self.dispatch.throw, asyncio.CancelledError())
         except asyncio.CancelledError as error:
             return error
+
+    def go_on(self, how: Callable[[Any], Any], value: Any) -> Any:
+        self.awaited = None
+        try:
+            self.awaited = how(value)
+        except StopIteration as stop:
+            return stop.value
+        except (CQRSError, LookupError) as error:
+            return error
+        return PARKED
 
     def finish(self) -> Any:
         for _ in range(10):
@@ -361,7 +379,7 @@ def cached(window: Window) -> None:
     check(window(lambda: cache.invalidate_tags("a")), 0, 1, None)
     check(window(lambda: bus.execute(Get(4))), 4)
     check(window(lambda: cache.invalidate_type(Get)), 0, 1, None)
-    check(window(cache.clear), 0, 1)
+    check(window(cache.clear), int)
     check(window(lambda: len(cache)), 0, 1, 2)
     cache._check()
     serves(bus)
@@ -808,7 +826,8 @@ def cancelled_while_parked(window: Window) -> None:
     for one in calls:
         assert one.step() is PARKED
     for one in calls:
-        check(window(one.cancel), asyncio.CancelledError)
+        # What has no memory for the cancellation fails, and may be tried again.
+        check(window(one.cancel), asyncio.CancelledError, PARKED)
         one.close()
     assert slots.snapshot().in_flight == 0
     serves_async(bus)
