@@ -6,6 +6,7 @@ each of them, waits as long as the hunter says, and answers what became of it.
 
 from __future__ import annotations
 
+import gc
 import json
 import mmap
 import os
@@ -157,7 +158,9 @@ def hunt(
         def ask(scenario: str) -> Ending:
             nonlocal scenarios
             ending = nursery.ask(scenario)
-            scenarios += weight(scenario)
+            # What came after a fault did not run.
+            run = scenario.partition(ending.at)[0] if ending.fault else scenario
+            scenarios += weight(run)
             if ending.fault is not None:
                 faults.append(Fault(ending.at or scenario, ending.fault, ending.told))
             tell(Hunt(scenarios, faults))
@@ -167,10 +170,37 @@ def hunt(
     return Hunt(scenarios, faults)
 
 
+# Between the parts of a scenario that one process runs.
+AND = " & "
+
+
+def ask_together(ask: Ask, parts: list[str]) -> None:
+    """Ask for many small scenarios in one process; after a fault, for the rest."""
+    left = list(parts)
+    while left:
+        ending = ask(AND.join(left))
+        if ending.fault is None:
+            return
+        done = left.index(ending.at) + 1 if ending.at in left else len(left)
+        left = left[done:]
+
+
+def run_parts(run: Callable[[str], Any]) -> Callable[[str], str]:
+    """Make `Hunter.run` of what runs one part."""
+
+    def run_all(scenario: str) -> str:
+        for part in scenario.split(AND):
+            note(part)
+            run(part)
+            gc.collect()
+        return "done"
+
+    return run_all
+
+
 def weight(scenario: str) -> int:
-    """Return how many a scenario stands for: `4711x50` is fifty schedules."""
-    count = scenario.rpartition("x")[2]
-    return int(count) if count.isdigit() and "x" in scenario else 1
+    """Return how many parts a scenario has."""
+    return scenario.count(AND) + 1
 
 
 def command(hunter: Hunter, scenario: str) -> str:

@@ -8,10 +8,12 @@ it nothing is held, and the same objects serve as before.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import itertools
 import operator
 import sys
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -34,6 +36,7 @@ def run(scenario: str) -> str:
     """Let one allocation fail; return "done" if there was none of that number."""
     name, _, number = scenario.rpartition(":")
     operation = OPERATIONS[name]
+    compile_once()
     # What is made once per process is made before: imports, caches of the interpreter.
     once(operation, 0)
     gc.collect()
@@ -106,10 +109,11 @@ def failing(act: Callable[[], Any], k: int) -> tuple[Any, int]:
 
     def fail() -> tuple[Any, int]:
         outcome: Any = None
+        spare_pairs()
         _testcapi.set_nomemory(k - 1, k)
         try:
             outcome = act()
-        except (MemoryError, RuntimeError, *LOST) as error:
+        except MAY_TELL as error:
             if not tells_of_memory(error):
                 raise
             # Its traceback would keep alive what the operation dropped.
@@ -127,11 +131,36 @@ def failing(act: Callable[[], Any], k: int) -> tuple[Any, int]:
 LOST = (SystemError,) if sys.version_info < (3, 12) else ()
 # What CPython says where it has no memory for a lock.
 NO_LOCK = "can't allocate lock"
-LOST_TEXTS = ("error return without exception set", "gave no result and no exception")
+LOST_TEXTS = (
+    "error return without exception set",
+    "gave no result and no exception",
+    "returned NULL without setting an exception",
+)
+# Made here: there is no memory for it later.
+MAY_TELL = (MemoryError, RuntimeError, *LOST)
 
 
 def tells_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or str(error).endswith((*LOST_TEXTS, NO_LOCK))
+
+
+def spare_pairs() -> None:
+    """Let no pair need memory.
+
+    CPython ends with SIGSEGV where `dict.items()` is iterated and has none for the pair
+    that its iterator keeps (`dictiter_new` in Objects/dictobject.c).
+    """
+    pairs = [(None, number) for number in range(2_000)]
+    del pairs
+
+
+def compile_once() -> None:
+    """Let what was compiled for typing before be compiled no more.
+
+    CPython 3.11 frees a table twice where it has no memory while it compiles
+    (`assemble_init` in Python/compile.c), as typing does with annotations that are text.
+    """
+    typing.compile = functools.lru_cache(maxsize=None)(compile)  # type: ignore[attr-defined]
 
 
 BYTES, CUT = b"a" * 300, slice(0, 200)

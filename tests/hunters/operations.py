@@ -5,8 +5,8 @@ comes, and asserts afterwards that nothing is held and that the same objects ser
 `window` returns what `act` returns, or the MemoryError that it raised.
 """
 
-# Annotations are objects here: CPython 3.11 frees memory twice where it has none to
-# compile one that is text (`assemble_init` in Python/compile.c).
+from __future__ import annotations
+
 import asyncio
 import logging
 import time
@@ -376,9 +376,9 @@ def cached(window: Window) -> None:
     check(window(lambda: bus.execute(Get(3))), 3)
     check(window(lambda: cache.invalidate(Get(3))), 0, 1)
     assert bus.execute(Get(3)) == 3
-    check(window(lambda: cache.invalidate_tags("a")), 0, 1, None)
+    check(window(lambda: cache.invalidate_tags("a")), int, None)
     check(window(lambda: bus.execute(Get(4))), 4)
-    check(window(lambda: cache.invalidate_type(Get)), 0, 1, None)
+    check(window(lambda: cache.invalidate_type(Get)), int, None)
     check(window(cache.clear), int)
     check(window(lambda: len(cache)), 0, 1, 2)
     cache._check()

@@ -109,7 +109,14 @@ ENDINGS = tuple(
     for how in HOWS
     for ending in ("served", "cancelled", "dropped", "closed", "in threads")
 )
-MOST_SECONDS = 3.0
+SHORT_ENDINGS = (
+    "other arguments, served",
+    "other arguments, closed",
+    "other arguments, in threads",
+    "from a thread, cancelled",
+    "again and again, dropped",
+)
+MOST_SECONDS = 1.5
 
 
 class Handler:

@@ -24,7 +24,7 @@ from typing import Any
 import cqrs_fast
 from cqrs_fast import Command, CommandBus, Context, ObjectPool, Query, QueryBus
 from hunters import parked
-from hunters.hunting import Ask, Effort, Hunter, note
+from hunters.hunting import Ask, Effort, Hunter, ask_together, run_parts
 
 # A fault of the interpreter in what it passes on, not an answer.
 WRONG = (SystemError,)
@@ -47,7 +47,6 @@ def classes() -> Iterator[str]:
         if not (getattr(loaded, "__file__", None) or "").endswith(".so"):
             continue
         for name, value in sorted(vars(loaded).items()):
-            # Those of Cython have no annotations and no dict of a module's class.
             if isinstance(value, type) and value.__module__ == module.name:
                 yield f"{module.name}.{name}"
 
@@ -157,7 +156,6 @@ def try_attribute(cls: type[Any], name: str) -> None:
         tried(repr, value)
         if not callable(value):
             return
-        note(f"new {cls.__module__}.{cls.__qualname__} {name}")
         tried(value, *given)
 
 
@@ -230,21 +228,18 @@ CONSUMERS: dict[str, Callable[[Any], None]] = {
 }
 
 
-def run(scenario: str) -> str:
+def run_one(scenario: str) -> None:
     kind, _, rest = scenario.partition(" ")
-    note(scenario)
     if kind == "again":
         parked.run(rest)
-    elif kind == "new":
-        path, _, name = rest.partition(" ")
+        return
+    path, _, name = rest.partition(" ")
+    if kind == "new":
         try_attribute(found(path), name)
-    else:
-        path, _, name = rest.partition(" ")
-        one = bare(found(path))
-        if one is not None:
-            CONSUMERS[name](one)
-    gc.collect()
-    return "done"
+        return
+    one = bare(found(path))
+    if one is not None:
+        CONSUMERS[name](one)
 
 
 def hunt(ask: Ask, effort: Effort) -> None:
@@ -253,17 +248,19 @@ def hunt(ask: Ask, effort: Effort) -> None:
         if bare(cls) is None:
             continue
         names = [name for name in dir(cls) if not name.startswith("__")]
-        # In the short form those that no other class has.
-        chosen = [*names, *OPERATORS] if effort.whole else names
-        for name in chosen:
-            ask(f"new {path} {name}")
-        for name in CONSUMERS if effort.whole else ("middleware", "clock", "context"):
-            ask(f"given {path} {name}")
+        asked = [f"new {path} {name}" for name in (*names, *OPERATORS)]
+        asked += [f"given {path} {name}" for name in CONSUMERS]
+        for together in [[one] for one in asked] if effort.whole else [asked]:
+            ask_together(ask, together)
+    endings = parked.ENDINGS if effort.whole else parked.SHORT_ENDINGS
     for situation in parked.SITUATIONS:
-        for how in parked.ENDINGS:
-            ask(f"again {situation}, {how}")
+        ask_together(ask, [f"again {situation}, {how}" for how in endings])
 
 
 HUNTER = Hunter(
-    "reborn", "objects without __init__, or with two", run, hunt, seconds=10.0
+    "reborn",
+    "objects without __init__, or with two",
+    run_parts(run_one),
+    hunt,
+    seconds=20.0,
 )
