@@ -13,7 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -78,11 +80,17 @@ class Effort(NamedTuple):
         whole: all scenarios; else those of the short form.
         seed: of the schedules, and of what the short form picks.
         schedules: how many of them.
+        most_faults: a hunter that has found more gives up.
     """
 
     whole: bool
     seed: int
     schedules: int
+    most_faults: int
+
+
+class GiveUp(Exception):
+    """There are so many faults that more of them tell nothing."""
 
 
 class Fault(NamedTuple):
@@ -164,9 +172,12 @@ def hunt(
             if ending.fault is not None:
                 faults.append(Fault(ending.at or scenario, ending.fault, ending.told))
             tell(Hunt(scenarios, faults))
+            if len(faults) > effort.most_faults:
+                raise GiveUp
             return ending
 
-        hunter.hunt(ask, effort)
+        with suppress(GiveUp):
+            hunter.hunt(ask, effort)
     return Hunt(scenarios, faults)
 
 
@@ -210,8 +221,6 @@ def command(hunter: Hunter, scenario: str) -> str:
 
 def wait_for(pid: int, seconds: float) -> tuple[int, bool]:
     """Wait for a child; return its exit code (negative: a signal), and if it hung."""
-    import time
-
     end = time.monotonic() + seconds
     pause = 0.0002
     while True:

@@ -144,5 +144,5 @@ HUNTER = Hunter(
     "what lies to isinstance, or changes while it is walked",
     run_parts(run_one),
     hunt,
-    seconds=20.0,
+    seconds=15.0,
 )

@@ -186,5 +186,5 @@ def hunt(ask: Ask, effort: Effort) -> None:
 
 
 HUNTER = Hunter(
-    "nomemory", "each allocation of an operation fails once", run, hunt, seconds=20.0
+    "nomemory", "each allocation of an operation fails once", run, hunt, seconds=8.0
 )

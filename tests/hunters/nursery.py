@@ -16,10 +16,13 @@ import traceback
 from typing import Any
 
 from hunters.hunters import HUNTERS
+from cqrs_fast import build_info
 from hunters.hunting import Ending, Hunter, note, noted, wait_for
 
 # What a scenario that raised exits with.
 RAISED = 97
+# Builds that check much are slower.
+PATIENCE = 1 if build_info()["mode"] == "release" else 6
 
 
 def main(name: str) -> None:
@@ -33,16 +36,17 @@ def main(name: str) -> None:
 def raised(hunter: Hunter, scenario: str) -> Ending:
     """Bring up a process, let it run the scenario, and look how it ends."""
     note("")
+    seconds = hunter.seconds * PATIENCE
     # Unbuffered files: what a dying process wrote is there.
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as answered:
         pid = os.fork()
         if pid == 0:
-            live(hunter, scenario, told, answered)
-        code, hung = wait_for(pid, hunter.seconds)
+            live(hunter, scenario, seconds, told, answered)
+        code, hung = wait_for(pid, seconds)
         text, answer = content(told), content(answered)
     fault = None
     if hung:
-        fault = f"hangs: no end within {hunter.seconds:g} s"
+        fault = f"hangs: no end within {seconds:g} s"
     elif code < 0:
         fault = signal.Signals(-code).name
     elif code == RAISED:
@@ -52,14 +56,16 @@ def raised(hunter: Hunter, scenario: str) -> Ending:
     return Ending(answer if fault is None else None, fault, noted(), text[-6000:])
 
 
-def live(hunter: Hunter, scenario: str, told: Any, answered: Any) -> None:
+def live(
+    hunter: Hunter, scenario: str, seconds: float, told: Any, answered: Any
+) -> None:
     """Run a scenario in this process and end it."""
     code = 0
     try:
         os.dup2(told.fileno(), 1)
         os.dup2(told.fileno(), 2)
         faulthandler.enable(told.fileno())
-        faulthandler.dump_traceback_later(hunter.seconds * 0.9, file=told.fileno())
+        faulthandler.dump_traceback_later(seconds * 0.9, file=told.fileno())
         answer = hunter.run(scenario)
     except BaseException as error:
         code = RAISED

@@ -262,5 +262,5 @@ HUNTER = Hunter(
     "objects without __init__, or with two",
     run_parts(run_one),
     hunt,
-    seconds=20.0,
+    seconds=15.0,
 )
