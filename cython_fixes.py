@@ -16,8 +16,8 @@ from Cython.Compiler.Code import TempitaUtilityCode, UtilityCode
 # A list comprehension: the caller drops the item, too, where it could not be appended.
 APPEND = "    Py_DECREF(x);\n    return result;"
 SOUND_APPEND = "    if (result == 0) Py_DECREF(x);\n    return result;"
-# A class that is called with keywords: all of these are dropped at the end, however many
-# were filled in before a failure.
+# A class that is called with keywords: all of these are dropped at the end, however
+# many were filled in before a failure.
 STACK = "PyObject *stack_args[5];"
 ZEROED_STACK = "PyObject *stack_args[5] = {NULL, NULL, NULL, NULL, NULL};"
 HEAP = "PyMem_Malloc(((size_t)total_size)*sizeof(PyObject*))"

@@ -63,10 +63,8 @@ def test_each_planted_fault_is_found_and_told_with_its_command() -> None:
     assert "what it said before" in faults["fail"].told
     told = io.StringIO()
     show(found.faults, hunter, told, most=4)
-    assert (
-        "FAULT planted abort: SIGABRT\n"
-        "  python -m tests.hunters --hunter planted --scenario 'abort'" in told.getvalue()
-    )
+    command = "python -m tests.hunters --hunter planted --scenario 'abort'"
+    assert f"FAULT planted abort: SIGABRT\n  {command}" in told.getvalue()
     assert "and 1 more faults:\n  leave: exits with 3" in told.getvalue()
 
 

@@ -1,12 +1,13 @@
 """Hunt for crashes, hangs and waits that are too long.
 
-    python -m tests.hunters                        all hunters, whole, in this environment
-    python -m tests.hunters --short                their short forms
-    python -m tests.hunters --hunter liars         one hunter; may be given again
+    python -m tests.hunters                     all hunters, whole, in this environment
+    python -m tests.hunters --short             their short forms
+    python -m tests.hunters --hunter liars      one hunter; may be given again
     python -m tests.hunters --hunter liars --scenario 'walk set int validate'
-                                                   one scenario again, in a child process
-    python -m tests.hunters ... --here             in this process, for a debugger
-    python -m tests.hunters --everywhere           builds and Pythons; docs/reliability.md
+                                                one scenario again, in a child process
+    python -m tests.hunters ... --here          in this process, for a debugger
+    python -m tests.hunters --everywhere        every build and Python; writes
+                                                docs/reliability.md
 
 The status is 1 where there is a fault. Each fault is told with the command that repeats
 it. `make hunt` runs the last one.
@@ -120,8 +121,8 @@ def row_of(hunter: Hunter, effort: Effort) -> dict[str, Any]:
 
 def tell_of(hunter: Hunter, found: Hunt, seconds: float) -> None:
     print(
-        f"{hunter.name:10} {found.scenarios:8,} scenarios  {len(found.faults):4} faults  "
-        f"{seconds:7.1f} s",
+        f"{hunter.name:10} {found.scenarios:8,} scenarios  {len(found.faults):4} faults"
+        f"  {seconds:7.1f} s",
         flush=True,
     )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from reliability.parts import Get, assert_at_rest, bus_of
@@ -76,7 +78,8 @@ class Run:
         loop.set_exception_handler(lambda loop, context: None)
 
         async def main() -> None:
-            tasks = [asyncio.ensure_future(self.wait()) for _ in range(self.schedule.tasks)]
+            waits = [self.wait() for _ in range(self.schedule.tasks)]
+            tasks = [asyncio.ensure_future(one) for one in waits]
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             self.blocked.set()
@@ -121,10 +124,8 @@ class Run:
 
     def measured(self, call: Any, most: float) -> None:
         began = time.monotonic()
-        try:
+        with suppress(c.CQRSError):
             call()
-        except c.CQRSError:
-            pass
         self.waits.append(time.monotonic() - began - most)
 
 
@@ -141,8 +142,6 @@ def run(schedule: Schedule) -> None:
         assert not thread.is_alive(), "a thread waits for ever"
     late = max(one.waits)
     assert late <= SLACK_SECONDS, f"a waiter waited {late:.3f} s longer than it said"
-    import gc
-
     gc.collect()
     for bus in (one.bus, one.sync):
         assert_at_rest(bus)

@@ -1,7 +1,7 @@
 """Hunt in every build, on every Python that is found, each in a copy of the sources.
 
 The copies and their environments lie in build/hunt and are used again; the build in
-place is left alone. What is not found, or cannot be built, is said, and is in the table.
+place is left alone. What is not found, or cannot be built, is said and in the table.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def copy_sources(copy: Path) -> None:
 
 
 def copy_changed(source: str, target: str) -> None:
-    if not os.path.exists(target) or os.stat(source).st_mtime != os.stat(target).st_mtime:
+    is_new = not os.path.exists(target)
+    if is_new or os.stat(source).st_mtime != os.stat(target).st_mtime:
         shutil.copy2(source, target)
 
 
@@ -177,7 +178,7 @@ def surroundings(mode: str, copy: Path) -> dict[str, str]:
         )
         found["LD_PRELOAD"] = library.stdout.strip()
         # A signal is what tells of a fault.
-        found["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1:allocator_may_return_null=1"
+        found["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1"
         found["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1:abort_on_error=1"
         found["PYTHONMALLOC"] = "malloc"
     return found

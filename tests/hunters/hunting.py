@@ -1,7 +1,7 @@
 """How scenarios run: each in a process of its own, which may die or hang.
 
-A hunter asks for scenarios by name. A nursery, a fresh interpreter, forks one process for
-each of them, waits as long as the hunter says, and answers what became of it.
+A hunter asks for scenarios by name. A nursery, a fresh interpreter, forks one process
+for each of them, waits as long as the hunter says, and answers what became of it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Hunter 2: objects that lie about their class, and containers that change meanwhile.
 
-`lie KIND LIAR WRAPPER`: an object that `isinstance` takes for one of the annotated class
-is validated, and is part of the key of a cache and of an idempotent command. `walk
-CONTAINER TRICK OPERATION`: an item of a container changes the container while it is
-compared, hashed or looked at. Each may raise any Exception but SystemError; none may end
-the process, or hang.
+`lie KIND LIAR WRAPPER`: an object that `isinstance` takes for one of the annotated
+class is validated, and is part of the key of a cache and of an idempotent command.
+`walk CONTAINER TRICK OPERATION`: an item of a container changes the container while it
+is compared, hashed or looked at. Each may raise any Exception but SystemError; none may
+end the process, or hang.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import gc
 import types
 from contextlib import suppress
 from typing import Any
+
+from hunters.hunting import Ask, Effort, Hunter, ask_together, run_parts
+from hunters.lies import CONTAINERS, KINDS, LIARS, TRICKS, WRAPPERS
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -23,8 +26,6 @@ from cqrs_fast import (
     QueryBus,
     ValidationMiddleware,
 )
-from hunters.hunting import Ask, Effort, Hunter, ask_together, run_parts
-from hunters.lies import CONTAINERS, KINDS, LIARS, TRICKS, WRAPPERS
 
 ROUNDS = 12
 # What validation refuses to check.
@@ -35,8 +36,8 @@ class Kit:
     """The buses that look at a field of one annotation."""
 
     def __init__(self, annotation: Any) -> None:
-        Get, Put = message("Get", Query, annotation), message("Put", Command, annotation)
-        self.get, self.put = Get, Put
+        self.get = Get = message("Get", Query, annotation)
+        self.put = Put = message("Put", Command, annotation)
         self.validating = QueryBus(middleware=[ValidationMiddleware()])
         self.caching = QueryBus(middleware=[CachingMiddleware(60.0, max_size=8)])
         self.idempotent = CommandBus(

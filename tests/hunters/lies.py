@@ -13,7 +13,7 @@ from unittest.mock import MagicMock, Mock
 import msgspec
 from msgspec import Meta
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 
 
 @dataclasses.dataclass(slots=True)
@@ -138,7 +138,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-# Ways to lie: each makes an object that isinstance takes for one of the class, if it can
+# Ways to lie: each makes an object that isinstance takes for one of the class, if any
 
 
 def by_class_attribute(kind: Kind) -> Any:

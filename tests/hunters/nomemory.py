@@ -28,7 +28,7 @@ except ImportError:
     _testcapi = None  # type: ignore[assignment]
 
 # In the short form so many of an operation's first allocations fail, then every n-th.
-FIRST, STRIDE = 12, 7
+FIRST, STRIDE = 8, 11
 MOST = 5_000
 
 
@@ -158,9 +158,9 @@ def compile_once() -> None:
     """Let what was compiled for typing before be compiled no more.
 
     CPython 3.11 frees a table twice where it has no memory while it compiles
-    (`assemble_init` in Python/compile.c), as typing does with annotations that are text.
+    (`assemble_init` in Python/compile.c), as typing does with annotations of text.
     """
-    typing.compile = functools.lru_cache(maxsize=None)(compile)  # type: ignore[attr-defined]
+    vars(typing)["compile"] = functools.lru_cache(maxsize=None)(compile)
 
 
 BYTES, CUT = b"a" * 300, slice(0, 200)

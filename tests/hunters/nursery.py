@@ -16,8 +16,9 @@ import traceback
 from typing import Any
 
 from hunters.hunters import HUNTERS
-from cqrs_fast import build_info
 from hunters.hunting import Ending, Hunter, note, noted, wait_for
+
+from cqrs_fast import build_info
 
 # What a scenario that raised exits with.
 RAISED = 97

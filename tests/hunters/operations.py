@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-from msgspec import Meta
+from msgspec import Meta, field
 from reliability.parts import assert_at_rest
+from support import suspend
 
 from cqrs_fast import (
     AuditMiddleware,
@@ -29,8 +30,8 @@ from cqrs_fast import (
     CommandBus,
     Context,
     CQRSError,
-    DebugMiddleware,
     DeadlineExceededError,
+    DebugMiddleware,
     DrainReport,
     FallbackMiddleware,
     IdempotencyInProgressError,
@@ -56,7 +57,6 @@ from cqrs_fast import (
     merge_configs,
 )
 from cqrs_fast.config.reload import apply_config
-from support import suspend
 
 Window = Callable[[Callable[[], Any]], Any]
 
@@ -98,7 +98,7 @@ class Wide(Command[int]):
     name: Annotated[str, Meta(min_length=1, max_length=9)]
     counts: list[Annotated[int, Meta(ge=0)]]
     parts: dict[str, tuple[int, float | None]]
-    labels: set[str] = set()
+    labels: set[str] = field(default_factory=set)
 
 
 def answering(bus: Any, message: type[Any] = Get) -> Any:

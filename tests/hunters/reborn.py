@@ -1,9 +1,9 @@
 """Hunter 1: objects that were made by `__new__` alone, and initialised twice.
 
-`new MODULE.CLASS ATTRIBUTE`: an object without its `__init__` is asked for an attribute,
-which is called with arguments of many kinds where it can be called. `given MODULE.CLASS
-CONSUMER`: such an object is given to what takes one of its kind. `again SITUATION`: a
-stage, or what it uses, is initialised again while dispatches are parked in it.
+`new MODULE.CLASS ATTRIBUTE`: an object without its `__init__` is asked for an
+attribute, which is called with arguments of many kinds where it can be called. `given
+MODULE.CLASS CONSUMER`: such an object is given to what takes one of its kind. `again
+SITUATION, HOW, ENDING`: a stage is initialised again while dispatches are parked in it.
 
 Each may raise any Exception; none may end the process, hang, or lose count.
 """
@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-import cqrs_fast
-from cqrs_fast import Command, CommandBus, Context, ObjectPool, Query, QueryBus
 from hunters import parked
 from hunters.hunting import Ask, Effort, Hunter, ask_together, run_parts
+
+import cqrs_fast
+from cqrs_fast import Command, CommandBus, Context, ObjectPool, Query, QueryBus
 
 # A fault of the interpreter in what it passes on, not an answer.
 WRONG = (SystemError,)
@@ -73,7 +74,7 @@ OPERATORS: dict[str, Callable[[Any], Any]] = {
     "list": lambda one: list(zip(range(3), one, strict=False)),
     "reversed": lambda one: list(zip(range(3), reversed(one), strict=False)),
     "next": next,
-    "equal": lambda one: one == one,  # noqa: PLR0124
+    "equal": lambda one: one == one,
     "less": lambda one: one < 1,
     "contains": lambda one: 1 in one,
     "getitem": lambda one: one[0],

@@ -193,15 +193,14 @@ class Run:
         self.stage = STAGES[schedule.stage](schedule.numbers)
         self.message: Any = Put if schedule.stage == "idempotency" else Get
         self.bus = bus_of([self.stage], self.message, self.handle, clock=now)
-        self.sync = bus_of([self.stage], self.message, lambda ctx, message: 1, clock=now)
+        self.sync = bus_of([self.stage], self.message, lambda message: 1, clock=now)
         self.loops = [SteppedLoop() for _ in range(schedule.loops)]
-        self.by_message: dict[int, Caller] = {}
         self.started: dict[int, int] = {}
         # How long each caller waited until its handler began or it was turned away.
         self.ended: dict[int, tuple[Any, int]] = {}
         self.running: set[int] = set()
         self.tasks: list[asyncio.Task[None]] = []
-        self.blocking: dict[int, int] = {n: 0 for n in range(schedule.loops)}
+        self.blocking: dict[int, int] = dict.fromkeys(range(schedule.loops), 0)
 
     async def handle(self, ctx: Any, message: Any) -> int:
         number = CALLER.get()

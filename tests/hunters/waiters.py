@@ -1,12 +1,12 @@
 """Hunter 4: random schedules of waiters on event loops that block, close and nest.
 
-A scenario is a seed. Most schedules are virtual: several
-event loops are stepped by hand in one thread and in virtual time, so that a loop that
-blocks is one that is not stepped, and the same seed tells the same story. Some are real:
-threads and loops whose handlers block. What must hold:
+A scenario is a seed. Most schedules are virtual: several event loops are stepped by
+hand in one thread and in virtual time, so that a loop that blocks is one that is not
+stepped, and the same seed tells the same story. Some are real: threads and loops whose
+handlers block. What must hold:
 
-- Each waiter ends at its own max_wait or deadline, whoever stands before it, or once its
-  own loop runs again.
+- Each waiter ends at its own max_wait or deadline, whoever stands before it, or once
+  its own loop runs again.
 - Nobody waits while what it waits for is free: no wake-up is lost.
 - A sync dispatch on the thread of a running loop never waits.
 - Nothing is held after: permits, slots, flights, places in line, timers.
