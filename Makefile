@@ -13,7 +13,7 @@ COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 
 .DEFAULT_GOAL := help
-.PHONY: help install build test slow soak bench bench-report bench-compare \
+.PHONY: help install build test slow soak hunt bench bench-report bench-compare \
 	bench-instructions rivals lint format types stubs sdist profile profile-cpu \
 	profile-memory profile-annotate profile-latency debug trace asan tsan ci clean
 
@@ -35,6 +35,13 @@ slow: build  ## run the slow tests
 soak: SECONDS ?= 300
 soak: build  ## run the long reliability rows, SECONDS in all (make soak SECONDS=600)
 	$(PYTHON) -m tests.soak --seconds $(SECONDS)
+
+hunt: SEED ?= 4711
+hunt:  ## hunt for crashes, hangs and lost counts, in copies (VERSION MODE HUNTER SCHEDULES)
+	$(PYTHON) -m tests.hunters --everywhere --seed $(SEED) \
+		$(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SHORT),--short) \
+		$(foreach one,$(VERSION),--version $(one)) \
+		$(foreach one,$(MODE),--mode $(one)) $(foreach one,$(HUNTER),--hunter $(one))
 
 bench: build  ## run the benchmarks, each case beside its baseline
 	$(PYTEST) -q benchmarks --benchmark-columns=min,median,iqr,rounds

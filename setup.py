@@ -89,6 +89,8 @@ def mode_stamp() -> str:
 def extension(path: Path, stamp: str) -> Extension:
     macros = {
         **MACROS,
+        # What Cython 3.3.1 generates there drops what it never had, without memory.
+        "CYTHON_VECTORCALL_TPNEW": "0",
         "CQRS_FAST_BUILD_MODE": f'"{MODE}"',
         "CQRS_FAST_BUILD_FLAGS": f'"{" ".join(FLAGS)}"',
     }

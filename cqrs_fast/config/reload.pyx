@@ -146,18 +146,18 @@ cdef bint swap(list plans) noexcept:
     return True
 
 
-cdef int settle(list revisions) except -1:
+cdef int settle(list revisions, Py_ssize_t begun=0) except -1:
     """Finish every revision, whatever happens to one: they are in effect already."""
     cdef Revision revision
-    if not revisions:
+    if begun == len(revisions):
         return 0
+    revision = revisions[begun]
     try:
-        revision = revisions.pop()
         revision.settle()
     except Exception as error:
         report("reload", type(revision.stage).__name__, error)
     finally:
-        settle(revisions)
+        settle(revisions, begun + 1)
     return 0
 
 

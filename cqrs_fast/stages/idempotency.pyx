@@ -349,6 +349,16 @@ cdef class IdempotencyMiddleware(Stage):
         try:
             if record is not None and self.records.holds(record):
                 self.note(f, record)
+        except BaseException:
+            # Nobody works on it any more. What was done is not done again.
+            if record.progress == IN_PROGRESS:
+                if f.error == NULL:
+                    self.records.complete(
+                        record, SUCCEEDED, <object>f.result, record.expires_ns
+                    )
+                else:
+                    self.records.remove(record)
+            raise
         finally:
             if f.error == NULL:
                 flight.answer(<object>f.result)

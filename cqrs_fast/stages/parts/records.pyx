@@ -56,20 +56,24 @@ cdef class Records:
         return (expires_ns, self.number, record)
 
     cdef int insert(self, Record record, tuple due) except -1:
+        # First what may fail: a record that nothing is due for would stay for ever.
+        heappush(self.due, due)
         record.expires_ns = due[0]
         self.known[record.key] = record
-        heappush(self.due, due)
         return 0
 
     cdef int complete(
         self, Record record, Progress progress, object outcome, int64_t expires_ns
     ) except -1:
-        due = self.due_of(record, expires_ns)
+        try:
+            heappush(self.due, self.due_of(record, expires_ns))
+            record.expires_ns = expires_ns
+        except MemoryError:
+            # It is kept for its lease, which it is in the heap for.
+            pass
         record.flight = None
         record.outcome = outcome
         record.progress = progress
-        record.expires_ns = expires_ns
-        heappush(self.due, due)
         return self.tidy()
 
     cdef int remove(self, Record record) except -1:
@@ -106,13 +110,17 @@ cdef class Records:
         cdef Record record
         if len(self.due) <= 2 * len(self.known) + SPARE:
             return 0
-        kept = []
-        for item in self.due:
-            record = item[2]
-            if self.holds(record) and record.expires_ns == item[0]:
-                kept.append(item)
-        heapify(kept)
-        self.due = kept
+        try:
+            kept = []
+            for item in self.due:
+                record = item[2]
+                if self.holds(record) and record.expires_ns == item[0]:
+                    kept.append(item)
+            heapify(kept)
+            self.due = kept
+        except MemoryError:
+            # It may as well stay as it is.
+            pass
         return 0
 
 

@@ -1,0 +1,156 @@
+"""The short forms of the hunters, and that a hunter finds what is planted."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hunters import report
+from hunters.__main__ import SEED, SHORT_MOST_FAULTS, SHORT_SCHEDULES
+from hunters.hunters import CHOSEN, HUNTERS
+from hunters.hunting import AND, Effort, Nursery, hunt, show
+
+from cqrs_fast import build_info
+
+ROOT = Path(__file__).parents[1]
+SHORT = Effort(
+    whole=False,
+    seed=SEED,
+    schedules=SHORT_SCHEDULES,
+    most_faults=SHORT_MOST_FAULTS,
+)
+
+
+@pytest.mark.skipif(
+    build_info()["mode"] != "release", reason="other builds: make hunt, in minutes"
+)
+@pytest.mark.parametrize("name", CHOSEN)
+def test_nothing_is_found(name: str) -> None:
+    hunter = HUNTERS[name]
+    try:
+        found = hunt(hunter, SHORT)
+    except LookupError as missing:
+        pytest.skip(str(missing))
+    told = io.StringIO()
+    show(found.faults, hunter, told)
+    assert found.faults == [], told.getvalue()
+    assert found.scenarios > 500
+
+
+# Planted faults
+
+
+def test_each_planted_fault_is_found_and_told_with_its_command() -> None:
+    hunter = HUNTERS["planted"]
+    found = hunt(hunter, SHORT)
+    faults = {fault.scenario: fault for fault in found.faults}
+    assert {name: fault.what for name, fault in faults.items()} == {
+        "abort": "SIGABRT",
+        "segv": "SIGSEGV",
+        "hang": "hangs: no end within 0.5 s",
+        "fail": "AssertionError: a promise is broken",
+        "leave": "exits with 3",
+    }
+    assert found.scenarios == 7
+    # Where it stood: a traceback of what crashed, of what hung, of what raised.
+    assert "in abort" in faults["abort"].told
+    assert "in read_nothing" in faults["segv"].told
+    assert "in hang" in faults["hang"].told
+    assert "what it said before" in faults["fail"].told
+    told = io.StringIO()
+    show(found.faults, hunter, told, most=4)
+    command = "python -m tests.hunters --hunter planted --scenario 'abort'"
+    assert f"FAULT planted abort: SIGABRT\n  {command}" in told.getvalue()
+    assert "and 1 more faults:\n  leave: exits with 3" in told.getvalue()
+
+
+def test_a_hunter_gives_up_where_there_are_too_many_faults() -> None:
+    found = hunt(HUNTERS["planted"], SHORT._replace(most_faults=1))
+    assert [fault.scenario for fault in found.faults] == ["abort", "segv"]
+
+
+def test_a_nursery_that_dies_is_a_fault_and_the_next_one_goes_on() -> None:
+    with Nursery(HUNTERS["planted"]) as nursery:
+        nursery.start().kill()
+        assert nursery.ask("fine").fault == "the nursery died"
+        assert nursery.ask("fine").answer == "done"
+
+
+def test_what_came_after_a_fault_is_asked_for_again() -> None:
+    asked: list[str] = []
+    with Nursery(HUNTERS["planted"]) as nursery:
+
+        def ask(scenario: str) -> Any:
+            asked.append(scenario)
+            return nursery.ask(scenario)
+
+        HUNTERS["planted"].hunt(ask, SHORT)
+    assert [scenario.split(AND)[0] for scenario in asked] == [
+        "fine",
+        "segv",
+        "hang",
+        "fail",
+        "leave",
+        "fine too",
+    ]
+
+
+@pytest.mark.parametrize(("scenario", "status"), [("fine", 0), ("abort", 1)])
+def test_one_command_runs_one_scenario_again(scenario: str, status: int) -> None:
+    command = [sys.executable, "-m", "tests.hunters", "--hunter", "planted"]
+    done = subprocess.run(
+        [*command, "--scenario", scenario],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stdout.endswith(f"{scenario}: {'done' if status == 0 else 'SIGABRT'}\n")
+
+
+# The page
+
+
+ROW = {
+    "hunter": "waiters",
+    "mode": "debug",
+    "python": "3.12.1",
+    "scenarios": 10_000,
+    "faults": 0,
+    "seconds": 61,
+    "date": "2026-11-30",
+    "seed": 4711,
+    "schedules": 10_000,
+}
+
+
+def test_the_run_writes_its_numbers_between_the_marks(tmp_path: Path) -> None:
+    page = tmp_path / "reliability.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    missing = {"python": "3.13", "missing": "there is no such Python here"}
+    report.write([ROW, {**ROW, "hunter": "liars", "faults": 2}, missing], page)
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert lines[4:7] == [
+        "| waiters | debug | 3.12.1 | 10,000 | 0 | 61 s | 2026-11-30 | `make hunt "
+        "VERSION=3.12 MODE=debug HUNTER=waiters SEED=4711 SCHEDULES=10000` |",
+        "| liars | debug | 3.12.1 | 10,000 | **2** | 61 s | 2026-11-30 | `make hunt "
+        "VERSION=3.12 MODE=debug HUNTER=liars` |",
+        "| all | all | 3.13 |  |  |  |  | not run: there is no such Python here |",
+    ]
+    report.write([ROW], page)
+    assert "**2**" not in page.read_text()
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "reliability.md"
+    page.write_text("nothing here\n")
+    with pytest.raises(SystemExit, match="has no <!-- hunt --> and <!-- /hunt -->"):
+        report.write([ROW], page)
+    assert page.read_text() == "nothing here\n"
