@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter
 
 
 cdef enum Stand:

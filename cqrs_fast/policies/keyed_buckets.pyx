@@ -21,6 +21,9 @@ from libc.stdint cimport INT64_MIN, int64_t
 cdef class Bucket:
     """The bucket of one key."""
 
+    def __cinit__(self):
+        bucket_init(&self.state, 1, 1, 1)
+
 
 @cython.final
 @cython.auto_pickle(False)
@@ -30,7 +33,7 @@ cdef class KeyedBuckets:
     `like` is the bucket that every other one begins as.
     """
 
-    def __init__(self, Bucket like not None, int64_t max_keys):
+    def __cinit__(self, Bucket like not None, int64_t max_keys):
         self.max_keys = max_keys
         self.buckets = {}
         self.heap = []

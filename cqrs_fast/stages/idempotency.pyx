@@ -27,7 +27,7 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.schema.keys cimport (
     KeyPlan,

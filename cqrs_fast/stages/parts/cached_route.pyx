@@ -28,7 +28,7 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.lru_cache cimport LruNode, lru_touch
 from cqrs_fast.policies.query_cache cimport find
