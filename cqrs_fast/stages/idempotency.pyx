@@ -27,7 +27,6 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.waits.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.schema.keys cimport (
     KeyPlan,
@@ -244,7 +243,6 @@ cdef class IdempotencyMiddleware(Stage):
                 f"compared by content: {error}"
             ) from None
         attempt.identify(f)
-        attempt.waiter = Waiter()
         return attempt
 
     cdef int decide(self, Frame *f, Attempt attempt) except -1:
