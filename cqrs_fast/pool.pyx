@@ -143,10 +143,11 @@ cdef class ObjectPool:
     def acquire(self, Context ctx=None):
         """Return an object that is the caller's until `release`.
 
-        Waits for at most `max_wait` seconds, blocking this thread. In a thread that
-        runs an event loop it never waits; in a task use `acquire_async`. `ctx` bounds the wait too: raises DeadlineExceededError or
-        ContextCancelledError once it is done, PoolExhaustedError where no object came
-        free, RuntimeError if the pool is closed, and what the factory raises.
+        Waits for at most `max_wait` seconds, blocking this thread; in one that runs an
+        event loop it never waits: use `acquire_async` there. `ctx` bounds the wait too:
+        raises DeadlineExceededError or ContextCancelledError once it is done,
+        PoolExhaustedError where no object came free, RuntimeError if the pool is
+        closed, and what the factory raises.
         """
         # hot
         cdef uint32_t slot

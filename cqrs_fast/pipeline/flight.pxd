@@ -29,7 +29,7 @@ cdef class Seat(Ticket):
     cdef Flight flight
     # Who it is
     cdef unsigned long thread
-    cdef object task                # that runs in this thread, or None
+    cdef PyObject *task             # that runs in this thread, to be compared, or NULL
     cdef bint on_loop               # the async driver runs it
     cdef bint blocks_loop           # the sync driver does, in a thread with a loop
 

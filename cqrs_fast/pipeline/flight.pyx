@@ -28,7 +28,9 @@ cdef class Seat(Ticket):
         self.thread = PyThread_get_thread_ident()
         self.on_loop = f.on_loop
         if running_loop() is not None:
-            self.task = sys.modules["asyncio"].current_task()
+            task = sys.modules["asyncio"].current_task()
+            # Not kept: what it is in keeps this one.
+            self.task = NULL if task is None else <PyObject *>task
             self.blocks_loop = not f.on_loop
         return 0
 
@@ -72,7 +74,7 @@ cdef class Flight(Line):
         leader = <Seat>self.leader
         if leader.thread == seat.thread:
             # A sync leader of this very thread waits for what is called here to return.
-            return leader.on_loop and leader.task is not seat.task
+            return leader.on_loop and leader.task != seat.task
         return True
 
     cdef int wait(self, Seat seat, Frame *f, Clock clock, int64_t most_ns) except -1:

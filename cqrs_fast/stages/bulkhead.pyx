@@ -60,9 +60,8 @@ cdef class BulkheadMiddleware(Stage):
 
     Parameters:
         max_concurrent: permits, from 1 to 10**9.
-        max_queue: how many may wait, from 0 to 10**6. Where a pipeline must not wait,
-            it cannot be raised later: once it is in a bus, `update` rejects to turn
-            waiting on.
+        max_queue: how many may wait, from 0 to 10**6. Once a bus has it, `update`
+            cannot turn waiting on: the pipelines are built by then.
         max_wait: in seconds, after which one that waits is rejected; 0 lets it wait
             until its deadline, or for 30 seconds where it has none. Without room in
             line nobody waits, whatever it is.
@@ -207,7 +206,7 @@ cdef class BulkheadMiddleware(Stage):
         return STOP
 
     cdef int64_t until_ns(self, Frame *f) except? -1:
-        """When one that begins to wait now gives up, if its deadline does not end it."""
+        """Return when one that begins to wait now gives up by itself."""
         if self.max_wait_ns > 0:
             return read_clock(self.clock) + self.max_wait_ns
         if remaining_ns(f) != NO_DEADLINE:

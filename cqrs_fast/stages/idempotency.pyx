@@ -85,7 +85,8 @@ cdef class IdempotencyMiddleware(Stage):
             keys are refused with an OverloadedError.
         on_duplicate: "wait" for the one in progress and get its outcome, a copy of its
             error included, or "raise" an IdempotencyInProgressError. That is raised
-            too where waiting would never end: inside of the command itself.
+            too where waiting would never end: inside of the command itself, and for a
+            sync duplicate in a thread that runs an event loop.
         final_on: Exception classes that are kept as results are, and raised again.
         lease: the seconds after which one in progress is given up: the next with its
             key is done. A deadline of the dispatch takes the place of it.

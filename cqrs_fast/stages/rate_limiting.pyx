@@ -83,9 +83,8 @@ cdef class RateLimitingMiddleware(Stage):
         max_keys: how many keys have a bucket of their own. Only a full bucket makes
             room for a new key; while none is full, the keys without one share one
             bucket.
-        max_wait: in seconds; 0 rejects at once. Where a pipeline must not wait, it
-            cannot be raised later: once it is in a bus, `update` rejects to turn waiting
-            on.
+        max_wait: in seconds; 0 rejects at once. Once a bus has it, `update` cannot turn
+            waiting on: the pipelines are built by then.
         max_waiters: how many may wait at once, from 1 to 10**6, all keys together.
         clock: a callable that returns nanoseconds; by default that of the bus. Time
             that goes back counts as no time.
