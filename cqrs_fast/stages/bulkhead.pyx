@@ -91,6 +91,7 @@ cdef class BulkheadMiddleware(Stage):
         self.max_wait = 0.0
         bulkhead_init(&self.state, 1)
         self.line = new_permit_line(&self.state)
+        tell_of_forks(self)
 
     def __init__(self, max_concurrent, *, max_queue=0, max_wait=0.0, clock=None):
         if self.initialised or self.built:
@@ -108,7 +109,6 @@ cdef class BulkheadMiddleware(Stage):
         if max_queue > 0:
             self.queueing = QueueingBulkhead.__new__(QueueingBulkhead, self)
         self.initialised = True
-        tell_of_forks(self)
 
     def _after_fork(self):
         self.line.forget_all()

@@ -114,6 +114,7 @@ cdef class RateLimitingMiddleware(Stage):
         self.lines = TokenLines()
         self.max_wait = 0.0
         self.max_waiters = 1000
+        tell_of_forks(self)
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None, key=None,
                  max_keys=10000, max_wait=0.0, max_waiters=1000, clock=None):
@@ -138,7 +139,6 @@ cdef class RateLimitingMiddleware(Stage):
         if self.max_wait_ns > 0:
             self.queueing = QueueingLimiter.__new__(QueueingLimiter, self)
         self.initialised = True
-        tell_of_forks(self)
 
     def _after_fork(self):
         cdef Bucket bucket
