@@ -403,7 +403,7 @@ def test_a_newcomer_finds_a_line_of_which_nobody_acts_empty(loops: Any) -> None:
     lame = loops()
     lame.begin(lambda: bus.execute_async(Order(1)))
     lame.block()
-    clock.advance(0.01)
+    clock.advance(0.02)
     early = come(bus, 2)
     waits_until(limit, 2)
     time.sleep(0.03)

@@ -257,7 +257,6 @@ cdef class QueueingBulkhead(Stage):
         return self.queue_up(f)
 
     cdef int leave(self, Frame *f) except -1:
-        # hot
         if f.slot.object != NULL:
             self.pool.line.leave(<Ticket>f.slot.object)
         elif f.slot.a == fork_count and bulkhead_leave(&self.pool.state):

@@ -16,6 +16,7 @@ cdef class Ticket:
     cdef PyObject *behind
     cdef int64_t due_ns         # when it expects to be served, where that is known
     cdef int64_t until_ns       # when it gives up
+    cdef int64_t number         # the later it came the greater, where that is counted
     cdef uint32_t forks         # the fork_count that it came under
     cdef bint queued            # it stands in the line
     cdef bint granted           # what it waited for was handed over to it

@@ -22,6 +22,7 @@ cdef class TokenLine(Line):
     cdef PyObject *turn         # whose turn it is: the first that is not passed over
     cdef int64_t asked_ns       # when it was asked to act and did not yet, or 0
     cdef int64_t passed         # how many are passed over
+    cdef int64_t joined         # how many ever stood in it
     cdef list held_up           # the event loops of those
 
     # Stand in line. Runs no other code.

@@ -4,11 +4,12 @@ One of them has the turn: it takes the next token, when it acts. There are no
 reservations, so whoever leaves has nothing to give back, and the rate holds for the
 moments at which dispatches go on.
 
-Everybody wakes by itself when its own token should have come, and before its own bound.
+Everybody wakes by itself when its own token should have come, and before its bound.
 Who finds then that the one with the turn should have acted, asks it to. If that takes
 longer than the grace time, its event loop is held up (by a sync handler, say) or was
 stopped: it is passed over, and so are all that wait on the same loop. They keep their
-places: the first of them that acts again has the turn.
+places: the first of them that acts again has the turn. Nobody passes over one on its own
+loop, which runs.
 """
 
 cimport cython
@@ -18,10 +19,15 @@ from libc.stdint cimport int64_t
 from cqrs_fast.clock cimport monotonic_ns
 from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_take, bucket_wait
 from cqrs_fast.waits.line cimport Line, Ticket, wake
+from cqrs_fast.waits.loops cimport running_loop
 
 cdef enum:
     MOST_GRACE_NS = 50_000_000
     GRACES_PER_WAIT = 4
+    # One that is no later than such a part of the grace time needs not be asked.
+    SLACKS_PER_GRACE = 4
+    # So many look after the turn in each grace time, those further back less often.
+    WATCHERS = 16
 
 
 @cython.final
@@ -51,6 +57,8 @@ cdef class TokenLine(Line):
 
     cdef int enter(self, Ticket ticket) noexcept:
         self.append(ticket)
+        self.joined += 1
+        ticket.number = self.joined
         self.lines.waiting += 1
         if self.turn == NULL:
             self.turn = <PyObject *>ticket
@@ -68,9 +76,9 @@ cdef class TokenLine(Line):
             self.look_after(now_ns)
         if self.turn != <PyObject *>ticket:
             wait_ns[0] = estimate(self.bucket, now_ns)
-            return -1 if now_ns >= ticket.until_ns else self.next_look_ns(
-                ticket, now_ns
-            )
+            if now_ns >= ticket.until_ns:
+                return -1
+            return self.next_look_ns(ticket, now_ns)
         self.asked_ns = 0
         wait_ns[0] = bucket_take(&self.bucket.state, now_ns, 1)
         if wait_ns[0] == 0:
@@ -86,25 +94,35 @@ cdef class TokenLine(Line):
         cdef int64_t grace_ns = self.lines.grace_ns
         cdef int64_t left_ns = ticket.until_ns - now_ns
         cdef int64_t delay_ns = ticket.due_ns - now_ns
-        cdef int64_t turn_ns
+        cdef int64_t ahead
         if delay_ns <= 0:
-            delay_ns = grace_ns
-            if self.turn != NULL and self.asked_ns == 0:
-                turn_ns = (<Ticket>self.turn).due_ns - now_ns
-                delay_ns += max(turn_ns, 0)
+            # Some of those ahead may have left without a token.
+            ahead = ticket.number - (<Ticket>self.turn).number
+            delay_ns = bucket_wait(&self.bucket.state, now_ns, ahead + 1)
+            delay_ns = max(delay_ns, grace_ns * (1 + ahead // WATCHERS))
+            ticket.due_ns = now_ns + delay_ns
         # Early enough before its end to see whether the one with the turn acts.
         if left_ns > 2 * grace_ns:
             return min(delay_ns, left_ns - 2 * grace_ns)
         return min(delay_ns, grace_ns, left_ns)
 
     cdef int look_after(self, int64_t now_ns) except -1:
+        cdef int64_t grace_ns = self.lines.grace_ns
+        cdef Ticket turn
         if self.turn == NULL:
             return 0
+        turn = <Ticket>self.turn
         if self.asked_ns == 0:
-            return 0 if (<Ticket>self.turn).due_ns > now_ns else self.ask()
-        if monotonic_ns() - self.asked_ns < self.lines.grace_ns:
+            if turn.due_ns > now_ns - grace_ns // SLACKS_PER_GRACE:
+                return 0
+            return self.ask()
+        if monotonic_ns() - self.asked_ns < grace_ns:
             return 0
-        return self.pass_over(<Ticket>self.turn)
+        loop = turn.waiter.loop
+        if loop is not None and loop is running_loop():
+            return 0
+        # Another may have done so meanwhile.
+        return self.pass_over(turn) if self.turn == <PyObject *>turn else 0
 
     cdef int ask(self) except -1:
         return 0 if self.turn == NULL else self.give_turn(self.turn)
