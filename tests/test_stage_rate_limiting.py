@@ -344,6 +344,19 @@ def test_a_deadline_that_comes_all_the_same_ends_the_wait(
     assert limit.snapshot().waiting == 0
 
 
+def test_a_crowd_on_one_busy_loop_goes_in_order() -> None:
+    limit = RateLimitingMiddleware(20_000, 1.0, burst=1, max_wait=60.0)
+    bus = CommandBus(middleware=[limit])
+    ran: list[int] = []
+    bus.register_handler(Add, lambda message: ran.append(message.number))
+
+    async def main() -> None:
+        await asyncio.gather(*(bus.execute_async(Add(n)) for n in range(1000)))
+
+    asyncio.run(main())
+    assert ran == list(range(1000))
+
+
 def test_no_more_wait_than_may(people: Crowd, clock: ManualClock) -> None:
     limit = keyed(max_wait=10.0, max_waiters=2)
     bus = bus_of(clock, limit, people=people)

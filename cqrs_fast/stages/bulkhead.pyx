@@ -66,7 +66,7 @@ cdef class BulkheadMiddleware(Stage):
             until its deadline, or for 30 seconds where it has none. Without room in
             line nobody waits, whatever it is.
         clock: a callable that returns nanoseconds and measures `max_wait`; by default
-            that of the bus.
+            that of the first bus that has it.
 
     Raises TypeError or ValueError for an argument that makes no sense. A handler that
     dispatches through the bulkhead that it is in takes a second permit: with waiting,
@@ -160,9 +160,10 @@ cdef class BulkheadMiddleware(Stage):
         return self.served(spec, self.queueing)
 
     cdef Stage served(self, RouteSpec spec, QueueingBulkhead queueing):
-        self.built = True
-        if self.clock is None:
+        if self.clock is None and not self.built:
             self.clock = spec.clock
+        # Who waits goes by this clock from now on.
+        self.built = True
         return self if queueing is None else queueing
 
     cdef Revision revise(self, dict settings):

@@ -209,7 +209,8 @@ cdef class RateLimitingMiddleware(Stage):
 
     cdef Stage served(self, RouteSpec spec, QueueingLimiter queueing):
         self.built = True
-        if self.clock is None and spec.clock is not None:
+        # Who waits goes by the clock that it came under.
+        if self.clock is None and spec.clock is not None and self.lines.waiting == 0:
             self.tokens.tell_time_by(spec.clock)
             self.clock = spec.clock
         return self if queueing is None else queueing
