@@ -397,6 +397,20 @@ def test_those_of_a_blocked_loop_are_passed_over_together_and_keep_the_rate(
     eventually(lambda: all(task.done() for task in tasks[:1]))
 
 
+def test_those_of_two_blocked_loops_are_passed_over(loops: Any) -> None:
+    limit = RateLimitingMiddleware(50, 1.0, burst=1, max_wait=0.5)
+    bus = CommandBus(middleware=[limit])
+    bus.register_handler(Order, lambda message: message.number)
+    bus.execute(Order(0))
+    pair = loops(), loops()
+    for number in range(4):
+        pair[number % 2].begin(lambda n=number: bus.execute_async(Order(n)))
+    for lame in pair:
+        lame.block()
+    assert come(bus, 9).result(5) == 9
+    assert limit.snapshot().waiting == 4
+
+
 def test_a_newcomer_finds_a_line_of_which_nobody_acts_empty(loops: Any) -> None:
     clock = ManualClock()
     limit, bus, ran = burst_of_one(clock)

@@ -94,10 +94,12 @@ cdef class TokenLine(Line):
         cdef int64_t grace_ns = self.lines.grace_ns
         cdef int64_t left_ns = ticket.until_ns - now_ns
         cdef int64_t delay_ns = ticket.due_ns - now_ns
-        cdef int64_t ahead
+        cdef int64_t ahead = 0
         if delay_ns <= 0:
-            # Some of those ahead may have left without a token.
-            ahead = ticket.number - (<Ticket>self.turn).number
+            # Some of those ahead may have left without a token. One that was passed
+            # over just now, while it looked, may have nobody ahead.
+            if self.turn != NULL:
+                ahead = max(ticket.number - (<Ticket>self.turn).number, 0)
             delay_ns = bucket_wait(&self.bucket.state, now_ns, ahead + 1)
             delay_ns = max(delay_ns, grace_ns * (1 + ahead // WATCHERS))
             ticket.due_ns = now_ns + delay_ns
@@ -147,6 +149,8 @@ cdef class TokenLine(Line):
             # Its event loop is closed: it will never act.
             self.take_out(ticket)
         self.turn = NULL
+        # Whoever comes next, on whichever loop, is not held up.
+        self.held_up = []
         return 0
 
     cdef int pass_over(self, Ticket ticket) except -1:
@@ -165,8 +169,8 @@ cdef class TokenLine(Line):
             self.passed -= (<Ticket>one).passed
             (<Ticket>one).passed = False
             one = (<Ticket>one).behind
-        self.held_up = []
         self.turn = <PyObject *>ticket
+        self.held_up = []
         return 0
 
     cdef int leave(self, Ticket ticket) except -1:
