@@ -4,12 +4,12 @@ One of them has the turn: it takes the next token, when it acts. There are no
 reservations, so whoever leaves has nothing to give back, and the rate holds for the
 moments at which dispatches go on.
 
-Everybody wakes by itself when its own token should have come, and before its bound.
-Who finds then that the one with the turn should have acted, asks it to. If that takes
+Everybody wakes by itself when its own token should have come, and before its bound. Who
+finds then that the one with the turn should have acted, asks it to. If that takes
 longer than the grace time, its event loop is held up (by a sync handler, say) or was
 stopped: it is passed over, and so are all that wait on the same loop. They keep their
-places: the first of them that acts again has the turn. Nobody passes over one on its own
-loop, which runs.
+places: the first of them that acts again has the turn. Nobody passes over one on its
+own loop, which runs.
 """
 
 cimport cython
