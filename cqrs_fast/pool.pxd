@@ -5,8 +5,9 @@ from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.wait_queue cimport Place, WaitQueue
 from cqrs_fast.policies.bulkhead cimport cqrs_bulkhead
+from cqrs_fast.waits.line cimport Ticket
+from cqrs_fast.waits.permits cimport PermitLine
 
 
 cdef extern from "cqrs_fast/policies/core/pool_slots.h":
@@ -40,13 +41,12 @@ cdef struct Loan:
 cdef class ObjectPool:
     cdef cqrs_bulkhead permits          # whoever has one may have an object
     cdef PoolSlots slots                # owns the objects
-    cdef WaitQueue queue
+    cdef PermitLine line
     cdef object factory, reset, dispose
     cdef Clock clock
     cdef int64_t max_wait_ns
     cdef bint closed
     cdef bint cleans                    # a release has more to do than to shelve it
-    cdef bint spares_loops              # acquire does not block a running event loop
     cdef str owner                      # the class name in its refusals
     cdef list inherited                 # objects of the parent process, or None
     cdef dict places                    # debug builds: where each slot was lent
@@ -59,8 +59,8 @@ cdef class ObjectPool:
     cdef uint32_t claim(self) except 0
     # The object, for whom it was lent to; builds for debugging remember who that is.
     cdef object hand_out(self, uint32_t slot)
-    # A permit (None), or a wait that ends with one.
-    cdef Wait line_up(self, Context ctx, bint may_wait)
+    # A permit (None), or a wait that ends with one; `blocks` this thread meanwhile.
+    cdef Wait line_up(self, Context ctx, bint blocks)
     cdef uint32_t make(self) except 0
     cdef int give_permit_back(self) except -1
     cdef int end_loan(self, uint32_t slot) except -1
@@ -79,16 +79,14 @@ cdef class Wait:
     """One who waits for a permit."""
 
     cdef ObjectPool pool
-    cdef Place place
+    cdef Ticket ticket
     cdef Context ctx                    # or None
-    cdef uint32_t forks
 
     # Whether the permit is there; raises why it will never be.
     cdef bint is_over(self) except -1
     cdef int64_t begin_rest(self) except -2
     cdef int end_rest(self) except -1
     cdef int block(self) except -1
-    cdef int abandon(self) except -1
 
 
 cdef inline object lent(ObjectPool pool, uint32_t slot):

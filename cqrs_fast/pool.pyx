@@ -13,8 +13,6 @@ from cpython.ref cimport Py_INCREF, PyObject
 from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.forks cimport fork_count, tell_of_forks
-from cqrs_fast.pipeline.wait_queue cimport rouse
-from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport (
     Alarm,
     arm,
@@ -27,12 +25,15 @@ from cqrs_fast.policies.bulkhead cimport (
     QUEUED,
     bulkhead_enter,
     bulkhead_forget,
-    bulkhead_give_up,
     bulkhead_init,
     bulkhead_leave,
 )
 from cqrs_fast.pool_lease cimport Lease, LeaseAsync
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.waits.line cimport Ticket, wake
+from cqrs_fast.waits.loops cimport running_loop
+from cqrs_fast.waits.permits cimport new_permit_line
+from cqrs_fast.waits.waiter cimport Waiter
 
 import sys
 
@@ -85,8 +86,9 @@ cdef class ObjectPool:
     """Lend objects that are costly to make, each to one user at a time.
 
     The one that came back last is lent first, while it is warm. Where all are in use,
-    `acquire` is refused with PoolExhaustedError, or waits: first come, first served,
-    threads and the tasks of any event loops in one line.
+    `acquire` is rejected with PoolExhaustedError, or waits: first come, first served,
+    threads and the tasks of any event loops in one line. Everybody waits at most for
+    its own `max_wait`, whoever stands before it.
 
     Parameters:
         factory: makes an object, a new one in each call; anything but None.
@@ -111,11 +113,15 @@ cdef class ObjectPool:
 
     def __cinit__(self):
         pool_empty(&self.slots)
+        bulkhead_init(&self.permits, 0)
+        self.line = new_permit_line(&self.permits)
+        self.owner = "ObjectPool"
+        self.places = {}
 
     def __init__(self, factory, size, *, preallocate=True, reset=None, max_wait=0.0,
                  dispose=None, clock=None):
         if self.factory is not None:
-            raise RuntimeError("a pool is made once")
+            raise RuntimeError("ObjectPool is initialised already: make another one")
         whole_number("size", size, 1, MOST_OBJECTS)
         flag("preallocate", preallocate)
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
@@ -123,13 +129,10 @@ cdef class ObjectPool:
         self.reset = hook("reset", reset)
         self.dispose = hook("dispose", dispose)
         plain_callable("factory", factory, AWAIT_BEFORE)
-        self.factory = factory
-        self.cleans = reset is not None
-        self.owner = "ObjectPool"
-        self.queue = WaitQueue()
-        self.places = {}
         if not pool_init(&self.slots, size):
             raise MemoryError
+        self.factory = factory
+        self.cleans = reset is not None
         bulkhead_init(&self.permits, size)
         tell_of_forks(self)
         if preallocate:
@@ -140,10 +143,11 @@ cdef class ObjectPool:
     def acquire(self, Context ctx=None):
         """Return an object that is the caller's until `release`.
 
-        Waits for at most `max_wait` seconds, blocking this thread; in a task use
-        `acquire_async`. `ctx` bounds the wait too: raises DeadlineExceededError or
-        ContextCancelledError once it is done, PoolExhaustedError where no object came
-        free, RuntimeError if the pool is closed, and what the factory raises.
+        Waits for at most `max_wait` seconds, blocking this thread; in one that runs an
+        event loop it never waits: use `acquire_async` there. `ctx` bounds the wait too:
+        raises DeadlineExceededError or ContextCancelledError once it is done,
+        PoolExhaustedError where no object came free, RuntimeError if the pool is
+        closed, and what the factory raises.
         """
         # hot
         cdef uint32_t slot
@@ -161,7 +165,7 @@ cdef class ObjectPool:
         A task that is cancelled meanwhile gives up its place in the line.
         """
         cdef uint32_t slot
-        cdef Wait wait = self.line_up(ctx, True)
+        cdef Wait wait = self.line_up(ctx, False)
         if wait is not None:
             await wait.rest()
         slot = self.claim()
@@ -214,15 +218,14 @@ cdef class ObjectPool:
         Those who wait get a RuntimeError, as all do who acquire from now on. Objects
         that are in use stay so, and are dropped when they are released.
         """
-        cdef Place first
+        cdef Ticket first
         cdef uint32_t slot, following
         cdef uint32_t forks = fork_count
         self.closed = self.cleans = True
-        while self.queue is not None and self.queue.first != NULL:
-            first = <Place>self.queue.first
-            self.queue.remove(first)
-            bulkhead_give_up(&self.permits)
-            rouse(first)
+        while self.line.first != NULL:
+            first = <Ticket>self.line.first
+            self.line.leave(first)
+            wake(first)
         # Out of everybody's reach first: what is called next may acquire.
         slot = self.slots.idle
         self.permits.in_flight += self.slots.idle_count
@@ -270,20 +273,17 @@ cdef class ObjectPool:
                 self.inherited.append(<object>kept)
         forget(self)
         self.places = {}
-        self.queue.forget_all()
+        self.line.forget_all()
 
     # Acquiring
 
     cdef uint32_t take(self, Context ctx) except 0:
-        cdef Wait wait
-        cdef bint is_full = self.permits.in_flight >= self.permits.limit
-        cdef bint blocks = not (is_full and self.spares_loops and in_event_loop())
-        wait = self.line_up(ctx, blocks)
+        cdef Wait wait = self.line_up(ctx, True)
         if wait is not None:
             wait.block()
         return self.claim()
 
-    cdef Wait line_up(self, Context ctx, bint may_wait):
+    cdef Wait line_up(self, Context ctx, bint blocks):
         cdef Wait wait
         cdef int answer
         if ctx is not None and ctx.state.limited:
@@ -292,21 +292,19 @@ cdef class ObjectPool:
             raise closed_error()
         if bulkhead_enter(&self.permits, 0) == <int>ADMITTED:
             return None
-        if may_wait and self.max_wait_ns > 0:
+        if self.max_wait_ns > 0 and not (blocks and running_loop() is not None):
             wait = Wait.__new__(Wait)
             wait.pool = self
             wait.ctx = ctx
-            wait.place = Place.__new__(Place)
-            wait.place.waiter = Waiter.__new__(Waiter)
-            wait.place.until_ns = read_clock(self.clock) + self.max_wait_ns
-            wait.forks = fork_count
-            # From here on nothing else runs until it stands in line.
-            answer = bulkhead_enter(&self.permits, MOST_WAITING)
+            wait.ticket = Ticket.__new__(Ticket)
+            wait.ticket.until_ns = read_clock(self.clock) + self.max_wait_ns
+            answer = self.line.enter(wait.ticket, self, MOST_WAITING)
             if answer == <int>QUEUED:
-                self.queue.join(wait.place)
                 self.waits += 1
                 return wait
             if answer == <int>ADMITTED:
+                # The caller's now, however the ticket ends.
+                wait.ticket.granted = False
                 return None
         raise self.refusal()
 
@@ -386,7 +384,7 @@ cdef class ObjectPool:
     cdef int give_permit_back(self) except -1:
         # hot
         if bulkhead_leave(&self.permits):
-            hand_over(self)
+            self.line.hand_over()
         return 0
 
     cdef int clean(self, uint32_t slot) except -1:
@@ -470,11 +468,6 @@ cdef object closed_error():
     return RuntimeError("the pool is closed")
 
 
-cdef bint in_event_loop() except -1:
-    events = sys.modules.get("asyncio.events")
-    return events is not None and events._get_running_loop() is not None
-
-
 cdef bint was_reset(ObjectPool pool, object obj) except -1:
     """Reset it; whether it may be lent again."""
     try:
@@ -486,21 +479,6 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
         report("reset", repr(pool), error)
         return False
     return True
-
-
-cdef int hand_over(ObjectPool pool) except -1:
-    """Give the permit that is meant for the first in line to one that can run."""
-    cdef Place first
-    while True:
-        first = <Place>pool.queue.first
-        pool.queue.remove(first)
-        first.granted = True
-        # It may be cancelled meanwhile and give the permit back by itself.
-        if rouse(first) or not first.granted:
-            return 0
-        first.granted = False
-        if not bulkhead_leave(&pool.permits):
-            return 0
 
 
 cdef int forget(ObjectPool pool) noexcept:
@@ -557,28 +535,31 @@ cdef class Wait:
     """One who waits for a permit, in a thread or on an event loop."""
 
     cdef bint is_over(self) except -1:
-        cdef Place place = self.place
-        if self.forks != fork_count:
+        cdef Ticket ticket = self.ticket
+        if ticket.forks != fork_count:
             raise self.pool.refusal()
-        if place.granted:
-            return True
-        if self.pool.closed:
-            raise closed_error()
-        failure = self.ctx.failure() if self.ctx is not None else None
-        if failure is not None:
-            if isinstance(failure, DeadlineExceededError):
-                failure.stage = "queue"
-            raise failure
-        if read_clock(self.pool.clock) >= place.until_ns and not place.granted:
-            raise self.pool.refusal()
-        return False
+        if not ticket.granted:
+            if self.pool.closed:
+                raise closed_error()
+            failure = self.ctx.failure() if self.ctx is not None else None
+            if failure is not None:
+                if isinstance(failure, DeadlineExceededError):
+                    failure.stage = "queue"
+                raise failure
+            if read_clock(self.pool.clock) >= ticket.until_ns and not ticket.granted:
+                raise self.pool.refusal()
+        if not ticket.granted:
+            return False
+        # The caller's from now on.
+        ticket.granted = False
+        return True
 
     cdef int64_t begin_rest(self) except -2:
-        cdef Waiter waiter = self.place.waiter
+        cdef Waiter waiter = self.ticket.waiter
         cdef Clock clock = self.pool.clock
         cdef Alarm alarms[2]
         cdef int count = 1
-        alarms[0].ns = max(self.place.until_ns - read_clock(clock), 0)
+        alarms[0].ns = max(self.ticket.until_ns - read_clock(clock), 0)
         alarms[0].clock = NULL if clock is None else <PyObject *>clock
         if self.ctx is not None:
             alarms[1] = deadline_alarm(self.ctx)
@@ -586,7 +567,7 @@ cdef class Wait:
         return arm(alarms, count, waiter)
 
     cdef int end_rest(self) except -1:
-        cdef Waiter waiter = self.place.waiter
+        cdef Waiter waiter = self.ticket.waiter
         if self.pool.clock is not None:
             self.pool.clock.forget(waiter)
         if self.ctx is not None and self.ctx.state.clock is not None:
@@ -595,51 +576,40 @@ cdef class Wait:
         return 0
 
     cdef int block(self) except -1:
+        cdef Waiter waiter = self.ticket.waiter
         try:
             if self.ctx is not None:
-                watch_scopes(self.ctx, self.place.waiter)
+                watch_scopes(self.ctx, waiter)
             while not self.is_over():
                 try:
-                    self.place.waiter.block(self.begin_rest())
+                    waiter.block(self.begin_rest())
                 finally:
                     self.end_rest()
         except BaseException:
-            self.abandon()
+            self.pool.line.leave(self.ticket)
             raise
         finally:
             if self.ctx is not None:
-                unwatch_scopes(self.ctx, self.place.waiter)
+                unwatch_scopes(self.ctx, waiter)
         return 0
 
     async def rest(self):
         """Wait in a task; raise why there will be no permit."""
+        cdef Waiter waiter = self.ticket.waiter
         try:
             if self.ctx is not None:
-                watch_scopes(self.ctx, self.place.waiter)
+                watch_scopes(self.ctx, waiter)
             while not self.is_over():
                 try:
-                    await self.place.waiter.arm(self.begin_rest())
+                    await waiter.arm(self.begin_rest())
                 finally:
                     self.end_rest()
         except BaseException:
-            self.abandon()
+            self.pool.line.leave(self.ticket)
             raise
         finally:
             if self.ctx is not None:
-                unwatch_scopes(self.ctx, self.place.waiter)
-
-    cdef int abandon(self) except -1:
-        """Leave the line, or give back what was granted meanwhile."""
-        cdef ObjectPool pool = self.pool
-        if self.forks != fork_count:
-            return 0
-        if self.place.queue is not None:
-            pool.queue.remove(self.place)
-            bulkhead_give_up(&pool.permits)
-        elif self.place.granted:
-            self.place.granted = False
-            pool.give_permit_back()
-        return 0
+                unwatch_scopes(self.ctx, waiter)
 
 
 cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:

@@ -75,7 +75,7 @@ cdef class LeaseAsync(Held):
     async def __aenter__(self):
         cdef Wait wait
         self.check_free()
-        wait = self.pool.line_up(self.ctx, True)
+        wait = self.pool.line_up(self.ctx, False)
         if wait is not None:
             await wait.rest()
         return self.begin(self.pool.claim())

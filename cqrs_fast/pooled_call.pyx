@@ -19,15 +19,14 @@ cdef class PooledCall:
 
     Parameters:
         pool: of handler objects, all of one form. It is made this handler's own: has an
-            object, names the handler in refusals and never blocks an event loop.
+            object, and names the handler in refusals.
     """
 
     cdef ObjectPool pool
     cdef bint by_method, with_context
 
-    def __init__(self, ObjectPool pool not None):
+    def __cinit__(self, ObjectPool pool not None):
         pool.owner = "PooledHandler"
-        pool.spares_loops = True
         pool.fill(1)
         self.pool = pool
 

@@ -35,7 +35,7 @@ from cqrs_fast import (
     middleware,
 )
 from cqrs_fast.clock import ManualClock
-from cqrs_fast.pipeline.waiter import Waiter
+from cqrs_fast.waits.waiter import Waiter
 
 PATIENCE = 20.0
 

@@ -43,6 +43,7 @@ LAYERS = {
     # Usable alone, know no pipeline
     "context": 1,
     "policies": 1,
+    "waits": 1,
     # Frame, stage, route and the two drivers
     "pipeline": 2,
     # One module for each middleware

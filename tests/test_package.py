@@ -120,7 +120,7 @@ PUBLIC_IN_MODULES = [
     ("cqrs_fast.pipeline.hooks", "Call"),
     ("cqrs_fast.pipeline.stage", "RouteSpec"),
     ("cqrs_fast.pipeline.stage", "Stage"),
-    ("cqrs_fast.pipeline.waiter", "Waiter"),
+    ("cqrs_fast.waits.waiter", "Waiter"),
 ]
 
 PACKAGE = Path(cqrs_fast.__file__).parent

@@ -619,7 +619,7 @@ def test_a_pool_is_no_value() -> None:
     pool = ObjectPool(Thing, 1)
     with pytest.raises(TypeError):
         pickle.dumps(pool)
-    with pytest.raises(RuntimeError, match="a pool is made once"):
+    with pytest.raises(RuntimeError, match="ObjectPool is initialised already"):
         pool.__init__(Thing, 2)  # type: ignore[misc]
     assert ObjectPool[int] == ObjectPool[int]
 

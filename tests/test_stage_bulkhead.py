@@ -236,14 +236,15 @@ def test_who_waited_max_wait_is_refused(
     assert clock.waiting == 0
 
 
-def test_without_max_wait_only_the_deadline_ends_a_wait(
+def test_without_max_wait_the_deadline_ends_a_wait(
     hall: Callable[..., Hall], clock: ManualClock
 ) -> None:
     full = hall(1, max_queue=3)
     full.admit(1)
-    (patient,) = full.wait(2)
-    (hasty,) = full.wait(3, ctx=Context.background(clock=clock).with_timeout(5))
-    eventually(lambda: clock.waiting >= 1)
+    background = Context.background(clock=clock)
+    (patient,) = full.wait(2, ctx=background.with_timeout(50_000))
+    (hasty,) = full.wait(3, ctx=background.with_timeout(5))
+    eventually(lambda: clock.waiting == 2)
     clock.advance(10_000)
     error = hasty.error()
     assert isinstance(error, DeadlineExceededError)
@@ -252,6 +253,23 @@ def test_without_max_wait_only_the_deadline_ends_a_wait(
     full.release(1, 2)
     assert patient.result() == 2
     assert full.counts() == (0, 0)
+
+
+def test_what_nothing_else_bounds_waits_for_thirty_seconds(
+    hall: Callable[..., Hall], clock: ManualClock
+) -> None:
+    full = hall(1, max_queue=3)
+    full.admit(1)
+    (job,) = full.wait(2)
+    eventually(lambda: clock.waiting == 1)
+    clock.advance(29.999)
+    assert full.counts() == (1, 1)
+    clock.advance(0.001)
+    error = job.error()
+    assert isinstance(error, BulkheadFullError)
+    assert error.retry_after is None
+    full.release(1)
+    eventually(lambda: full.counts() == (0, 0))
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

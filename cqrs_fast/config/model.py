@@ -262,7 +262,7 @@ class BulkheadConfig(Section):
         int, Meta(ge=0, le=10**6, description="that may wait; 0 refuses at once")
     ] = 0
     max_wait_ms: Annotated[
-        float, Meta(ge=0, le=MOST_MS, description="in line; 0 is no limit")
+        float, Meta(ge=0, le=MOST_MS, description="in line; 0: the deadline, or 30 s")
     ] = 0.0
 
 

@@ -16,4 +16,4 @@ from cqrs_fast.pipeline.frame cimport (
     set_result,
 )
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter

@@ -6,7 +6,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport Frame, Slot
 from cqrs_fast.pipeline.route cimport Route, Router
 from cqrs_fast.pipeline.timers cimport Timeout
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter
 
 cdef enum:
     # Slots inside the awaitable; a program in which more stages remember takes them

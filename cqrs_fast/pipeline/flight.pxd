@@ -5,11 +5,12 @@ until the leader answers, fails, or leaves with no outcome to share: then one of
 leads in its place. Nothing in here looks at keys: who keeps flights, finds them.
 """
 
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.line cimport Line, Ticket
 
 
 cdef enum Stand:
@@ -20,20 +21,17 @@ cdef enum Stand:
     LEADING = 4
 
 
-cdef class Seat:
-    """One dispatch in a flight, kept in its slot."""
+cdef class Seat(Ticket):
+    """One dispatch in a flight, kept in its slot. One that is freed gives up."""
 
     cdef Stand stand
     cdef object outcome
     cdef Flight flight
     # Who it is
     cdef unsigned long thread
-    cdef object task                # that runs in this thread, or None
+    cdef PyObject *task             # that runs in this thread, to be compared, or NULL
     cdef bint on_loop               # the async driver runs it
-    cdef bint over_loop             # the sync driver does, in a thread with a loop
-    # Among those who wait
-    cdef Waiter waiter
-    cdef Seat before, after
+    cdef bint blocks_loop           # the sync driver does, in a thread with a loop
 
     # Find out who it is; runs code of asyncio.
     cdef int identify(self, Frame *f) except -1
@@ -43,13 +41,15 @@ cdef class Seat:
     cdef int give_up(self) except -1
 
 
-cdef class Flight:
-    cdef Seat leader
-    cdef Seat first, last           # who waits, in the order of their coming
-    cdef bint closed                # its outcome is known
+cdef class Flight(Line):
+    """Who leads, and those who wait in line."""
+
+    cdef PyObject *leader           # a Seat, borrowed; NULL once it has left
+    cdef bint closed                # its outcome is known, or will never be
 
     cdef int lead(self, Seat seat) noexcept
-    # Whether this one can wait for it: not inside of what it would wait for.
+    # Whether this one can wait for it: not inside of what it would wait for, and not
+    # where it would block an event loop.
     cdef bint admits(self, Seat seat) noexcept
     # Let it wait, `most_ns` of `clock` at most; its stage says WAIT.
     cdef int wait(self, Seat seat, Frame *f, Clock clock, int64_t most_ns) except -1
@@ -62,7 +62,6 @@ cdef class Flight:
     cdef bint keep_only(self, unsigned long thread) except -1
 
     cdef int dismiss(self) noexcept
-    cdef int unlink(self, Seat seat) noexcept
     cdef int close(self, Stand stand, object outcome) except -1
 
 

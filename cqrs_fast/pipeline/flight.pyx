@@ -13,26 +13,30 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame, delay_by
+from cqrs_fast.waits.line cimport wake
+from cqrs_fast.waits.loops cimport running_loop
+
+from cqrs_fast.callbacks import report
 
 
+@cython.no_gc_clear
 @cython.auto_pickle(False)
-cdef class Seat:
+cdef class Seat(Ticket):
     """One dispatch in a flight, kept in its slot."""
 
     cdef int identify(self, Frame *f) except -1:
         self.thread = PyThread_get_thread_ident()
         self.on_loop = f.on_loop
-        asyncio = sys.modules.get("asyncio")
-        # Missing while somebody imports it just now; then no loop runs here either.
-        running = getattr(asyncio, "_get_running_loop", None)
-        if running is not None and running() is not None:
-            self.task = asyncio.current_task()
-            self.over_loop = not f.on_loop
+        if running_loop() is not None:
+            task = sys.modules["asyncio"].current_task()
+            # Not kept: what it is in keeps this one.
+            self.task = NULL if task is None else <PyObject *>task
+            self.blocks_loop = not f.on_loop
         return 0
 
     cdef Stand resume(self) noexcept:
         if self.stand == WAITING:
-            self.flight.unlink(self)
+            self.flight.remove(self)
             self.stand = ALONE
             self.flight = None
         return self.stand
@@ -44,61 +48,42 @@ cdef class Seat:
             flight.pass_on()
         return 0
 
+    def __dealloc__(self):
+        try:
+            self.give_up()
+        except BaseException as error:
+            report("leaving a flight", "a dispatch that was freed", error)
+
 
 @cython.final
+@cython.no_gc_clear
 @cython.auto_pickle(False)
-cdef class Flight:
+cdef class Flight(Line):
     """What one leader does for itself and for those who wait."""
 
     cdef int lead(self, Seat seat) noexcept:
         seat.stand = LEADING
         seat.flight = self
-        self.leader = seat
+        self.leader = <PyObject *>seat
         return 0
 
     cdef bint admits(self, Seat seat) noexcept:
-        cdef Seat leader = self.leader
-        cdef Seat other
+        cdef Seat leader
+        if self.leader == NULL or seat.blocks_loop:
+            return False
+        leader = <Seat>self.leader
         if leader.thread == seat.thread:
             # A sync leader of this very thread waits for what is called here to return.
-            if not leader.on_loop or (leader.task is seat.task):
-                return False
-        if not seat.over_loop:
-            return True
-        # It would block the loop that somebody in this flight needs to go on.
-        if leader.on_loop and leader.thread == seat.thread:
-            return False
-        other = self.first
-        while other is not None:
-            if other.on_loop and other.thread == seat.thread:
-                return False
-            other = other.after
+            return leader.on_loop and leader.task != seat.task
         return True
 
     cdef int wait(self, Seat seat, Frame *f, Clock clock, int64_t most_ns) except -1:
         seat.stand = WAITING
         seat.flight = self
-        seat.before = self.last
-        if self.last is None:
-            self.first = seat
-        else:
-            self.last.after = seat
-        self.last = seat
+        self.append(seat)
         Py_INCREF(seat.waiter)
         f.waiter = <PyObject *>seat.waiter
         return delay_by(f, clock, most_ns)
-
-    cdef int unlink(self, Seat seat) noexcept:
-        if seat.before is None:
-            self.first = seat.after
-        else:
-            seat.before.after = seat.after
-        if seat.after is None:
-            self.last = seat.before
-        else:
-            seat.after.before = seat.before
-        seat.before = seat.after = None
-        return 0
 
     cdef int answer(self, object result) except -1:
         return self.close(ANSWERED, result)
@@ -107,47 +92,46 @@ cdef class Flight:
         return self.close(FAILED, error)
 
     cdef int close(self, Stand stand, object outcome) except -1:
-        cdef Seat seat = self.first
-        cdef Seat after
+        cdef PyObject *one = self.first
+        cdef Seat seat
         failure = None
         self.closed = True
         self.dismiss()
-        # All of them first: from then on none takes itself out of the row.
-        while seat is not None:
+        # All of them first: from then on it is no matter who leaves.
+        while one != NULL:
+            seat = <Seat>one
             seat.stand = stand
             seat.outcome = outcome
-            seat = seat.after
-        seat = self.first
-        self.first = self.last = None
-        while seat is not None:
-            after = seat.after
-            seat.before = seat.after = None
+            one = seat.behind
+        while self.first != NULL:
+            seat = <Seat>self.first
+            self.remove(seat)
             seat.flight = None
             try:
-                seat.waiter.notify()
+                wake(seat)
             except BaseException as error:
                 failure = error
-            seat = after
         if failure is not None:
             raise failure
         return 0
 
     cdef int dismiss(self) noexcept:
         """Let the leader be nobody's leader any more."""
-        if self.leader is not None:
-            self.leader.stand = ALONE
-            self.leader.flight = None
-            self.leader = None
+        if self.leader != NULL:
+            (<Seat>self.leader).stand = ALONE
+            (<Seat>self.leader).flight = None
+            self.leader = NULL
         return 0
 
     cdef bint pass_on(self) except -1:
         cdef Seat seat
         self.dismiss()
-        while self.first is not None:
-            seat = self.first
-            self.unlink(seat)
+        while self.first != NULL:
+            seat = <Seat>self.first
+            self.remove(seat)
             self.lead(seat)
-            if seat.waiter.notify():
+            # It may leave meanwhile, and let another lead.
+            if wake(seat) or self.leader != <PyObject *>seat:
                 return True
             # Its loop is closed: it never runs again, nor may it lead when collected.
             self.dismiss()
@@ -155,16 +139,16 @@ cdef class Flight:
         return False
 
     cdef bint keep_only(self, unsigned long thread) except -1:
-        cdef Seat seat = self.first
-        cdef Seat after
-        while seat is not None:
-            after = seat.after
+        cdef PyObject *one = self.first
+        cdef Seat seat
+        while one != NULL:
+            seat = <Seat>one
+            one = seat.behind
             if seat.thread != thread:
-                self.unlink(seat)
+                self.remove(seat)
                 seat.stand = ALONE
                 seat.flight = None
-            seat = after
-        if self.leader is not None and self.leader.thread == thread:
+        if self.leader != NULL and (<Seat>self.leader).thread == thread:
             return True
         return self.pass_on()
 

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter
 
 
 cdef class Flights:

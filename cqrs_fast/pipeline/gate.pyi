@@ -3,7 +3,7 @@ from typing import final
 
 import msgspec
 
-from cqrs_fast.pipeline.waiter import Waiter
+from cqrs_fast.waits.waiter import Waiter
 
 class DrainReport(msgspec.Struct, frozen=True):
     drained: bool

@@ -4,7 +4,7 @@ cimport cython
 
 from cqrs_fast.clock cimport monotonic_ns
 from cqrs_fast.forks cimport tell_of_forks
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter
 from cqrs_fast.rejection cimport Rejection
 from cqrs_fast.sealing cimport constructed, internal
 

@@ -28,7 +28,7 @@ from cqrs_fast.pipeline.route cimport (
     walk_in,
     walk_out,
 )
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
 
 from cqrs_fast.errors import AsyncHandlerError

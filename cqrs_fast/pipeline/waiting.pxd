@@ -3,9 +3,23 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
+from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport Frame
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.line cimport Ticket
+from cqrs_fast.waits.waiter cimport Waiter
+
+# Whether it would block the event loop that its thread runs: it must not wait in line.
+cdef bint blocks_loop(Frame *f) except -1
+
+# Let the dispatch wait with its ticket until it is woken, or for `delay_ns` (-1: until
+# woken); says WAIT. Its slot keeps the ticket until the dispatch ends.
+cdef int wait_in_line(
+    Frame *f, Ticket ticket, Clock clock, int64_t delay_ns
+) except -1
+
+# A ticket for the dispatch, kept in its slot.
+cdef Ticket join_line(Frame *f)
 
 
 # What is left of the time of this dispatch by now: NO_DEADLINE, or nanoseconds that are

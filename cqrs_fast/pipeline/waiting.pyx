@@ -1,10 +1,16 @@
 """What a wait watches beside its delay: drain, cancellation and the deadline."""
 
-from cpython.ref cimport PyObject, Py_XDECREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
-from cqrs_fast.pipeline.frame cimport Frame, caller_context, timeout_left_ns
+from cqrs_fast.pipeline.frame cimport (
+    WAIT,
+    Frame,
+    caller_context,
+    delay_by,
+    timeout_left_ns,
+)
 from cqrs_fast.pipeline.route cimport (
     Route,
     begin_pass,
@@ -13,7 +19,9 @@ from cqrs_fast.pipeline.route cimport (
     time_of,
     timeout_error,
 )
-from cqrs_fast.pipeline.waiter cimport Waiter
+from cqrs_fast.waits.line cimport Ticket
+from cqrs_fast.waits.loops cimport running_loop
+from cqrs_fast.waits.waiter cimport Waiter
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 
@@ -29,6 +37,26 @@ cdef int64_t remaining_ns(Frame *f) except? -1:
 
 cdef bint may_begin(Frame *f) except -1:
     return not f.closing and remaining_ns(f) > 0
+
+
+cdef bint blocks_loop(Frame *f) except -1:
+    return not f.on_loop and running_loop() is not None
+
+
+cdef Ticket join_line(Frame *f):
+    cdef Ticket ticket = Ticket.__new__(Ticket)
+    Py_INCREF(ticket)
+    f.slot.object = <PyObject *>ticket
+    return ticket
+
+
+cdef int wait_in_line(
+    Frame *f, Ticket ticket, Clock clock, int64_t delay_ns
+) except -1:
+    delay_by(f, clock, delay_ns)
+    Py_INCREF(ticket.waiter)
+    f.waiter = <PyObject *>ticket.waiter
+    return WAIT
 
 
 cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):

@@ -36,6 +36,9 @@ from cqrs_fast.sealing cimport constructed, internal
 cdef class Bucket:
     """The bucket of one key."""
 
+    def __cinit__(self):
+        bucket_init(&self.state, 1, 1, 1)
+
 
 @cython.final
 @cython.auto_pickle(False)
@@ -45,7 +48,7 @@ cdef class KeyedBuckets:
     `like` is the bucket that every other one begins as.
     """
 
-    def __init__(self, Bucket like not None, int64_t max_keys):
+    def __cinit__(self, Bucket like not None, int64_t max_keys):
         self.max_keys = max_keys
         self.buckets = LRUCache(LRU_MOST)
         self.heap = []

@@ -23,6 +23,7 @@ cdef class TokenBucket:
     cdef Clock clock
     cdef Bucket one                         # where no key is given
     cdef KeyedBuckets keyed
+    cdef bint initialised
 
     # The bucket to take from, before any other code runs; None has one of its own.
     cdef inline Bucket find(self, object key, int64_t now_ns):
@@ -32,6 +33,8 @@ cdef class TokenBucket:
     cdef inline Bucket peek(self, object key):
         return self.one if key is None else self.keyed.peek(key)
 
+    # Every bucket that there is.
+    cdef list all(self)
     # Keep the credit and go on by another clock.
     cdef int tell_time_by(self, Clock clock) except -1
     cdef int64_t tokens(self, object n) except -1

@@ -61,13 +61,22 @@ cdef class TokenBucket:
     any thread; it holds for one process.
     """
 
+    def __cinit__(self):
+        self.one = Bucket.__new__(Bucket)
+        bucket_init(&self.one.state, 1, 1, 1)
+        self.keyed = KeyedBuckets.__new__(KeyedBuckets, self.one, 1)
+        self.requests_per_window = self.burst = 1
+        self.window = 1e-9
+
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None,
                  max_keys=10000, clock=None):
         cdef NewRate rate = new_rate(requests_per_window, window, burst, max_keys)
-        self.clock = as_clock(clock)
-        self.one = Bucket.__new__(Bucket)
-        bucket_init(&self.one.state, rate.limit, rate.cost, rate.burst)
-        self.keyed = KeyedBuckets(self.one, rate.max_keys)
+        cdef Clock reads = as_clock(clock)
+        if self.initialised:
+            raise RuntimeError("TokenBucket is initialised already: make another one")
+        self.initialised = True
+        self.clock = reads
+        # A full bucket stays full.
         self.take(rate)
 
     def try_acquire(self, n=1, key=None):
@@ -139,12 +148,15 @@ cdef class TokenBucket:
             f"burst={self.burst})"
         )
 
+    cdef list all(self):
+        return [self.one, *self.keyed.all()]
+
     cdef int tell_time_by(self, Clock clock) except -1:
         cdef Bucket bucket
         cdef int64_t now_ns = read_clock(self.clock)
         cdef int64_t other_now_ns = read_clock(clock)
         self.clock = clock
-        for bucket in [self.one, *self.keyed.all()]:
+        for bucket in self.all():
             bucket_retime(&bucket.state, now_ns, other_now_ns)
         self.keyed.forget_order()
         return 0
@@ -216,4 +228,5 @@ cdef NewRate new_rate(
     rate.requests_per_window = requests_per_window
     rate.window = window
     rate.own_burst = burst
+    rate.now_ns = INT64_MIN
     return rate

@@ -1,27 +1,34 @@
-"""Bulkhead: at most so many dispatches at once, others wait in line or are refused."""
+"""Bulkhead: at most so many dispatches at once, others wait in line or are rejected."""
 
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
-from cqrs_fast.pipeline.wait_queue cimport Place, WaitQueue, rouse, stand, take_place
+from cqrs_fast.pipeline.waiting cimport (
+    blocks_loop,
+    join_line,
+    remaining_ns,
+    wait_in_line,
+)
 from cqrs_fast.policies.bulkhead cimport (
     ADMITTED,
     QUEUED,
     bulkhead_admit_next,
     bulkhead_enter,
     bulkhead_forget,
-    bulkhead_give_up,
     bulkhead_init,
     bulkhead_leave,
     bulkhead_resize,
     cqrs_bulkhead,
 )
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.waits.line cimport Ticket
+from cqrs_fast.waits.permits cimport PermitLine, new_permit_line
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import BulkheadFullError
@@ -29,6 +36,10 @@ from cqrs_fast.stages.middleware_stats import BulkheadStats
 
 MOST_PERMITS = 10**9
 MOST_QUEUED = 10**6
+
+cdef enum:
+    # So long waits one that nothing else bounds.
+    MOST_WAIT_NS = 30_000_000_000
 
 cdef Rejection full = Rejection(BulkheadFullError, "in_flight", "limit")
 
@@ -39,19 +50,23 @@ cdef class BulkheadMiddleware(Stage):
     """Let at most `max_concurrent` dispatches be inside at once.
 
     A permit is held from the moment a dispatch is let in until it has ended, however it
-    ends. One that finds none free is refused with BulkheadFullError, or waits in line
+    ends. One that finds none free is rejected with BulkheadFullError, or waits in line
     where there is room: who ends hands the permit over to the first in line, so nobody
     overtakes. All buses and routes that share this object share its permits.
 
+    Everybody in line keeps to its own bound, whoever stands before it. One whose event
+    loop is closed is passed over. A sync dispatch in a thread that runs an event loop
+    never waits, for it would block that loop: it is rejected at once.
+
     Parameters:
         max_concurrent: permits, from 1 to 10**9.
-        max_queue: how many may wait, from 0 to 10**6. Where a pipeline must not wait,
-            it cannot be raised later: `update` refuses to turn waiting on.
-        max_wait: in seconds, after which one that waits is refused; 0 lets it wait as
-            long as its deadline allows, or its caller, or the drain of the bus. Without
-            room in line nobody waits, whatever it is.
+        max_queue: how many may wait, from 0 to 10**6. Once a bus has it, `update`
+            cannot turn waiting on: the pipelines are built by then.
+        max_wait: in seconds, after which one that waits is rejected; 0 lets it wait
+            until its deadline, or for 30 seconds where it has none. Without room in
+            line nobody waits, whatever it is.
         clock: a callable that returns nanoseconds and measures `max_wait`; by default
-            that of the bus.
+            that of the first bus that has it.
 
     Raises TypeError or ValueError for an argument that makes no sense. A handler that
     dispatches through the bulkhead that it is in takes a second permit: with waiting,
@@ -60,31 +75,43 @@ cdef class BulkheadMiddleware(Stage):
     """
 
     cdef cqrs_bulkhead state
-    cdef WaitQueue queue
+    cdef PermitLine line
     cdef QueueingBulkhead queueing      # None: nobody ever waits
     cdef Clock clock
     cdef object max_wait                # as given …
     cdef int64_t max_wait_ns            # … and in nanoseconds
     cdef int64_t max_queue
     cdef int64_t admitted, rejected
+    cdef bint initialised
+    cdef bint built                     # pipelines have it
     cdef object __weakref__
 
     def __cinit__(self):
         self.has_slot = True
-
-    def __init__(self, max_concurrent, *, max_queue=0, max_wait=0.0, clock=None):
-        bulkhead_init(&self.state, permits(max_concurrent))
-        self.max_queue = whole_number("max_queue", max_queue, 0, MOST_QUEUED)
-        self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
-        self.max_wait = max_wait
-        self.clock = as_clock(clock)
-        self.queue = WaitQueue()
-        if max_queue > 0:
-            self.queueing = QueueingBulkhead(self)
+        self.max_wait = 0.0
+        bulkhead_init(&self.state, 1)
+        self.line = new_permit_line(&self.state)
         tell_of_forks(self)
 
+    def __init__(self, max_concurrent, *, max_queue=0, max_wait=0.0, clock=None):
+        if self.initialised or self.built:
+            raise RuntimeError(
+                "BulkheadMiddleware is initialised already: make another one"
+            )
+        limit = permits(max_concurrent)
+        most = whole_number("max_queue", max_queue, 0, MOST_QUEUED)
+        max_wait_ns = seconds_or_zero("max_wait", max_wait)
+        self.clock = as_clock(clock)
+        bulkhead_resize(&self.state, limit)
+        self.max_queue = most
+        self.max_wait_ns = max_wait_ns
+        self.max_wait = max_wait
+        if max_queue > 0:
+            self.queueing = QueueingBulkhead.__new__(QueueingBulkhead, self)
+        self.initialised = True
+
     def _after_fork(self):
-        self.queue.forget_all()
+        self.line.forget_all()
         bulkhead_forget(&self.state)
 
     def update(self, **settings):
@@ -93,16 +120,17 @@ cdef class BulkheadMiddleware(Stage):
         A lower `max_concurrent` lets those inside finish; a higher one lets in who
         waits. Who waits already keeps its place and its `max_wait`. Raises as the
         constructor does, TypeError for an unknown name, and ValueError for a
-        `max_queue` above 0 where it was 0 at construction.
+        `max_queue` above 0 where it was 0 when a bus took it.
         """
         cdef NewSize new = self.revise(settings)
-        if new.queueing is not None and self.queueing is None:
+        if self.built and new.queueing is not None and self.queueing is None:
             raise ValueError(
                 f"max_queue must stay 0, got {new.max_queue!r}: pipelines were built "
                 "that cannot wait, so make a BulkheadMiddleware with a max_queue"
             )
-        # Pipelines stay as they were built.
-        new.queueing = self.queueing
+        if self.built:
+            # Pipelines stay as they are.
+            new.queueing = self.queueing
         new.apply()
         new.settle()
 
@@ -132,14 +160,15 @@ cdef class BulkheadMiddleware(Stage):
         return self.served(spec, self.queueing)
 
     cdef Stage served(self, RouteSpec spec, QueueingBulkhead queueing):
-        if self.clock is None:
+        if self.clock is None and not self.built:
             self.clock = spec.clock
+        # Who waits goes by this clock from now on.
+        self.built = True
         return self if queueing is None else queueing
 
     cdef Revision revise(self, dict settings):
-        cdef NewSize new = NewSize.__new__(NewSize)
+        cdef NewSize new = NewSize.__new__(NewSize, self)
         settings = dict(settings)
-        new.stage = self
         new.limit = permits(settings.pop("max_concurrent", self.state.limit))
         new.max_queue = whole_number(
             "max_queue", settings.pop("max_queue", self.max_queue), 0, MOST_QUEUED
@@ -148,8 +177,10 @@ cdef class BulkheadMiddleware(Stage):
         new.max_wait_ns = seconds_or_zero("max_wait", new.max_wait)
         if settings:
             raise TypeError(f"update() has no setting {sorted(settings)[0]!r}")
-        if new.max_queue > 0:
-            new.queueing = self.queueing or QueueingBulkhead(self)
+        if new.max_queue == 0:
+            new.queueing = None
+        elif new.queueing is None:
+            new.queueing = QueueingBulkhead.__new__(QueueingBulkhead, self)
         return new
 
     cdef int enter(self, Frame *f) except -1:
@@ -158,15 +189,15 @@ cdef class BulkheadMiddleware(Stage):
             f.slot.a = fork_count
             self.admitted += 1
             return PROCEED
-        return self.refuse(f)
+        return self.reject(f)
 
     cdef int leave(self, Frame *f) except -1:
         # hot
         if f.slot.a == fork_count and bulkhead_leave(&self.state):
-            self.hand_over()
+            self.line.hand_over()
         return PROCEED
 
-    cdef int refuse(self, Frame *f) except -1:
+    cdef int reject(self, Frame *f) except -1:
         self.rejected += 1
         name = own_name(<Route>f.route, <object>f.message)
         error = full.fresh(None, "BulkheadMiddleware", name)
@@ -175,19 +206,13 @@ cdef class BulkheadMiddleware(Stage):
         set_error(f, error)
         return STOP
 
-    cdef int hand_over(self) except -1:
-        """Give the permit that is meant for the first in line to one that can run."""
-        cdef Place first
-        while True:
-            first = <Place>self.queue.first
-            self.queue.remove(first)
-            first.granted = True
-            # Its dispatch may end meanwhile and give the permit back by itself.
-            if rouse(first) or not first.granted:
-                return 0
-            first.granted = False
-            if not bulkhead_leave(&self.state):
-                return 0
+    cdef int64_t until_ns(self, Frame *f) except? -1:
+        """Return when one that begins to wait now gives up by itself."""
+        if self.max_wait_ns > 0:
+            return read_clock(self.clock) + self.max_wait_ns
+        if remaining_ns(f) != NO_DEADLINE:
+            return INT64_MAX
+        return read_clock(self.clock) + MOST_WAIT_NS
 
 
 cdef int64_t permits(object max_concurrent) except -1:
@@ -199,16 +224,14 @@ cdef int64_t permits(object max_concurrent) except -1:
 cdef class QueueingBulkhead(Stage):
     """A BulkheadMiddleware in whose pipelines a dispatch may wait.
 
-    The slot keeps the place of one that had to wait; a place that was granted holds a
+    The slot keeps the ticket of one that had to wait; a ticket that was granted holds a
     permit as much as a dispatch that never had one. A permit counts until a fork.
     """
 
     cdef BulkheadMiddleware pool
 
-    def __cinit__(self):
+    def __cinit__(self, BulkheadMiddleware pool not None):
         self.has_slot = self.may_wait = True
-
-    def __init__(self, BulkheadMiddleware pool not None):
         self.pool = pool
 
     def settings(self):
@@ -225,89 +248,52 @@ cdef class QueueingBulkhead(Stage):
         # hot, while nobody waits
         cdef BulkheadMiddleware pool = self.pool
         if f.slot.object != NULL:
-            return self.look_again(f, <Place>f.slot.object)
+            return self.look(f, <Ticket>f.slot.object)
         f.slot.a = fork_count
         if bulkhead_enter(&pool.state, 0) == <int>ADMITTED:
             pool.admitted += 1
             return PROCEED
-        if pool.state.waiting >= pool.max_queue:
-            return pool.refuse(f)
+        if pool.state.waiting >= pool.max_queue or blocks_loop(f):
+            return pool.reject(f)
         return self.queue_up(f)
 
     cdef int leave(self, Frame *f) except -1:
-        cdef Place place
         if f.slot.object != NULL:
-            place = <Place>f.slot.object
-            if not place.granted:
-                # A wait that was ended from outside.
-                self.give_up(place)
-                return PROCEED
-            place.granted = False
-        if f.slot.a == fork_count and bulkhead_leave(&self.pool.state):
-            self.pool.hand_over()
+            self.pool.line.leave(<Ticket>f.slot.object)
+        elif f.slot.a == fork_count and bulkhead_leave(&self.pool.state):
+            self.pool.line.hand_over()
         return PROCEED
 
     cdef int queue_up(self, Frame *f) except -1:
         cdef BulkheadMiddleware pool = self.pool
-        cdef int64_t until_ns = INT64_MAX
-        cdef Place place
+        cdef int64_t until_ns = pool.until_ns(f)
+        cdef Ticket ticket = join_line(f)
         cdef int answer
-        if pool.max_wait_ns > 0:
-            until_ns = read_clock(pool.clock) + pool.max_wait_ns
-        place = take_place(f)
-        place.until_ns = until_ns
-        # From here on nothing else runs until it stands in line.
-        answer = bulkhead_enter(&pool.state, pool.max_queue)
-        if answer == <int>QUEUED:
-            pool.queue.join(place)
-            return self.wait_on(f, place)
-        if answer == <int>ADMITTED:
-            place.granted = True
+        ticket.until_ns = until_ns
+        answer = pool.line.enter(ticket, pool, pool.max_queue)
+        if answer != <int>ADMITTED and answer != <int>QUEUED:
+            return pool.reject(f)
+        return self.look(f, ticket)
+
+    cdef int look(self, Frame *f, Ticket ticket) except -1:
+        """Go on with the permit that was granted meanwhile, or wait on."""
+        cdef BulkheadMiddleware pool = self.pool
+        cdef int64_t delay_ns = -1
+        if not ticket.granted and ticket.until_ns != INT64_MAX:
+            try:
+                delay_ns = ticket.until_ns - read_clock(pool.clock)
+            except BaseException:
+                # Of a user's clock; nobody will ask this stage to leave.
+                pool.line.leave(ticket)
+                raise
+        # Asked after the clock, for a user's runs any code.
+        if ticket.granted:
             pool.admitted += 1
             return PROCEED
-        return pool.refuse(f)
-
-    cdef int wait_on(self, Frame *f, Place place) except -1:
-        cdef int64_t delay_ns = -1
-        cdef bint timed_out
-        try:
-            if place.until_ns != INT64_MAX:
-                delay_ns = place.until_ns - read_clock(self.pool.clock)
-        except BaseException:
-            # Of a user's clock; nobody will ask this stage to leave.
-            self.give_back(place)
-            raise
-        if place.granted:
-            self.pool.admitted += 1
-            return PROCEED
-        timed_out = place.until_ns != INT64_MAX and delay_ns <= 0
-        if timed_out or place.queue is None:
-            self.give_up(place)
-            return self.pool.refuse(f)
-        return stand(f, place, self.pool.clock, delay_ns)
-
-    cdef int look_again(self, Frame *f, Place place) except -1:
-        if place.granted:
-            self.pool.admitted += 1
-            return PROCEED
-        return self.wait_on(f, place)
-
-    cdef int give_up(self, Place place) noexcept:
-        """Leave the line, once."""
-        cdef WaitQueue queue = place.queue
-        if queue is not None:
-            queue.remove(place)
-            bulkhead_give_up(&self.pool.state)
-        return 0
-
-    cdef int give_back(self, Place place) except -1:
-        """Leave the line, or the permit that was granted meanwhile."""
-        self.give_up(place)
-        if place.granted:
-            place.granted = False
-            if bulkhead_leave(&self.pool.state):
-                self.pool.hand_over()
-        return 0
+        if not ticket.queued or (ticket.until_ns != INT64_MAX and delay_ns <= 0):
+            pool.line.leave(ticket)
+            return pool.reject(f)
+        return wait_in_line(f, ticket, pool.clock, delay_ns)
 
 
 @cython.final
@@ -318,6 +304,14 @@ cdef class NewSize(Revision):
     cdef QueueingBulkhead queueing      # None: new routes do not wait
     cdef object max_wait                # then the one that it replaces
     cdef int64_t limit, max_queue, max_wait_ns
+
+    def __cinit__(self, BulkheadMiddleware stage not None):
+        self.stage = stage
+        self.queueing = stage.queueing
+        self.limit = stage.state.limit
+        self.max_queue = stage.max_queue
+        self.max_wait = stage.max_wait
+        self.max_wait_ns = stage.max_wait_ns
 
     cdef Stage for_route(self, RouteSpec spec):
         return (<BulkheadMiddleware>self.stage).served(spec, self.queueing)
@@ -334,5 +328,5 @@ cdef class NewSize(Revision):
     cdef int settle(self) except -1:
         cdef BulkheadMiddleware pool = <BulkheadMiddleware>self.stage
         while bulkhead_admit_next(&pool.state):
-            pool.hand_over()
+            pool.line.hand_over()
         return 0

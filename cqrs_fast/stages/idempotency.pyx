@@ -27,7 +27,6 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.schema.keys cimport (
     KeyPlan,
@@ -87,7 +86,8 @@ cdef class IdempotencyMiddleware(Stage):
             keys are refused with an OverloadedError.
         on_duplicate: "wait" for the one in progress and get its outcome, a copy of its
             error included, or "raise" an IdempotencyInProgressError. That is raised
-            too where waiting would never end: inside of the command itself.
+            too where waiting would never end: inside of the command itself, and for a
+            sync duplicate in a thread that runs an event loop.
         final_on: Exception classes that are kept as results are, and raised again.
         lease: the seconds after which one in progress is given up: the next with its
             key is done. A deadline of the dispatch takes the place of it.
@@ -245,7 +245,6 @@ cdef class IdempotencyMiddleware(Stage):
                 f"compared by content: {error}"
             ) from None
         attempt.identify(f)
-        attempt.waiter = Waiter()
         return attempt
 
     cdef int decide(self, Frame *f, Attempt attempt) except -1:

@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.ref cimport PyObject
-from libc.stdint cimport INT64_MAX, int64_t
+from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock, read_clock, tick_of
 from cqrs_fast.forks cimport tell_of_forks
@@ -10,7 +10,6 @@ from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.frame cimport (
     PROCEED,
     STOP,
-    WAIT,
     Frame,
     frame_context,
     set_error,
@@ -18,16 +17,23 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
-from cqrs_fast.pipeline.wait_queue cimport Place, WaitQueue, rouse, stand, take_place
-from cqrs_fast.pipeline.waiting cimport remaining_ns
-from cqrs_fast.policies.keyed_buckets cimport (
-    Bucket,
-    bucket_remaining,
-    bucket_take,
-    bucket_wait,
+from cqrs_fast.pipeline.waiting cimport (
+    blocks_loop,
+    join_line,
+    remaining_ns,
+    wait_in_line,
 )
+from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_remaining, bucket_take
 from cqrs_fast.policies.token_bucket cimport NewRate, TokenBucket
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.stages.parts.token_line cimport (
+    TokenLine,
+    TokenLines,
+    estimate,
+    line_of,
+    take_free,
+)
+from cqrs_fast.waits.line cimport Ticket
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import RateLimitExceededError
@@ -55,11 +61,17 @@ cdef class RateLimitingMiddleware(Stage):
     given back, also where the dispatch fails or is refused further in. All buses and
     routes that share this object share its limit.
 
-    One that finds no token is refused with RateLimitExceededError, whose `retry_after`
+    One that finds no token is rejected with RateLimitExceededError, whose `retry_after`
     is exact. With `max_wait` it waits in line instead, unless that would take longer
-    than `max_wait` or than is left until its deadline: then it is refused at once. Who
+    than `max_wait` or than is left until its deadline: then it is rejected at once. Who
     waits takes a token when there is one, in the order of arrival, and nobody overtakes
     the line. A cancelled dispatch leaves the line and costs nothing.
+
+    Everybody in line keeps to its own `max_wait` and deadline, whoever stands before
+    it. Where an event loop is held up by code that blocks it, those who wait on it are
+    passed over after a quarter of `max_wait`, 50 ms at most, until they act again; one
+    whose loop is closed loses its place. A sync dispatch in a thread that runs an event
+    loop never waits, for it would block that loop: it is rejected at once.
 
     Parameters:
         requests_per_window: tokens that come back in each window, from 1 to 10**12.
@@ -71,8 +83,8 @@ cdef class RateLimitingMiddleware(Stage):
         max_keys: how many keys have a bucket of their own. Only a full bucket makes
             room for a new key; while none is full, the keys without one share one
             bucket.
-        max_wait: in seconds; 0 refuses at once. Where a pipeline must not wait, it
-            cannot be raised later: `update` refuses to turn waiting on.
+        max_wait: in seconds; 0 rejects at once. Once a bus has it, `update` cannot turn
+            waiting on: the pipelines are built by then.
         max_waiters: how many may wait at once, from 1 to 10**6, all keys together.
         clock: a callable that returns nanoseconds; by default that of the bus. Time
             that goes back counts as no time.
@@ -86,39 +98,55 @@ cdef class RateLimitingMiddleware(Stage):
     cdef TokenBucket tokens
     cdef Clock clock
     cdef object key
-    cdef Line line                      # None: nobody ever waits
+    cdef QueueingLimiter queueing       # None: nobody ever waits
+    cdef TokenLines lines
     cdef object max_wait                # as given …
     cdef int64_t max_wait_ns            # … and in nanoseconds
     cdef int64_t max_waiters
-    cdef int64_t admitted, rejected, waiting
+    cdef int64_t admitted, rejected
+    cdef bint initialised
+    cdef bint built                     # pipelines have it
     cdef object __weakref__
 
     def __cinit__(self):
         self.reads_clock = True
+        self.tokens = TokenBucket()
+        self.lines = TokenLines()
+        self.max_wait = 0.0
+        self.max_waiters = 1000
+        tell_of_forks(self)
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None, key=None,
                  max_keys=10000, max_wait=0.0, max_waiters=1000, clock=None):
-        self.tokens = TokenBucket(
+        if self.initialised or self.built:
+            raise RuntimeError(
+                "RateLimitingMiddleware is initialised already: make another one"
+            )
+        tokens = TokenBucket(
             requests_per_window, window, burst=burst, max_keys=max_keys, clock=clock
         )
-        self.clock = self.tokens.clock
         if key is not None:
-            self.key = plain_callable("key", key, INSTEAD)
-            self.takes_time = True
-        self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
-        self.max_wait = max_wait
+            key = plain_callable("key", key, INSTEAD)
+        max_wait_ns = seconds_or_zero("max_wait", max_wait)
         self.max_waiters = whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
+        self.max_wait_ns = max_wait_ns
+        self.max_wait = max_wait
+        self.lines.set_max_wait(self.max_wait_ns)
+        self.tokens = tokens
+        self.clock = self.tokens.clock
+        self.key = key
+        self.takes_time = key is not None
         if self.max_wait_ns > 0:
-            self.line = Line(self)
-        tell_of_forks(self)
+            self.queueing = QueueingLimiter.__new__(QueueingLimiter, self)
+        self.initialised = True
 
     def _after_fork(self):
         cdef Bucket bucket
-        for bucket in [self.tokens.one, *self.tokens.keyed.all()]:
+        for bucket in self.tokens.all():
             if bucket.attached is not None:
-                (<WaitQueue>bucket.attached).forget_all()
+                (<TokenLine>bucket.attached).forget_all()
                 bucket.attached = None
-        self.waiting = 0
+        self.lines.waiting = 0
 
     def remaining_tokens(self, key=None):
         """Return how many whole tokens there are now, for a key or without one."""
@@ -134,17 +162,18 @@ cdef class RateLimitingMiddleware(Stage):
 
         Takes the names of the constructor but `key` and `clock`, and raises as it does;
         TypeError for another name, ValueError for a `max_wait` above 0 where it was 0
-        at construction. Each bucket keeps its share of the burst. Who waits already
+        when a bus took it. Each bucket keeps its share of the burst. Who waits already
         keeps to the `max_wait` that it came with.
         """
         cdef NewLimits new = self.revise(settings)
-        if new.line is not None and self.line is None:
+        if self.built and new.queueing is not None and self.queueing is None:
             raise ValueError(
                 f"max_wait must stay 0, got {new.max_wait!r}: pipelines were built "
                 "that cannot wait, so make a RateLimitingMiddleware with a max_wait"
             )
-        # Pipelines stay as they were built.
-        new.line = self.line
+        if self.built:
+            # Pipelines stay as they are.
+            new.queueing = self.queueing
         new.apply()
         new.settle()
 
@@ -157,7 +186,7 @@ cdef class RateLimitingMiddleware(Stage):
             remaining=self.tokens.remaining_tokens(),
             admitted=self.admitted,
             rejected=self.rejected,
-            waiting=self.waiting,
+            waiting=self.lines.waiting,
             keys=self.tokens.keys,
             overflowed=self.tokens.overflowed,
         )
@@ -176,18 +205,19 @@ cdef class RateLimitingMiddleware(Stage):
         return self.snapshot()
 
     cdef Stage for_route(self, RouteSpec spec):
-        return self.served(spec, self.line)
+        return self.served(spec, self.queueing)
 
-    cdef Stage served(self, RouteSpec spec, Line line):
-        if self.clock is None and spec.clock is not None:
+    cdef Stage served(self, RouteSpec spec, QueueingLimiter queueing):
+        self.built = True
+        # Who waits goes by the clock that it came under.
+        if self.clock is None and spec.clock is not None and self.lines.waiting == 0:
             self.tokens.tell_time_by(spec.clock)
             self.clock = spec.clock
-        return self if line is None else line
+        return self if queueing is None else queueing
 
     cdef Revision revise(self, dict settings):
-        cdef NewLimits new = NewLimits.__new__(NewLimits)
+        cdef NewLimits new = NewLimits.__new__(NewLimits, self)
         settings = dict(settings)
-        new.stage = self
         new.max_wait = settings.pop("max_wait", self.max_wait)
         new.max_wait_ns = seconds_or_zero("max_wait", new.max_wait)
         new.max_waiters = whole_number(
@@ -197,8 +227,11 @@ cdef class RateLimitingMiddleware(Stage):
             MOST_WAITERS,
         )
         new.rate = self.tokens.checked(settings)
+        new.queueing = None
         if new.max_wait_ns > 0:
-            new.line = Line(self) if self.line is None else self.line
+            new.queueing = self.queueing
+            if new.queueing is None:
+                new.queueing = QueueingLimiter.__new__(QueueingLimiter, self)
         return new
 
     cdef int enter(self, Frame *f) except -1:
@@ -226,12 +259,11 @@ cdef class RateLimitingMiddleware(Stage):
         return self.turn_away(f, bucket, now_ns)
 
     cdef int turn_away(self, Frame *f, Bucket bucket, int64_t now_ns) except -1:
-        """Refuse it: there is no token, or those of a pipeline that waits go first."""
-        self.rouse_late(bucket, now_ns)
-        if bucket.attached is None and bucket_take(&bucket.state, now_ns, 1) == 0:
+        """Reject it: there is no token, or those of a pipeline that waits go first."""
+        if take_free(bucket, now_ns):
             self.admitted += 1
             return PROCEED
-        return self.refuse(f, bucket, now_ns, self.estimate(bucket, now_ns))
+        return self.reject(f, bucket, now_ns, estimate(bucket, now_ns))
 
     cdef Bucket bucket_of(self, Frame *f, int64_t *now_ns):
         """Find the bucket of the dispatch's key, and set the time as of now."""
@@ -246,7 +278,7 @@ cdef class RateLimitingMiddleware(Stage):
             check_hashable(key)
             raise
 
-    cdef int refuse(
+    cdef int reject(
         self, Frame *f, Bucket bucket, int64_t now_ns, int64_t wait_ns
     ) except -1:
         self.rejected += 1
@@ -260,48 +292,13 @@ cdef class RateLimitingMiddleware(Stage):
         return STOP
 
     cdef int wake_all(self) except -1:
-        """Let the first of every line look at its bucket again."""
+        """Let whoever has the turn in a line look at its bucket again."""
         cdef Bucket bucket
-        if self.waiting == 0:
+        if self.lines.waiting == 0:
             return 0
-        for bucket in [self.tokens.one, *self.tokens.keyed.all()]:
+        for bucket in self.tokens.all():
             if bucket.attached is not None:
-                self.wake_first(<WaitQueue>bucket.attached)
-        return 0
-
-    # The lines: each bucket that somebody waits for has a queue attached.
-
-    cdef int64_t estimate(self, Bucket bucket, int64_t now_ns) noexcept:
-        """Return how long one more would wait, behind all who wait already."""
-        cdef WaitQueue queue = bucket.attached
-        cdef int64_t ahead = 0 if queue is None else queue.length
-        return bucket_wait(&bucket.state, now_ns, ahead + 1)
-
-    cdef int remove(self, WaitQueue queue, Place place) except -1:
-        queue.remove(place)
-        self.waiting -= 1
-        if queue.first == NULL:
-            bucket, queue.serves = queue.serves, None
-            (<Bucket>bucket).attached = None
-        return 0
-
-    cdef int wake_first(self, WaitQueue queue) except -1:
-        """Wake the first who can be woken; who cannot, loses its place."""
-        cdef Place first
-        while queue.first != NULL:
-            first = <Place>queue.first
-            if rouse(first):
-                break
-            if first.queue is queue:
-                self.remove(queue, first)
-        return 0
-
-    cdef int rouse_late(self, Bucket bucket, int64_t now_ns) except -1:
-        """Wake a first one that should have looked by now: its loop may be closed."""
-        cdef WaitQueue queue = bucket.attached
-        if queue is not None and queue.first != NULL:
-            if (<Place>queue.first).due_ns < now_ns:
-                self.wake_first(queue)
+                (<TokenLine>bucket.attached).ask()
         return 0
 
 
@@ -318,20 +315,13 @@ cdef int check_hashable(object key) except -1:
 
 @cython.final
 @cython.auto_pickle(False)
-cdef class Line(Stage):
-    """A RateLimitingMiddleware in whose pipelines a dispatch may wait.
-
-    Only the first of a queue has a timer and takes a token, when it acts; there are no
-    reservations, so leaving the queue needs nothing to be given back. Whoever leaves as
-    the first wakes the next.
-    """
+cdef class QueueingLimiter(Stage):
+    """A RateLimitingMiddleware in whose pipelines a dispatch may wait."""
 
     cdef RateLimitingMiddleware limits
 
-    def __cinit__(self):
+    def __cinit__(self, RateLimitingMiddleware limits not None):
         self.reads_clock = self.has_slot = self.may_wait = self.errors_only = True
-
-    def __init__(self, RateLimitingMiddleware limits not None):
         self.limits = limits
         self.takes_time = limits.takes_time
 
@@ -351,7 +341,7 @@ cdef class Line(Stage):
         cdef Bucket bucket
         cdef int64_t now_ns
         if f.slot.object != NULL:
-            return self.look(f, <Place>f.slot.object, NULL)
+            return self.look(f, <Ticket>f.slot.object, stage_now(f, limits.clock))
         now_ns = stage_now(f, limits.clock)
         if limits.key is None:
             bucket = limits.tokens.one
@@ -364,82 +354,56 @@ cdef class Line(Stage):
 
     cdef int leave(self, Frame *f) except -1:
         # A wait that was ended from outside.
+        cdef Ticket ticket
         if f.slot.object != NULL:
-            self.depart(<Place>f.slot.object)
+            ticket = <Ticket>f.slot.object
+            ticket.line.leave(ticket)
         return PROCEED
 
     cdef int queue_up(self, Frame *f, Bucket bucket, int64_t now_ns) except -1:
         cdef RateLimitingMiddleware limits = self.limits
         cdef int64_t most_ns = min(limits.max_wait_ns, remaining_ns(f))
         cdef int64_t wait_ns
-        cdef WaitQueue queue, fresh
-        cdef Place place
-        limits.rouse_late(bucket, now_ns)
-        wait_ns = limits.estimate(bucket, now_ns)
-        if wait_ns > most_ns or most_ns <= 0 or limits.waiting >= limits.max_waiters:
-            return limits.refuse(f, bucket, now_ns, wait_ns)
-        place = take_place(f)
-        fresh = WaitQueue.__new__(WaitQueue)
-        # From here on nothing else runs until it stands in line.
-        if bucket.attached is None:
-            fresh.serves = bucket
-            bucket.attached = fresh
-        queue = <WaitQueue>bucket.attached
-        place.due_ns = INT64_MAX
-        place.until_ns = now_ns + limits.max_wait_ns
-        queue.join(place)
-        limits.waiting += 1
-        if queue.first == <PyObject *>place:
-            # There may be a token: an older line has just come to its end.
-            return self.look(f, place, &now_ns)
-        return stand(f, place, limits.clock, -1)
-
-    cdef int look(self, Frame *f, Place place, int64_t *now_ns) except -1:
-        """Take a token as the first in line, or wait on; NULL stands for now."""
-        cdef int verdict
-        try:
-            if now_ns == NULL:
-                verdict = self.act(f, place, stage_now(f, self.limits.clock))
-            else:
-                verdict = self.act(f, place, now_ns[0])
-        except BaseException:
-            self.depart(place)
-            raise
-        if verdict != WAIT:
-            self.depart(place)
-        return verdict
-
-    cdef int act(self, Frame *f, Place place, int64_t now_ns) except -1:
-        cdef RateLimitingMiddleware limits = self.limits
-        cdef int64_t wait_ns
-        cdef WaitQueue queue = place.queue
-        cdef Bucket bucket
-        if queue is None:
-            # Taken for lost with its event loop, and stepped all the same.
-            return limits.refuse(f, limits.tokens.one, now_ns, 0)
-        bucket = <Bucket>queue.serves
-        if queue.first != <PyObject *>place:
-            return stand(f, place, limits.clock, -1)
-        wait_ns = bucket_take(&bucket.state, now_ns, 1)
-        if wait_ns == 0:
+        cdef TokenLine fresh
+        cdef Ticket ticket
+        if take_free(bucket, now_ns):
             limits.admitted += 1
             return PROCEED
-        if wait_ns > place.until_ns - now_ns:
-            return limits.refuse(f, bucket, now_ns, wait_ns)
-        place.due_ns = now_ns + wait_ns
-        return stand(f, place, limits.clock, wait_ns)
+        wait_ns = estimate(bucket, now_ns)
+        if (
+            wait_ns > most_ns
+            or most_ns <= 0
+            or limits.lines.waiting >= limits.max_waiters
+            or blocks_loop(f)
+        ):
+            return limits.reject(f, bucket, now_ns, wait_ns)
+        ticket = join_line(f)
+        ticket.due_ns = now_ns + wait_ns
+        ticket.until_ns = now_ns + limits.max_wait_ns
+        fresh = TokenLine.__new__(TokenLine, limits.lines, bucket)
+        # Nothing else runs between these two.
+        fresh = line_of(bucket, fresh)
+        fresh.enter(ticket)
+        return self.look(f, ticket, now_ns)
 
-    cdef int depart(self, Place place) except -1:
-        """Leave the line, once; wake the next one if this was the first."""
-        cdef WaitQueue queue = place.queue
-        cdef bint was_first
-        if queue is None:
-            return 0
-        was_first = queue.first == <PyObject *>place
-        self.limits.remove(queue, place)
-        if was_first:
-            self.limits.wake_first(queue)
-        return 0
+    cdef int look(self, Frame *f, Ticket ticket, int64_t now_ns) except -1:
+        """Take a token if it has the turn, or wait on."""
+        cdef RateLimitingMiddleware limits = self.limits
+        cdef TokenLine line = <TokenLine>ticket.line
+        cdef int64_t wait_ns = 0
+        cdef int64_t delay_ns
+        try:
+            delay_ns = line.act(ticket, now_ns, &wait_ns)
+            if delay_ns > 0:
+                return wait_in_line(f, ticket, limits.clock, delay_ns)
+        except BaseException:
+            line.leave(ticket)
+            raise
+        if delay_ns == 0:
+            limits.admitted += 1
+            return PROCEED
+        line.leave(ticket)
+        return limits.reject(f, line.bucket, now_ns, wait_ns)
 
 
 @cython.final
@@ -448,17 +412,26 @@ cdef class NewLimits(Revision):
     """Other limits of a RateLimitingMiddleware, and whether new routes may wait."""
 
     cdef NewRate rate
-    cdef Line line                      # None: new routes do not wait
+    cdef QueueingLimiter queueing       # None: new routes do not wait
     cdef object max_wait                # then the one that it replaces
     cdef int64_t max_wait_ns, max_waiters
 
+    def __cinit__(self, RateLimitingMiddleware stage not None):
+        self.stage = stage
+        self.queueing = stage.queueing
+        self.rate = stage.tokens.checked({})
+        self.max_wait = stage.max_wait
+        self.max_wait_ns = stage.max_wait_ns
+        self.max_waiters = stage.max_waiters
+
     cdef Stage for_route(self, RouteSpec spec):
-        return (<RateLimitingMiddleware>self.stage).served(spec, self.line)
+        return (<RateLimitingMiddleware>self.stage).served(spec, self.queueing)
 
     cdef int apply(self) noexcept:
         cdef RateLimitingMiddleware limits = <RateLimitingMiddleware>self.stage
         limits.tokens.take(self.rate)
-        limits.line = self.line
+        limits.queueing = self.queueing
+        limits.lines.set_max_wait(self.max_wait_ns)
         limits.max_wait_ns = self.max_wait_ns
         limits.max_waiters = self.max_waiters
         limits.max_wait, self.max_wait = self.max_wait, limits.max_wait

@@ -20,6 +20,8 @@ setup(
             Extension(
                 path.stem,
                 [path.name],
+                # A stage needs no header of the package; who uses a policy does.
+                include_dirs=[packages] if path.stem == "lines" else [],
                 # What the package's own build turns off, a foreign one may leave on.
                 extra_compile_args=["-O1", "-g0", "-Wno-unused-function"],
             )

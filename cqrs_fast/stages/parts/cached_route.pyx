@@ -28,7 +28,6 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.lru_cache cimport LruNode, lru_touch
 from cqrs_fast.policies.query_cache cimport find
@@ -217,7 +216,6 @@ cdef class CachedRoute(Stage):
                 return self.bypass(f, error)
         if config.single_flight and self.may_wait:
             load.identify(f)
-            load.waiter = Waiter()
             flight = Flight.__new__(Flight)
         # No Python code runs from here on. Until now it did: another may have stored.
         if load.era != core.era:

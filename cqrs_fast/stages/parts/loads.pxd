@@ -9,7 +9,7 @@ from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
 
 
 cdef class Load(Seat):
-    """One dispatch that misses, from its miss to its end."""
+    """One dispatch that misses, from its miss to its end. Its slot owns it."""
 
     cdef TypedKey key
     cdef tuple tags                 # frozen, or None
@@ -18,15 +18,17 @@ cdef class Load(Seat):
     cdef int64_t begun_ns           # where the lifetime counts from there
     cdef bint stale                 # invalidated since it began: not to be stored
     cdef bint running               # it went on to the handler
-    cdef bint listed                # in the row of all, or forgotten after a fork
-    cdef Load newer, older          # in that row
+    # In the row of all: None where it is in none, or forgotten after a fork
+    cdef Loads loads
+    cdef PyObject *newer
+    cdef PyObject *older
 
 
 cdef class Loads:
     """All loads of one cache; flights by key. Invalidations find both in here."""
 
     cdef dict flights               # TypedKey -> Flight that is to be joined
-    cdef Load newest
+    cdef PyObject *newest           # a Load, borrowed: what waits is not kept by it
     cdef int count
     cdef uint64_t shared            # that took the outcome of another
     cdef object __weakref__

@@ -12,14 +12,28 @@ from cqrs_fast.schema.keys cimport KeyPlan, TypedKey, same_key, same_value
 from cqrs_fast.sealing cimport constructed, internal
 
 
+from cqrs_fast.callbacks import report
+
 cdef extern from *:
     bint PyType_IsSubtype(PyTypeObject *cls, PyTypeObject *base) noexcept
 
 
 @cython.final
+@cython.no_gc_clear
 @cython.auto_pickle(False)
 cdef class Load(Seat):
     """One dispatch that misses, from its miss to its end."""
+
+    def __dealloc__(self):
+        cdef Loads loads = self.loads
+        if loads is None:
+            return
+        # Freed without being left: nobody else ends its flight.
+        loads.remove(self)
+        try:
+            loads.pass_on(self)
+        except BaseException as error:
+            report("leaving a flight", "a query that was freed", error)
 
 
 @cython.final
@@ -33,42 +47,41 @@ cdef class Loads:
 
     def _after_fork(self):
         cdef unsigned long here = PyThread_get_thread_ident()
-        cdef Load load = self.newest
-        cdef Load older
+        cdef PyObject *one
+        cdef Load load
         cdef Flight flight
         for key, flight in list(self.flights.items()):
             if not flight.keep_only(here):
                 del self.flights[key]
-        while load is not None:
-            older = load.older
+        one = self.newest
+        while one != NULL:
+            load = <Load>one
+            one = load.older
             if load.thread != here:
                 # No invalidation finds it any more.
                 load.stale = True
                 self.remove(load)
-            load = older
 
     cdef int add(self, Load load) noexcept:
-        load.listed = True
+        load.loads = self
         load.older = self.newest
-        if self.newest is not None:
-            self.newest.newer = load
-        self.newest = load
+        if self.newest != NULL:
+            (<Load>self.newest).newer = <PyObject *>load
+        self.newest = <PyObject *>load
         self.count += 1
         return 0
 
     cdef int remove(self, Load load) noexcept:
-        cdef Load newer = load.newer
-        cdef Load older = load.older
-        if not load.listed:
+        if load.loads is None:
             return 0
-        load.listed = False
-        if newer is None:
-            self.newest = older
+        load.loads = None
+        if load.newer == NULL:
+            self.newest = load.older
         else:
-            newer.older = older
-        if older is not None:
-            older.newer = newer
-        load.newer = load.older = None
+            (<Load>load.newer).older = load.older
+        if load.older != NULL:
+            (<Load>load.older).newer = load.newer
+        load.newer = load.older = NULL
         self.count -= 1
         return 0
 
@@ -78,7 +91,7 @@ cdef class Loads:
 
     cdef int begin(self, Load load) noexcept:
         load.running = True
-        load.stale = not load.listed
+        load.stale = load.loads is None
         return 0
 
     cdef int close(self, TypedKey key, Flight flight) except -1:
@@ -96,38 +109,46 @@ cdef class Loads:
     cdef int outdate_key(
         self, KeyPlan plan, object key, PyObject *scope, uint64_t group
     ) noexcept:
-        cdef Load load = self.newest
-        while load is not None:
+        cdef PyObject *one = self.newest
+        cdef Load load
+        while one != NULL:
+            load = <Load>one
             if load.key.group == group:
                 if scope == NULL or same_value(<PyObject *>load.key.scope, scope):
                     if same_key(plan, <PyObject *>load.key.key, <PyObject *>key):
                         outdate(load)
-            load = load.older
+            one = load.older
         return 0
 
     cdef int outdate_class(self, object cls) noexcept:
-        cdef Load load = self.newest
+        cdef PyObject *one = self.newest
         cdef PyObject *its_class
-        while load is not None:
+        cdef Load load
+        while one != NULL:
+            load = <Load>one
             its_class = class_of(<PyObject *>load.key.key)
             if PyType_IsSubtype(<PyTypeObject *>its_class, <PyTypeObject *>cls):
                 outdate(load)
-            load = load.older
+            one = load.older
         return 0
 
     cdef int outdate_tags(self, list tags) noexcept:
-        cdef Load load = self.newest
-        while load is not None:
+        cdef PyObject *one = self.newest
+        cdef Load load
+        while one != NULL:
+            load = <Load>one
             if shares_tag(load.tags, tags):
                 outdate(load)
-            load = load.older
+            one = load.older
         return 0
 
     cdef int outdate_all(self) noexcept:
-        cdef Load load = self.newest
-        while load is not None:
+        cdef PyObject *one = self.newest
+        cdef Load load
+        while one != NULL:
+            load = <Load>one
             outdate(load)
-            load = load.older
+            one = load.older
         return 0
 
 

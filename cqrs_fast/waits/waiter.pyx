@@ -22,9 +22,11 @@ cdef class Waiter:
         lock, self.lock = self.lock, None
         if lock is not None:
             lock.release()
-        if self.loop is not None:
+        # Of the same wait: what is called may let another thread begin the next one.
+        loop, future = self.loop, self.future
+        if loop is not None:
             try:
-                self.loop.call_soon_threadsafe(finish, self.future)
+                loop.call_soon_threadsafe(finish, future)
             except RuntimeError:
                 return False
         return True

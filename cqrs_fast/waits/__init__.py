@@ -1,0 +1,1 @@
+"""What makes somebody wait: waiters, and the lines that they stand in."""
