@@ -68,7 +68,7 @@ def test_a_cache_looks_at_few_places_for_chosen_keys(kind: str) -> None:
     for key in keys:
         cache[key] = 1
     # At three fifths, linear probing looks at less than two places for a hit.
-    assert cache._probes() < 3 * len(cache)  # type: ignore[attr-defined]
+    assert cache._probes() < 2.5 * len(cache)  # type: ignore[attr-defined]
 
 
 def seconds(store: Callable[[Any], object], keys: Iterable[Any]) -> float:
@@ -110,16 +110,19 @@ def test_chosen_ints_take_a_limiter_little_longer(kind: str) -> None:
     assert ratio(new_limiter, kind) < 5
 
 
-def test_every_process_has_a_secret_of_its_own() -> None:
+def test_every_process_has_a_secret_of_its_own_and_none_is_weak() -> None:
     script = """
 from cqrs_fast import LRUCache
-cache = LRUCache(1000)
-for number in range(1000):
-    cache[number] = 1
-print(cache._probes())
+for step in (1, 1 << 40):
+    cache = LRUCache(1000)
+    for number in range(1000):
+        cache[number * step] = 1
+    print(cache._probes())
 """
-    # Equal by chance in one of thousands of runs, all three in hardly any.
-    assert len({run_script(script) for _ in range(4)}) > 1
+    seen = [int(line) for _ in range(12) for line in run_script(script).split()]
+    # By chance two are equal, all of them never.
+    assert len(set(seen)) > 2
+    assert max(seen) < 2500
 
 
 # ---- what equals is found
