@@ -73,6 +73,14 @@ def test_a_hunter_gives_up_where_there_are_too_many_faults() -> None:
     assert [fault.scenario for fault in found.faults] == ["abort", "segv"]
 
 
+def test_what_the_interpreter_did_wrong_is_no_fault() -> None:
+    excuses = {"segv": "it drops a name twice"}
+    hunter = HUNTERS["planted"]._replace(excuse=excuses.get)
+    found = hunt(hunter, SHORT._replace(most_faults=1))
+    assert [fault.scenario for fault in found.faults] == ["abort", "hang"]
+    assert found.excused == [("segv", "it drops a name twice")]
+
+
 def test_a_nursery_that_dies_is_a_fault_and_the_next_one_goes_on() -> None:
     with Nursery(HUNTERS["planted"]) as nursery:
         nursery.start().kill()
@@ -123,6 +131,7 @@ ROW = {
     "python": "3.12.1",
     "scenarios": 10_000,
     "faults": 0,
+    "excused": 3,
     "seconds": 61,
     "date": "2026-11-30",
     "seed": 4711,
@@ -138,11 +147,11 @@ def test_the_run_writes_its_numbers_between_the_marks(tmp_path: Path) -> None:
     lines = page.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
     assert lines[4:7] == [
-        "| waiters | debug | 3.12.1 | 10,000 | 0 | 61 s | 2026-11-30 | `make hunt "
-        "VERSION=3.12 MODE=debug HUNTER=waiters SEED=4711 SCHEDULES=10000` |",
-        "| liars | debug | 3.12.1 | 10,000 | **2** | 61 s | 2026-11-30 | `make hunt "
+        "| waiters | debug | 3.12.1 | 10,000 | 0 | 3 | 61 s | 2026-11-30 | `make "
+        "hunt VERSION=3.12 MODE=debug HUNTER=waiters SEED=4711 SCHEDULES=10000` |",
+        "| liars | debug | 3.12.1 | 10,000 | **2** | 3 | 61 s | 2026-11-30 | `make hunt "
         "VERSION=3.12 MODE=debug HUNTER=liars` |",
-        "| all | all | 3.13 |  |  |  |  | not run: there is no such Python here |",
+        "| all | all | 3.13 |  |  |  |  |  | not run: there is no such Python here |",
     ]
     report.write([ROW], page)
     assert "**2**" not in page.read_text()

@@ -113,8 +113,11 @@ def row_of(hunter: Hunter, effort: Effort) -> dict[str, Any]:
         return {**row, "missing": str(missing)}
     tell_of(hunter, found, time.monotonic() - began)
     show(found.faults, hunter, sys.stdout)
+    for scenario, wrong in found.excused:
+        print(f"excused {hunter.name} {scenario}: {wrong}")
     row["scenarios"] = found.scenarios
     row["faults"] = len(found.faults)
+    row["excused"] = len(found.excused)
     row["seconds"] = round(time.monotonic() - began)
     return row
 
