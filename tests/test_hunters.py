@@ -134,6 +134,8 @@ ROW = {
     "scenarios": 10_000,
     "faults": 0,
     "excused": 3,
+    "gave_up": False,
+    "whole": True,
     "seconds": 61,
     "date": "2026-11-30",
     "seed": 4711,
@@ -145,18 +147,22 @@ def test_the_run_writes_its_numbers_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "reliability.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     missing = {"python": "3.13", "missing": "there is no such Python here"}
-    report.write([ROW, {**ROW, "hunter": "liars", "faults": 2}, missing], page)
+    liars = {**ROW, "hunter": "liars", "faults": 2, "gave_up": True, "whole": False}
+    report.write([ROW, liars, missing], page)
     lines = page.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
-    assert lines[4:7] == [
+    told = [
+        "| liars | debug | 3.12.1 | 10,000 | **2**, then it gave up | 3 | 61 s | "
+        "2026-11-30 | `make hunt VERSION=3.12 MODE=debug HUNTER=liars SHORT=1` |",
         "| waiters | debug | 3.12.1 | 10,000 | 0 | 3 | 61 s | 2026-11-30 | `make "
         "hunt VERSION=3.12 MODE=debug HUNTER=waiters SEED=4711 SCHEDULES=10000` |",
-        "| liars | debug | 3.12.1 | 10,000 | **2** | 3 | 61 s | 2026-11-30 | `make "
-        "hunt VERSION=3.12 MODE=debug HUNTER=liars` |",
         "| all | all | 3.13 |  |  |  |  |  | not run: there is no such Python here |",
     ]
-    report.write([ROW], page)
-    assert "**2**" not in page.read_text()
+    assert lines[4:-2] == told
+    # The others stay as they are.
+    report.write([{**ROW, "python": "3.12.9", "seconds": 5}], page)
+    told[1] = told[1].replace("3.12.1", "3.12.9").replace("61 s", "5 s")
+    assert page.read_text().splitlines()[4:-2] == told
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
