@@ -251,6 +251,36 @@ def test_a_final_error_is_kept(world: World) -> None:
     assert len(world.runs) == 2
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "failed"])
+def test_nobody_waits_for_one_whose_end_could_not_be_timed(fails: bool) -> None:
+    """What was done is answered for its lease; what failed is done again."""
+    broken = False
+    runs = 0
+
+    def clock() -> int:
+        if broken:
+            raise OSError("no time")
+        return 1
+
+    def pay(command: Pay) -> int:
+        nonlocal broken, runs
+        runs += 1
+        broken = runs == 1
+        if fails and broken:
+            raise Failure("declined")
+        return runs
+
+    stage = IdempotencyMiddleware(clock=clock, final_on=Failure)
+    bus = CommandBus(middleware=[stage])
+    bus.register_handler(Pay, pay)
+    with pytest.raises(OSError, match="no time"):
+        bus.execute(Pay(1, "a"))
+    broken = False
+    assert stage.stats().in_progress == 0
+    assert bus.execute(Pay(1, "a")) == (2 if fails else 1)
+    assert runs == (2 if fails else 1)
+
+
 def test_a_result_is_kept_so_long(world: World) -> None:
     world.build(ttl=10)
     world.send(Pay(1, "k"))

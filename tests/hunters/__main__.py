@@ -102,6 +102,7 @@ def row_of(hunter: Hunter, effort: Effort) -> dict[str, Any]:
         "title": hunter.title,
         "mode": build_info()["mode"],
         "python": ".".join(map(str, sys.version_info[:3])),
+        "whole": effort.whole,
         "seed": effort.seed,
         "schedules": effort.schedules,
         "date": time.strftime("%Y-%m-%d"),
@@ -113,8 +114,12 @@ def row_of(hunter: Hunter, effort: Effort) -> dict[str, Any]:
         return {**row, "missing": str(missing)}
     tell_of(hunter, found, time.monotonic() - began)
     show(found.faults, hunter, sys.stdout)
+    for scenario, wrong in found.excused:
+        print(f"excused {hunter.name} {scenario}: {wrong}")
     row["scenarios"] = found.scenarios
     row["faults"] = len(found.faults)
+    row["excused"] = len(found.excused)
+    row["gave_up"] = len(found.faults) > effort.most_faults
     row["seconds"] = round(time.monotonic() - began)
     return row
 

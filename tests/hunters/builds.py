@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "build" / "hunt"
 MODES = ("release", "debug", "asan")
 VERSIONS = ("3.11", "3.12", "3.13")
-COPIED = ("cqrs_fast", "examples", "tests", "setup.py", "cython_fixes.py")
+COPIED = ("cqrs_fast", "examples", "tests", "setup.py")
 COPIED_TOO = ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
 # Of these a whole hunt takes a multiple of its time: the schedules are fewer.
 FEWER = {"debug": 10, "asan": 50}

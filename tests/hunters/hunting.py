@@ -64,6 +64,7 @@ class Hunter(NamedTuple):
         run: runs the scenario of a name in this process; raises where a promise broke.
         hunt: asks for all its scenarios: `hunt(ask, effort)`.
         seconds: a scenario that takes longer hangs.
+        excuse: tells what the interpreter did wrong in a scenario; None if nothing.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Hunter(NamedTuple):
     run: Callable[[str], str]
     hunt: Callable[[Ask, Effort], None]
     seconds: float
+    excuse: Callable[[str], str | None] = lambda scenario: None
 
 
 class Effort(NamedTuple):
@@ -149,10 +151,17 @@ def environment() -> dict[str, str]:
 
 
 class Hunt(NamedTuple):
-    """What a hunter found."""
+    """What a hunter found.
+
+    Attributes:
+        scenarios: how many ran.
+        faults: those of this library.
+        excused: those of the interpreter, as its name and what it did wrong.
+    """
 
     scenarios: int
     faults: list[Fault]
+    excused: list[tuple[str, str]]
 
 
 def hunt(
@@ -160,6 +169,7 @@ def hunt(
 ) -> Hunt:
     """Let a hunter ask for its scenarios; `tell` hears of the progress."""
     faults: list[Fault] = []
+    excused: list[tuple[str, str]] = []
     scenarios = 0
     with Nursery(hunter) as nursery:
 
@@ -170,15 +180,20 @@ def hunt(
             run = scenario.partition(ending.at)[0] if ending.fault else scenario
             scenarios += weight(run)
             if ending.fault is not None:
-                faults.append(Fault(ending.at or scenario, ending.fault, ending.told))
-            tell(Hunt(scenarios, faults))
+                part = ending.at or scenario
+                wrong = hunter.excuse(part)
+                if wrong is None:
+                    faults.append(Fault(part, ending.fault, ending.told))
+                else:
+                    excused.append((part, wrong))
+            tell(Hunt(scenarios, faults, excused))
             if len(faults) > effort.most_faults:
                 raise GiveUp
             return ending
 
         with suppress(GiveUp):
             hunter.hunt(ask, effort)
-    return Hunt(scenarios, faults)
+    return Hunt(scenarios, faults, excused)
 
 
 # Between the parts of a scenario that one process runs.

@@ -1,4 +1,7 @@
-"""Write what the hunters found into docs/reliability.md, between its two marks."""
+"""Write what the hunters found into docs/reliability.md, between its two marks.
+
+A row stays until the same hunter ran again in the same build and on the same Python.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +11,45 @@ from typing import Any
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- hunt -->", "<!-- /hunt -->"
 HEAD = (
-    "| hunter | build | Python | scenarios | faults | time | date | again with |",
-    "| --- | --- | --- | ---: | ---: | ---: | --- | --- |",
+    "| hunter | build | Python | scenarios | faults | the interpreter's | time | date "
+    "| again with |",
+    "| --- | --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
 )
 
 
 def write(rows: list[dict[str, Any]], page: Path = PAGE) -> None:
-    """Put the table of these rows into the page, instead of the one that it has."""
+    """Put these rows into the page's table, each in place of the one before it."""
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit(f"{page} has no {BEGIN} and {END}")
-    block = "\n".join(table(rows))
+    lines = {key(line): line for line in old.splitlines() if line.startswith("| ")}
+    for one in rows:
+        written = line(one)
+        lines[key(written)] = written
+    for name in HEAD:
+        lines.pop(key(name), None)
+    block = "\n".join([*HEAD, *(lines[one] for one in sorted(lines))])
     page.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
     print(f"written: {page}")
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-    return [*HEAD, *(line(row) for row in rows)]
+def key(line: str) -> tuple[str, ...]:
+    """Return what a line is about: Python, build, hunter."""
+    hunter, mode, python = (cell.strip() for cell in line.split("|")[1:4])
+    return ".".join(python.split(".")[:2]), mode, hunter
 
 
 def line(row: dict[str, Any]) -> str:
     told = [row.get("hunter", "all"), row.get("mode", "all"), row["python"]]
     if "missing" in row:
-        told += ["", "", "", "", f"not run: {row['missing']}"]
+        told += [*[""] * 5, f"not run: {row['missing']}"]
     else:
         faults = str(row["faults"]) if row["faults"] == 0 else f"**{row['faults']}**"
-        told += [f"{row['scenarios']:,}", faults, f"{row['seconds']} s", row["date"]]
-        told.append(f"`{command(row)}`")
+        faults += ", then it gave up" if row["gave_up"] else ""
+        told += [f"{row['scenarios']:,}", faults, str(row["excused"])]
+        told += [f"{row['seconds']} s", row["date"], f"`{command(row)}`"]
     return f"| {' | '.join(told)} |"
 
 
@@ -45,4 +58,4 @@ def command(row: dict[str, Any]) -> str:
     told = f"make hunt VERSION={version} MODE={row['mode']} HUNTER={row['hunter']}"
     if row["hunter"] == "waiters":
         told += f" SEED={row['seed']} SCHEDULES={row['schedules']}"
-    return told
+    return told if row["whole"] else f"{told} SHORT=1"
