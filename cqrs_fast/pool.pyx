@@ -30,6 +30,7 @@ from cqrs_fast.policies.bulkhead cimport (
 )
 from cqrs_fast.pool_lease cimport Lease, LeaseAsync
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.sealing cimport internal
 from cqrs_fast.waits.line cimport Ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.permits cimport new_permit_line
@@ -631,3 +632,5 @@ cdef int slot_clear(PyObject *self) noexcept:
 
 
 set_slots(ObjectPool, <void *>slot_traverse, <void *>slot_clear)
+
+internal(Wait)

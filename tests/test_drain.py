@@ -263,7 +263,8 @@ def test_awaitables_that_nobody_awaited_do_not_count() -> None:
     bus.register_handler(Add, lambda add: 1)
     waiting = [bus.execute_async(Add()) for _ in range(3)]
     assert bus.close(0).drained
-    del waiting
+    for dispatch in waiting:
+        dispatch.close()
 
 
 @pytest.mark.parametrize("how", ["collected", "closed", "cycle"])

@@ -128,6 +128,7 @@ OUTCOMES: dict[str, tuple[list[Any], Any, Context | None, Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_references_and_objects_are_given_back(outcome: str) -> None:
     middleware, handler, ctx, run = OUTCOMES[outcome]

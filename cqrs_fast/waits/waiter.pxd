@@ -6,7 +6,8 @@ from libc.stdint cimport int64_t
 cdef class Waiter:
     cdef readonly bint woken            # since it was last re-armed
     cdef object lock                    # held while a thread blocks on it
-    cdef object loop, future            # while a task waits on it
+    # While a task waits on it: the loop; the future and the timer, mostly weak.
+    cdef object loop, future, timer
 
     # Wake whoever waits, from any thread. False: nobody can be woken any more (its loop
     # is closed), so a grant must pass on to the next one.
@@ -18,4 +19,3 @@ cdef class Waiter:
     cdef object arm(self, int64_t timeout_ns)
     # Make it ready for another wait.
     cdef int rearm(self) except -1
-    cdef object timer

@@ -3,6 +3,7 @@
 cimport cython
 
 from _thread import TIMEOUT_MAX, allocate_lock
+from weakref import ref
 
 
 @cython.final
@@ -23,13 +24,14 @@ cdef class Waiter:
         if lock is not None:
             lock.release()
         # Of the same wait: what is called may let another thread begin the next one.
-        loop, future = self.loop, self.future
-        if loop is not None:
+        loop, future = self.loop, held(self.future)
+        alive = loop is None or future is not None
+        if loop is not None and alive:
             try:
                 loop.call_soon_threadsafe(finish, future)
             except RuntimeError:
-                return False
-        return True
+                alive = False
+        return alive
 
     cdef int block(self, int64_t timeout_ns) except -1:
         lock = allocate_lock()
@@ -52,16 +54,18 @@ cdef class Waiter:
 
         loop = get_running_loop()
         future = loop.create_future()
-        self.future = future
+        # The timer keeps the task alive, for as long as its loop lives. Who knows this
+        # waiter must not: then the task of a closed loop could never be collected.
+        self.future = future if timeout_ns < 0 else weakly(future)
         self.loop = loop
         if self.woken:
             finish(future)
         elif timeout_ns >= 0:
-            self.timer = loop.call_later(timeout_ns / 1e9, finish, future)
+            self.timer = weakly(loop.call_later(timeout_ns / 1e9, finish, future))
         return future
 
     cdef int rearm(self) except -1:
-        timer, self.timer = self.timer, None
+        timer, self.timer = held(self.timer), None
         self.loop = self.future = None
         self.woken = False
         if timer is not None:
@@ -73,3 +77,17 @@ def finish(future):
     """Resolve `future` unless it is done already."""
     if not future.done():
         future.set_result(None)
+
+
+cdef object weakly(object target):
+    """A weak reference; the object itself where its class has none."""
+    try:
+        reference = ref(target)
+    except TypeError:
+        reference = target
+    return reference
+
+
+cdef object held(object reference):
+    """What `weakly` was given, or None."""
+    return reference() if type(reference) is ref else reference

@@ -121,6 +121,8 @@ def limiter(numbers: tuple[int, ...], **options: Any) -> Any:
     )
 
 
+# Without a max_wait of its own a bulkhead waits until the deadline, or for 30 s.
+DEFAULT_WAIT = 30_000
 STAGES: dict[str, Callable[[tuple[int, ...]], Any]] = {
     "limiter": limiter,
     "keyed limiter": lambda numbers: limiter(
@@ -136,11 +138,12 @@ STAGES: dict[str, Callable[[tuple[int, ...]], Any]] = {
         0.05, flight_wait_max=numbers[2] / 1000, clock=now
     ),
     "idempotency": lambda numbers: c.IdempotencyMiddleware(
-        key=lambda message: str(message.number), ttl=0.05, clock=now
+        key=lambda message: str(message.number),
+        ttl=0.05,
+        lease=DEFAULT_WAIT / 1000,
+        clock=now,
     ),
 }
-# Without a max_wait of its own a bulkhead waits until the deadline, or for 30 s.
-DEFAULT_WAIT = 30_000
 
 
 def drawn(seed: int) -> Schedule:
