@@ -310,8 +310,7 @@ cdef tuple freeze_container(object value, object cls, int depth, int64_t *budget
         # A list first: the dict may change while users' cache_key or enums are asked.
         for name, item in list(value.items()):
             frozen = freeze(name, depth + 1, budget)
-            pair = (frozen, freeze(item, depth + 1, budget))
-            items.append((hash_of(frozen), pair))
+            items.append((hash_of(frozen), (frozen, freeze(item, depth + 1, budget))))
     else:
         for item in tuple(value):
             frozen = freeze(item, depth + 1, budget)
@@ -362,10 +361,8 @@ cdef object freeze_object(object value, object cls, int depth, int64_t *budget):
 
 
 cdef tuple clock_fields(object value):
-    return (
-        value.hour, value.minute, value.second, value.microsecond, value.fold,
-        zone(value.tzinfo),
-    )
+    time = (value.hour, value.minute, value.second, value.microsecond, value.fold)
+    return time + (zone(value.tzinfo),)
 
 
 cdef object zone(object tzinfo):
