@@ -478,8 +478,9 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
     except Exception as error:
         pool.reset_failures += 1
         report("reset", repr(pool), error)
-        return False
-    return True
+    else:
+        return True
+    return False
 
 
 cdef int forget(ObjectPool pool) noexcept:

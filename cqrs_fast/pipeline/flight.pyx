@@ -49,6 +49,9 @@ cdef class Seat(Ticket):
         return 0
 
     def __dealloc__(self):
+        # NULL: there was no memory for all of it.
+        if <PyObject *>self.flight == NULL:
+            return
         try:
             self.give_up()
         except BaseException as error:
@@ -154,11 +157,12 @@ cdef class Flight(Line):
 
 
 cdef object copied_error(object error):
+    made = None
     try:
         made = copied(error)
     except Exception:
         # Users' constructors and __reduce__: any way to fail means the same.
-        return error
+        pass
     return error if made is None else made
 
 
