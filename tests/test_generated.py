@@ -156,16 +156,20 @@ def test_lists_that_grow_by_temporary_objects_are_found() -> None:
     assert sorted(growing_temporaries(LISTS)) == [8, 9, 10, 13, 14, 15]
 
 
+here = pytest.mark.skipif(not MODULES, reason="the sources are not here")
+
+
+@here
 def test_no_source_returns_inside_of_an_except_clause() -> None:
     assert places(returns_in_except) == []
 
 
+@here
 def test_no_source_grows_a_list_by_temporary_objects() -> None:
     assert places(growing_temporaries) == []
 
 
 def places(rule: Callable[[str], Iterator[int]]) -> list[str]:
-    assert len(MODULES) > 50
     return [
         f"{path.relative_to(ROOT)}:{line}"
         for path in SOURCES
@@ -173,6 +177,7 @@ def places(rule: Callable[[str], Iterator[int]]) -> list[str]:
     ]
 
 
+@here
 @pytest.mark.slow
 def test_no_generated_list_grows_by_temporary_objects(tmp_path: Path) -> None:
     planted = tmp_path / "planted.pyx"
