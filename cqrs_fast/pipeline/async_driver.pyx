@@ -188,8 +188,6 @@ cdef class Dispatch:
             self.end()
         if self.state == FINISHED:
             return
-        # It is not suspended again: nobody awaits anything in a closed dispatch.
-        self.frame.closing = self.state == SUSPENDED
         sent = self.raise_in(exit_error(), &out)
         try:
             answer(sent, out)
@@ -374,7 +372,7 @@ cdef class Dispatch:
         cdef Frame *f = &self.frame
         try:
             if f.closing:
-                end_wait(f, None)
+                end_wait(f, exit_error())
                 return False
             self.waiter = begin_wait(f, &timeout_ns)
             if self.waiter is None:
@@ -478,6 +476,8 @@ cdef class Dispatch:
         cdef Sent sent = YIELDED
         try:
             if isinstance(error, GeneratorExit):
+                # It is not suspended again: nothing begins in a closed dispatch.
+                self.frame.closing = True
                 close = getattr(self.inner, "close", None)
                 if close is not None:
                     close()

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame, delay_by
+from cqrs_fast.sealing cimport constructed
 from cqrs_fast.waits.line cimport wake
 from cqrs_fast.waits.loops cimport running_loop
 
@@ -185,3 +186,6 @@ cdef object copied(object error):
     made.__cause__ = error.__cause__
     made.__suppress_context__ = error.__suppress_context__
     return made.with_traceback(None)
+
+
+constructed(Flight)

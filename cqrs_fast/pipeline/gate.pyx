@@ -138,9 +138,16 @@ cdef bint running_calls(Flights flights) noexcept:
 
 
 cdef int wake_all(set waiters) except -1:
+    """Wake all of them, whatever a signal raises meanwhile."""
     cdef Waiter waiter
+    failure = None
     for waiter in list(waiters):
-        waiter.notify()
+        try:
+            waiter.notify()
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
     return 0
 
 

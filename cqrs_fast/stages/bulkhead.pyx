@@ -317,8 +317,14 @@ cdef class NewSize(Revision):
 
     cdef int settle(self) except -1:
         cdef BulkheadMiddleware pool = <BulkheadMiddleware>self.stage
+        failure = None
         while bulkhead_admit_next(&pool.state):
-            pool.line.hand_over()
+            try:
+                pool.line.hand_over()
+            except BaseException as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return 0
 
 
