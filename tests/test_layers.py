@@ -32,6 +32,7 @@ LAYERS = {
     "config.model": 0,
     "config.presets": 0,
     "config.sections": 0,
+    "error_copies": 0,
     "errors": 0,
     "forks": 0,
     "messages": 0,

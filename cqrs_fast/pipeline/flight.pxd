@@ -63,8 +63,3 @@ cdef class Flight(Line):
 
     cdef int dismiss(self) noexcept
     cdef int close(self, Stand stand, object outcome) except -1
-
-
-# A copy with a clean traceback, so that no two callers raise the same object; the error
-# itself where its class cannot be copied.
-cdef object copied_error(object error)

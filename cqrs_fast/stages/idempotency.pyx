@@ -13,7 +13,6 @@ from cqrs_fast.pipeline.flight cimport (
     LEADING,
     Flight,
     Stand,
-    copied_error,
 )
 from cqrs_fast.pipeline.frame cimport (
     ENDED,
@@ -51,6 +50,7 @@ from cqrs_fast.stages.parts.records cimport (
 )
 
 from cqrs_fast.arguments import choice, seconds_to_ns, whole_number
+from cqrs_fast.error_copies import copied_error, kept_error
 from cqrs_fast.errors import (
     IdempotencyConflictError,
     IdempotencyInProgressError,
@@ -88,7 +88,8 @@ cdef class IdempotencyMiddleware(Stage):
             error included, or "raise" an IdempotencyInProgressError. That is raised
             too where waiting would never end: inside of the command itself, and for a
             sync duplicate in a thread that runs an event loop.
-        final_on: Exception classes that are kept as results are, and raised again.
+        final_on: Exception classes that are kept as results are: a copy, without its
+            traceback, is raised for each duplicate.
         lease: the seconds after which one in progress is given up: the next with its
             key is done. A deadline of the dispatch takes the place of it.
         clock: for tests; by default that of the bus.
@@ -296,7 +297,7 @@ cdef class IdempotencyMiddleware(Stage):
         if known.progress == SUCCEEDED:
             set_result(f, known.outcome)
         else:
-            set_error(f, copied_error(known.outcome))
+            set_error(f, copied_error(known.outcome, deep=True))
         return STOP
 
     cdef int refuse(self, Frame *f, int64_t now_ns) except -1:
@@ -374,10 +375,7 @@ cdef class IdempotencyMiddleware(Stage):
         if f.error == NULL:
             self.records.complete(record, SUCCEEDED, <object>f.result, expires_ns)
         else:
-            error = copied_error(<object>f.error)
-            if error is not <object>f.error:
-                # It holds on to frames, for as long as the record.
-                error.__cause__ = None
+            error = kept_error(<object>f.error)
             self.records.complete(record, ENDED_FINALLY, error, expires_ns)
         return 0
 

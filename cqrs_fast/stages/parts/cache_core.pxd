@@ -11,10 +11,7 @@ from cqrs_fast.schema.keys cimport KeyPlan
 
 
 cdef class StoredError:
-    cdef object error_type
-    cdef tuple args
-
-    cdef object fresh(self)
+    cdef object error           # holds no frames; a copy of it is raised
 
 
 cdef class CacheCore:

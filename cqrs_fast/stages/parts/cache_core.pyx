@@ -16,13 +16,7 @@ from cqrs_fast.stages.parts.loads cimport Load, Loads
 @cython.final
 @cython.auto_pickle(False)
 cdef class StoredError:
-    """A remembered failure: each hit raises a fresh exception of it."""
-
-    cdef object fresh(self):
-        error = self.error_type(*self.args)
-        if type(error) is not self.error_type:
-            raise TypeError(f"{self.error_type.__name__} made something else")
-        return error
+    """A remembered failure, told from a result that is an exception."""
 
 
 @cython.final

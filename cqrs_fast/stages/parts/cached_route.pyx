@@ -14,7 +14,6 @@ from cqrs_fast.pipeline.flight cimport (
     LEADING,
     Flight,
     Stand,
-    copied_error,
 )
 from cqrs_fast.pipeline.frame cimport (
     CACHE_HIT,
@@ -48,6 +47,7 @@ from cqrs_fast.stages.parts.cache_settings cimport BY_PRINCIPAL, CacheSettings
 from cqrs_fast.stages.parts.loads cimport Load, Loads
 
 from cqrs_fast.callbacks import report
+from cqrs_fast.error_copies import copied_error, kept_error
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 from cqrs_fast.schema.keys import Unkeyable
 
@@ -193,7 +193,7 @@ cdef class CachedRoute(Stage):
         lru_touch(&core.cache.table, id)
         try:
             if type(value) is StoredError:
-                set_error(f, (<StoredError>value).fresh())
+                set_error(f, copied_error((<StoredError>value).error, deep=True))
             else:
                 set_result(f, value if config.copier is None else config.copier(value))
         except Exception as error:
@@ -334,13 +334,7 @@ cdef class CachedRoute(Stage):
         if config.negative_ttl_ns == 0 or not isinstance(error, config.negative_on):
             return 0
         stored = StoredError.__new__(StoredError)
-        stored.error_type = type(error)
-        stored.args = error.args
-        try:
-            stored.fresh()
-        except Exception:
-            # Its constructor takes something else than its args: nothing to store.
-            return 0
+        stored.error = kept_error(error)
         self.core.put(
             load, stored, self.core.shortened(config, config.negative_ttl_ns)
         )

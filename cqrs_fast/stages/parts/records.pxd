@@ -9,7 +9,7 @@ from cqrs_fast.schema.keys cimport TypedKey
 cdef enum Progress:
     IN_PROGRESS = 0
     SUCCEEDED = 1           # `outcome` is the result
-    ENDED_FINALLY = 2       # `outcome` is an exception to copy
+    ENDED_FINALLY = 2       # `outcome` is an exception to copy, which holds no frames
 
 
 cdef class Record:
