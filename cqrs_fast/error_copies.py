@@ -49,6 +49,7 @@ _BUILT_IN: dict[int, type] = {
 }
 # What built-in exceptions keep beside members.
 _KEPT_IN_C = ("characters_written",)
+# What these keep is copied by name, below.
 _MADE_BY_HAND = {id(BaseException), id(BaseExceptionGroup)}
 
 

@@ -36,6 +36,7 @@ LAYERS = {
     "errors": 0,
     "forks": 0,
     "messages": 0,
+    "promises": 0,
     "redaction": 0,
     "rejection": 0,
     "schema": 0,

@@ -91,6 +91,9 @@ cdef class Flight(Line):
     cdef int fail(self, object error) except -1:
         return self.close(FAILED, error)
 
+    cdef int dissolve(self) except -1:
+        return self.close(ALONE, None)
+
     cdef int close(self, Stand stand, object outcome) except -1:
         cdef PyObject *one = self.first
         cdef Seat seat

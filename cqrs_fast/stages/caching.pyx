@@ -36,6 +36,11 @@ cdef class CachingMiddleware(Stage):
     None is a value; values are shared by reference unless `copy` says otherwise. In
     this process only.
 
+    A result that its use consumes (its own iterator, such as a generator or an open
+    file, an async iterator, an awaitable) is neither stored nor shared: who waits for
+    it computes. It counts as `uncacheable`, and is told once for each message. What
+    lies inside of a list or another object is not looked at.
+
     Parameters:
         ttl: the most seconds that an answer is used; 0 stores nothing.
         max_size: how many entries there may be, at every instant.

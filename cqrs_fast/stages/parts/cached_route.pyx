@@ -5,6 +5,7 @@ from cpython.object cimport Py_TYPE, PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from cqrs_fast.awaitables cimport is_used_up
 from cqrs_fast.clock cimport by_system, is_reached, read_clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.errstate cimport is_transparent
@@ -279,9 +280,11 @@ cdef class CachedRoute(Stage):
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
-        cdef Loads loads = self.core.loads
+        cdef CacheCore core = self.core
+        cdef Loads loads = core.loads
         cdef Load load
         cdef Flight flight
+        cdef bint shared, used_up
         if f.slot.object == NULL:
             return PROCEED
         load = <Load>f.slot.object
@@ -292,11 +295,15 @@ cdef class CachedRoute(Stage):
             loads.pass_on(load)
             return PROCEED
         outcome = None
-        shared = False
+        shared = used_up = False
         try:
             if f.error == NULL:
-                outcome = self.store(f, load, <object>f.result)
-                shared = True
+                used_up = is_used_up(f.result)
+                if used_up:
+                    core.pass_over((<Route>f.route).name, <object>f.result)
+                else:
+                    outcome = self.store(f, load, <object>f.result)
+                    shared = True
             elif not is_own_fate(f):
                 outcome = <object>f.error
                 shared = True
@@ -305,11 +312,13 @@ cdef class CachedRoute(Stage):
             loads.remove(load)
             flight = load.flight
             if load.stand == LEADING:
-                if not shared:
+                if not shared and not used_up:
                     loads.pass_on(load)
                 else:
                     loads.close(load.key, flight)
-                    if f.error == NULL:
+                    if used_up:
+                        flight.dissolve()
+                    elif f.error == NULL:
                         flight.answer(outcome)
                     else:
                         flight.fail(outcome)
