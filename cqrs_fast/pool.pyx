@@ -30,7 +30,7 @@ from cqrs_fast.policies.bulkhead cimport (
 )
 from cqrs_fast.pool_lease cimport Lease, LeaseAsync
 from cqrs_fast.rejection cimport Rejection
-from cqrs_fast.sealing cimport internal
+from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.waits.line cimport Ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.permits cimport new_permit_line
@@ -122,8 +122,6 @@ cdef class ObjectPool:
 
     def __init__(self, factory, size, *, preallocate=True, reset=None, max_wait=0.0,
                  dispose=None, clock=None):
-        if self.factory is not None:
-            raise RuntimeError("ObjectPool is initialised already: make another one")
         whole_number("size", size, 1, MOST_OBJECTS)
         flag("preallocate", preallocate)
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
@@ -479,8 +477,9 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
     except Exception as error:
         pool.reset_failures += 1
         report("reset", repr(pool), error)
-        return False
-    return True
+    else:
+        return True
+    return False
 
 
 cdef int forget(ObjectPool pool) noexcept:
@@ -634,4 +633,5 @@ cdef int slot_clear(PyObject *self) noexcept:
 
 set_slots(ObjectPool, <void *>slot_traverse, <void *>slot_clear)
 
+constructed(ObjectPool)
 internal(Wait)

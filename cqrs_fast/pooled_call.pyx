@@ -6,6 +6,7 @@ from cpython.ref cimport PyObject
 from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.context cimport Context
 from cqrs_fast.pool cimport Loan, ObjectPool, lent
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.errors import PoolExhaustedError
 from cqrs_fast.messages import message_name
@@ -65,3 +66,6 @@ def put_name(error, message):
     """Let a refusal say which message it was for."""
     if error.name is None:
         error.name = message_name(message)
+
+
+constructed(PooledCall)

@@ -49,6 +49,9 @@ cdef class Seat(Ticket):
         return 0
 
     def __dealloc__(self):
+        # NULL: there was no memory for all of it.
+        if <PyObject *>self.flight == NULL:
+            return
         try:
             self.give_up()
         except BaseException as error:

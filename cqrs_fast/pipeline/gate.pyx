@@ -94,9 +94,13 @@ cdef class Gate:
 
     def leave_close(self, Waiter waiter not None, int64_t started_ns):
         """End one close and report what is still running."""
+        cdef Flights flights
         self.closers.discard(waiter)
         self.closed = True
-        running = [f.name for f in list(self.flights.values()) if running_calls(f)]
+        running = []
+        for flights in list(self.flights.values()):
+            if running_calls(flights):
+                running.append(flights.name)
         waited = (monotonic_ns() - started_ns) / 1e9
         return DrainReport(not running, sorted(running), waited)
 

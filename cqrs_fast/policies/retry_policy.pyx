@@ -10,6 +10,7 @@ from cqrs_fast.policies.delay cimport block
 from cqrs_fast.sealing cimport constructed, internal
 
 import os
+from operator import attrgetter
 
 from cqrs_fast.arguments import (
     choice,
@@ -356,7 +357,7 @@ cdef tuple check(dict given, cqrs_retry_settings *settings):
 
 cdef list names_of(object classes):
     found = classes if isinstance(classes, tuple) else (classes,)
-    return [one.__qualname__ for one in found]
+    return list(map(attrgetter("__qualname__"), found))
 
 
 cdef int64_t asked_for(object error) except -1:
@@ -364,7 +365,8 @@ cdef int64_t asked_for(object error) except -1:
     try:
         return retry_after_ns(getattr(error, "retry_after", None))
     except Exception:
-        return 0
+        pass
+    return 0
 
 
 constructed(RetryPolicy)

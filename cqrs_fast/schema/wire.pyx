@@ -183,9 +183,10 @@ cdef class Wire:
             return malformed(text) if is_utf8(payload) else NO_UTF8
         try:
             self.look_at(payload)
+            return NO_UTF8
         except ValidationError as error:
-            return error.errors[0][2]
-        return NO_UTF8
+            found = error.errors[0][2]
+        return found
 
 
 cdef int require_payload(Wire wire, payload) except -1:
@@ -205,9 +206,10 @@ cdef bint is_utf8(object payload) except -1:
             payload.encode()
         else:
             bytes(payload).decode()
+        return True
     except UnicodeError:
-        return False
-    return True
+        pass
+    return False
 
 
 cdef object invalid(str code, str message):

@@ -8,7 +8,7 @@ from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.policies.query_cache cimport QueryCache, find
-from cqrs_fast.schema.keys cimport KeyPlan, freeze_value, plan_of, scope_of
+from cqrs_fast.schema.keys cimport KeyPlan, freeze_values, plan_of, scope_of
 from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
@@ -149,8 +149,8 @@ cdef class CachingMiddleware(Stage):
             hash = group
             scope = scope_of(plan, scope_in(config, ctx), &hash)
         except Unkeyable:
-            return default
-        if era != self.core.era:
+            key = scope = None
+        if key is None or era != self.core.era:
             return default
         cdef uint32_t id = find(
             &self.core.cache.table, plan, <PyObject *>key, <PyObject *>scope, hash
@@ -181,6 +181,8 @@ cdef class CachingMiddleware(Stage):
                 scope = scope_of(plan, scope_in(self.core.config, ctx), &hash)
                 within = <PyObject *>scope
         except Unkeyable:
+            key = None
+        if key is None:
             return 0
         self.core.loads.outdate_key(plan, key, within, group)
         return self.core.cache.drop_key(plan, key, within, group)
@@ -194,7 +196,7 @@ cdef class CachingMiddleware(Stage):
 
     def invalidate_tags(self, *tags):
         """Forget what was stored under at least one of the tags; return how many."""
-        cdef list frozen = [freeze_value(tag) for tag in tags]
+        cdef list frozen = freeze_values(tags)
         self.core.loads.outdate_tags(frozen)
         return self.core.cache.drop_tags(frozen)
 

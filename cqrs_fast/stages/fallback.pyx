@@ -10,6 +10,8 @@ from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.waiting cimport may_begin
 from cqrs_fast.sealing cimport constructed
 
+from operator import attrgetter
+
 from cqrs_fast.arguments import exception_classes
 from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
@@ -59,7 +61,7 @@ cdef class FallbackMiddleware(Stage):
         """Return where `fallback` is defined, and the names of the classes."""
         return {
             "fallback": label_of(self.fallback),
-            "on": [one.__qualname__ for one in self.on],
+            "on": list(map(attrgetter("__qualname__"), self.on)),
         }
 
     cdef int leave(self, Frame *f) except -1:

@@ -36,7 +36,7 @@ from cqrs_fast.schema.keys cimport (
     KeyPlan,
     KeyState,
     add_value,
-    freeze_value,
+    freeze_values,
     hash_message,
     plan_of,
     scope_of,
@@ -161,9 +161,12 @@ cdef class CachedRoute(Stage):
             scope = scope_of(plan, scope_in(config, seen_context(f)), &hash)
         except Unkeyable:
             core.uncacheable += 1
-            return self.bypass(f)
+            key = scope = None
         except Exception as error:
-            return self.bypass(f, error)
+            self.tell(f, error)
+            key = scope = None
+        if key is None:
+            return self.bypass(f)
         if f.started_ns != 0 and self.has_time(f):
             now_ns = f.now_ns
         else:
@@ -181,12 +184,15 @@ cdef class CachedRoute(Stage):
         load.config = config
         return self.miss(f, load)
 
-    cdef int bypass(self, Frame *f, object error=None) except -1:
-        """Let it go on uncached; an error of users' code is reported."""
+    cdef int bypass(self, Frame *f) except -1:
+        """Let it go on uncached."""
         self.core.bypasses += 1
-        if error is not None:
-            report("caching", (<Route>f.route).name, error)
         return PROCEED
+
+    cdef int tell(self, Frame *f, object error) except -1:
+        """Report an error of users' code."""
+        report("caching", (<Route>f.route).name, error)
+        return 0
 
     cdef int hit(self, Frame *f, CacheSettings config, uint32_t id) except -1:
         cdef CacheCore core = self.core
@@ -197,11 +203,12 @@ cdef class CachedRoute(Stage):
                 set_error(f, copied_error((<StoredError>value).error, deep=True))
             else:
                 set_result(f, value if config.copier is None else config.copier(value))
+            core.hits += 1
+            f.notes |= CACHE_HIT
+            return STOP
         except Exception as error:
-            return self.bypass(f, error)
-        core.hits += 1
-        f.notes |= CACHE_HIT
-        return STOP
+            self.tell(f, error)
+        return self.bypass(f)
 
     cdef int miss(self, Frame *f, Load load) except -1:
         """Begin to compute it, or wait for the one who does."""
@@ -210,11 +217,8 @@ cdef class CachedRoute(Stage):
         cdef Flight flight = None
         cdef Flight known = None
         cdef uint32_t id
-        if config.tags is not None:
-            try:
-                load.tags = frozen_tags(config.tags(<object>f.message))
-            except Exception as error:
-                return self.bypass(f, error)
+        if config.tags is not None and not self.tag(f, load):
+            return self.bypass(f)
         if config.single_flight and self.may_wait:
             load.identify(f)
             flight = Flight.__new__(Flight)
@@ -243,6 +247,15 @@ cdef class CachedRoute(Stage):
         core.loads.begin(load)
         return PROCEED
 
+    cdef bint tag(self, Frame *f, Load load) except -1:
+        """Ask for its tags; return whether users' code gave any that serve."""
+        try:
+            load.tags = frozen_tags(load.config.tags(<object>f.message))
+            return True
+        except Exception as error:
+            self.tell(f, error)
+        return False
+
     cdef int go_on(self, Frame *f) except -1:
         """Its wait for another is over."""
         cdef Loads loads = self.core.loads
@@ -270,7 +283,7 @@ cdef class CachedRoute(Stage):
                 else:
                     set_result(f, load.config.copier(outcome))
             except Exception as error:
-                report("caching", (<Route>f.route).name, error)
+                self.tell(f, error)
             else:
                 core.loads.remove(load)
                 core.loads.shared += 1
@@ -328,13 +341,15 @@ cdef class CachedRoute(Stage):
         """Store a result; return what those who wait are given."""
         cdef CacheSettings config = load.config
         cdef CacheCore core = self.core
+        cdef bint separate = True
         if config.copier is not None:
             try:
                 value = config.copier(value)
             except Exception as error:
-                report("caching", (<Route>f.route).name, error)
-                return value
-        core.put(load, value, core.lifetime(config, type(<object>f.message)))
+                self.tell(f, error)
+                separate = False
+        if separate:
+            core.put(load, value, core.lifetime(config, type(<object>f.message)))
         return value
 
     cdef int store_error(self, Load load, object error) except -1:
@@ -363,7 +378,7 @@ cdef Load make_load(
 cdef tuple frozen_tags(object tags):
     if isinstance(tags, str):
         raise TypeError("tags must return an iterable of tags, not one string")
-    return tuple([freeze_value(tag) for tag in tags])
+    return tuple(freeze_values(tags))
 
 
 cdef bint is_own_fate(Frame *f) except -1:
