@@ -43,8 +43,9 @@ from types import GenericAlias
 from cqrs_fast.arguments import flag, seconds_or_zero, whole_number
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import DeadlineExceededError, PoolExhaustedError
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pool_stats import PoolStats
+from cqrs_fast.promises import promise_error
 
 AWAIT_BEFORE = "await what it makes before the pool is made"
 NOT_AWAITED = "a pool does not await it"
@@ -323,7 +324,7 @@ cdef class ObjectPool:
                 raise closed_error()
             made = self.factory()
             if is_awaitable(<PyObject *>made):
-                raise awaitable_error("factory", made, AWAIT_BEFORE)
+                raise promise_error("factory", made, AWAIT_BEFORE)
             if made is None:
                 raise TypeError("factory must return an object, got None")
             if pool_find(&self.slots, <void *>made) != 0:
@@ -472,7 +473,7 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
     try:
         answer = pool.reset(obj) if pool.reset is not None else None
         if is_awaitable(<PyObject *>answer):
-            raise awaitable_error("reset", answer, NOT_AWAITED)
+            raise promise_error("reset", answer, NOT_AWAITED)
     except Exception as error:
         pool.reset_failures += 1
         report("reset", repr(pool), error)

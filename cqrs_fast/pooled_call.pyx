@@ -10,7 +10,7 @@ from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.errors import PoolExhaustedError
 from cqrs_fast.messages import message_name
-from cqrs_fast.pipeline.arguments import awaitable_error
+from cqrs_fast.promises import promise_error
 
 
 @cython.final
@@ -47,7 +47,7 @@ cdef class PooledCall:
         try:
             result = self.call(lent(self.pool, loan.slot), ctx, message)
             if is_awaitable(<PyObject *>result):
-                raise awaitable_error(
+                raise promise_error(
                     "a pooled handler", result, "make it an `async def` to be awaited"
                 )
         finally:

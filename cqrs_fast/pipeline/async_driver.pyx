@@ -15,9 +15,15 @@ from libc.stdint cimport int64_t
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
 from cqrs_fast.forks cimport fork_count
-from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable, send
+from cqrs_fast.pipeline.calling cimport (
+    awaitable_iterator,
+    is_async_generator,
+    is_awaitable,
+    send,
+)
 from cqrs_fast.pipeline.errstate cimport raise_again, steal, take_raised
-from cqrs_fast.pipeline.frame cimport Slot, set_error
+from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
+from cqrs_fast.pipeline.refused_results cimport refuse_result
 from cqrs_fast.pipeline.route cimport (
     CALL,
     DONE,
@@ -343,7 +349,7 @@ cdef class Dispatch:
         if returned == NULL:
             capture_error(f)
         elif not is_awaitable(returned):
-            f.result = returned
+            take_result(f, returned)
         else:
             iterator = awaitable_iterator(returned)
             if iterator == NULL:
@@ -361,7 +367,7 @@ cdef class Dispatch:
                     return True
                 Py_DECREF(<object>iterator)
                 if status == RETURNED:
-                    f.result = value
+                    take_result(f, value)
                 else:
                     capture_error(f)
         turn(f)
@@ -400,7 +406,7 @@ cdef class Dispatch:
         self.inner = None
         if self.waiter is None:
             if sent == RETURNED:
-                f.result = value
+                take_result(f, value)
             else:
                 capture_error(f)
             if self.timed:
@@ -752,6 +758,14 @@ cdef int raise_misuse(State state) noexcept:
         error = TypeError("cannot send a value to a dispatch that was not started")
     Py_INCREF(error)
     raise_again(<PyObject *>error)
+    return 0
+
+
+cdef inline int take_result(Frame *f, PyObject *result) noexcept:
+    # hot
+    f.result = result
+    if is_async_generator(result):
+        refuse_result(f)
     return 0
 
 

@@ -95,6 +95,9 @@ cdef class Flight(Line):
     cdef int fail(self, object error) except -1:
         return self.close(FAILED, error)
 
+    cdef int dissolve(self) except -1:
+        return self.close(ALONE, None)
+
     cdef int close(self, Stand stand, object outcome) except -1:
         cdef PyObject *one = self.first
         cdef Seat seat
@@ -155,37 +158,6 @@ cdef class Flight(Line):
         if self.leader != NULL and (<Seat>self.leader).thread == thread:
             return True
         return self.pass_on()
-
-
-cdef object copied_error(object error):
-    made = None
-    try:
-        made = copied(error)
-    except Exception:
-        # Users' constructors and __reduce__: any way to fail means the same.
-        pass
-    return error if made is None else made
-
-
-cdef object copied(object error):
-    """Copy an exception as copy.copy does; None where something else would come out."""
-    parts = error.__reduce_ex__(4)
-    if type(parts) is not tuple or len(parts) > 3:
-        return None
-    made = parts[0](*parts[1])
-    if type(made) is not type(error) or made is error:
-        return None
-    if len(parts) == 3 and parts[2] is not None:
-        if hasattr(made, "__setstate__"):
-            made.__setstate__(parts[2])
-        else:
-            vars(made).update(parts[2])
-    notes = getattr(error, "__notes__", None)
-    if notes is not None:
-        made.__notes__ = list(notes)
-    made.__cause__ = error.__cause__
-    made.__suppress_context__ = error.__suppress_context__
-    return made.with_traceback(None)
 
 
 constructed(Flight)

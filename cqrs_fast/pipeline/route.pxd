@@ -146,9 +146,6 @@ ctypedef PyObject *(*Invocation)(Frame *f, PyObject *callee) noexcept
 cdef str own_name(Route route, object message)
 cdef str frame_name(Frame *f)
 
-# Close what a sync-looking callable returned; the error that says so.
-cdef object awaitable_error(Route route, object message, object awaitable)
-
 
 # The steps that both drivers take in every dispatch, compiled into each.
 

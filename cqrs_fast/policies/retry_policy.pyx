@@ -3,7 +3,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.awaitables cimport is_awaitable
+from cqrs_fast.awaitables cimport is_awaitable, may_be_promise
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.policies.delay cimport block
@@ -24,6 +24,7 @@ from cqrs_fast.callbacks import report
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
 from cqrs_fast.policies.retry_stats import RetryStats
+from cqrs_fast.promises import promise_error, unfinished
 
 
 cdef extern from *:
@@ -50,6 +51,7 @@ cdef extern from *:
     bint PyErr_GivenExceptionMatches(PyObject *error, PyObject *classes) noexcept
 
 
+cdef str PLAIN = "it must be a plain function"
 cdef tuple JITTERS = ("full", "equal", "none")
 cdef tuple NEVER = (ValidationError, HandlerNotFoundError, RejectedError)
 
@@ -209,7 +211,9 @@ cdef class RetryPolicy:
         """Return `function(*args, **kwargs)`, called again while it fails.
 
         The delays block this thread; a signal handler that raises ends them. Raises
-        the last error, and TypeError where `function` returns an awaitable.
+        the last error. A TypeError refuses a promise of work, whose errors would come
+        too late: an awaitable, an async generator, and what a generator function
+        returns; it is closed, and not called again.
         """
         cdef int64_t attempt = 0
         cdef int64_t delay_ns
@@ -229,15 +233,17 @@ cdef class RetryPolicy:
             failure = None
             if delay_ns > 0:
                 block(self.clock, delay_ns)
-        if is_awaitable(<PyObject *>result):
-            raise misplaced(result, "function", "use call_async")
+        if may_be_promise(<PyObject *>result):
+            refused = unfinished(function, result, awaits=False)
+            if refused is not None:
+                raise refused
         return result
 
     async def call_async(self, function, /, *args, **kwargs):
         """Return `await function(*args, **kwargs)`, called again while it fails.
 
         A `function` that returns no awaitable serves too. Raises the last error; a
-        cancellation ends a delay at once.
+        cancellation ends a delay at once. A TypeError refuses generators, as in `call`.
         """
         cdef int64_t attempt = 0
         cdef int64_t delay_ns
@@ -250,7 +256,7 @@ cdef class RetryPolicy:
             except Exception as error:
                 failure = error
             else:
-                return result
+                break
             attempt += 1
             delay_ns = self.after(failure, attempt, ends_ns)
             if delay_ns < 0:
@@ -258,6 +264,11 @@ cdef class RetryPolicy:
             failure = None
             if delay_ns > 0:
                 await suspend(self.clock, delay_ns)
+        if may_be_promise(<PyObject *>result):
+            refused = unfinished(function, result, awaits=True)
+            if refused is not None:
+                raise refused
+        return result
 
     cdef int64_t after(self, object error, int64_t attempt, int64_t ends_ns) except -2:
         if not self.covers(error):
@@ -298,7 +309,7 @@ cdef class RetryPolicy:
             try:
                 returned = listener(attempt, delay_ns / 1e9, type(error))
                 if is_awaitable(<PyObject *>returned):
-                    raise misplaced(returned, "on_retry", "it must be a plain function")
+                    raise promise_error("on_retry", returned, PLAIN)
             except Exception as raised:
                 report("on_retry", name, raised)
         return delay_ns
@@ -356,15 +367,6 @@ cdef int64_t asked_for(object error) except -1:
     except Exception:
         pass
     return 0
-
-
-cdef object misplaced(object awaitable, str argument, str instead):
-    """Close an awaitable that nobody awaits; the error that tells of it."""
-    end = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
-    if end is not None:
-        end()
-    kind = type(awaitable).__name__
-    return TypeError(f"{argument} returned an awaitable, a {kind}: {instead}")
 
 
 constructed(RetryPolicy)

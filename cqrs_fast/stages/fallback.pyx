@@ -3,7 +3,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.pipeline.calling cimport is_awaitable
+from cqrs_fast.awaitables cimport is_promise
 from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
 from cqrs_fast.pipeline.stage cimport Stage
@@ -13,8 +13,9 @@ from cqrs_fast.sealing cimport constructed
 from operator import attrgetter
 
 from cqrs_fast.arguments import exception_classes
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
+from cqrs_fast.promises import promise_error
 
 cdef str INSTEAD = (
     "write an async middleware (ctx, message, next) that awaits next(ctx, message) and "
@@ -73,8 +74,8 @@ cdef class FallbackMiddleware(Stage):
         result = self.fallback(
             frame_context(f), <object>f.message, <object>f.error
         )
-        if is_awaitable(<PyObject *>result):
-            raise awaitable_error("fallback", result, INSTEAD)
+        if is_promise(<PyObject *>result):
+            raise promise_error("fallback", result, INSTEAD)
         set_result(f, result)
         return PROCEED
 

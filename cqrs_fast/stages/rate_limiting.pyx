@@ -38,8 +38,9 @@ from cqrs_fast.waits.line cimport Ticket
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import RateLimitExceededError
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
+from cqrs_fast.promises import promise_error
 from cqrs_fast.stages.middleware_stats import RateLimitStats
 
 MOST_WAITERS = 10**6
@@ -258,7 +259,7 @@ cdef class RateLimitingMiddleware(Stage):
         """Find the bucket of the dispatch's key, and set the time as of now."""
         key = self.key(frame_context(f), <object>f.message)
         if is_awaitable(<PyObject *>key):
-            raise awaitable_error("key", key, INSTEAD)
+            raise promise_error("key", key, INSTEAD)
         # The dispatch's own reading is from before the key function.
         now_ns[0] = read_clock(self.clock)
         try:

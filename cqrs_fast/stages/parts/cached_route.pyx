@@ -5,6 +5,7 @@ from cpython.object cimport Py_TYPE, PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from cqrs_fast.awaitables cimport is_used_up
 from cqrs_fast.clock cimport by_system, is_reached, read_clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.errstate cimport is_transparent
@@ -14,7 +15,6 @@ from cqrs_fast.pipeline.flight cimport (
     LEADING,
     Flight,
     Stand,
-    copied_error,
 )
 from cqrs_fast.pipeline.frame cimport (
     CACHE_HIT,
@@ -48,6 +48,7 @@ from cqrs_fast.stages.parts.cache_settings cimport BY_PRINCIPAL, CacheSettings
 from cqrs_fast.stages.parts.loads cimport Load, Loads
 
 from cqrs_fast.callbacks import report
+from cqrs_fast.error_copies import copied_error, kept_error
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 from cqrs_fast.schema.keys import Unkeyable
 
@@ -199,7 +200,7 @@ cdef class CachedRoute(Stage):
         lru_touch(&core.cache.table, id)
         try:
             if type(value) is StoredError:
-                set_error(f, (<StoredError>value).fresh())
+                set_error(f, copied_error((<StoredError>value).error, deep=True))
             else:
                 set_result(f, value if config.copier is None else config.copier(value))
             core.hits += 1
@@ -292,9 +293,11 @@ cdef class CachedRoute(Stage):
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
-        cdef Loads loads = self.core.loads
+        cdef CacheCore core = self.core
+        cdef Loads loads = core.loads
         cdef Load load
         cdef Flight flight
+        cdef bint shared, used_up
         if f.slot.object == NULL:
             return PROCEED
         load = <Load>f.slot.object
@@ -305,11 +308,15 @@ cdef class CachedRoute(Stage):
             loads.pass_on(load)
             return PROCEED
         outcome = None
-        shared = False
+        shared = used_up = False
         try:
             if f.error == NULL:
-                outcome = self.store(f, load, <object>f.result)
-                shared = True
+                used_up = is_used_up(f.result)
+                if used_up:
+                    core.pass_over((<Route>f.route).name, <object>f.result)
+                else:
+                    outcome = self.store(f, load, <object>f.result)
+                    shared = True
             elif not is_own_fate(f):
                 outcome = <object>f.error
                 shared = True
@@ -318,11 +325,13 @@ cdef class CachedRoute(Stage):
             loads.remove(load)
             flight = load.flight
             if load.stand == LEADING:
-                if not shared:
+                if not shared and not used_up:
                     loads.pass_on(load)
                 else:
                     loads.close(load.key, flight)
-                    if f.error == NULL:
+                    if used_up:
+                        flight.dissolve()
+                    elif f.error == NULL:
                         flight.answer(outcome)
                     else:
                         flight.fail(outcome)
@@ -349,17 +358,10 @@ cdef class CachedRoute(Stage):
         if config.negative_ttl_ns == 0 or not isinstance(error, config.negative_on):
             return 0
         stored = StoredError.__new__(StoredError)
-        stored.error_type = type(error)
-        stored.args = error.args
-        try:
-            stored.fresh()
-        except Exception:
-            # Its constructor takes something else than its args: nothing to store.
-            pass
-        else:
-            self.core.put(
-                load, stored, self.core.shortened(config, config.negative_ttl_ns)
-            )
+        stored.error = kept_error(error)
+        self.core.put(
+            load, stored, self.core.shortened(config, config.negative_ttl_ns)
+        )
         return 0
 
 
