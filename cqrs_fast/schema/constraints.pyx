@@ -16,10 +16,11 @@ def compile_check(cls):
     """Return the check of a message class, or None where nothing can ever be wrong.
 
     Raises TypeError, naming the class and the annotation, where an annotation cannot be
-    resolved or carries a constraint that its type cannot have.
+    resolved or checked, or carries a constraint that its type cannot have.
     """
     # At registration only: it costs more to import than the rest of the package.
-    from cqrs_fast.schema.annotations import Compiler, is_record
+    from cqrs_fast.schema.annotations import Compiler
+    from cqrs_fast.schema.records import is_record
 
     cdef RecordNode record = None
     validator = own_validator(cls)

@@ -25,6 +25,11 @@ cdef struct Place:        # a Field in C: walking it touches no reference count
 
 
 @cython.final
+cdef class LinkNode(Node):
+    cdef public Node target                     # set once it is known; None: anything
+
+
+@cython.final
 cdef class Field:
     cdef readonly str name                      # the attribute
     cdef readonly str wire_name                 # as in a path; None: `position` is
