@@ -29,7 +29,13 @@ from cqrs_fast.errors import (
     HandlerNotFoundError,
     ValidationError,
 )
-from cqrs_fast.messages import message_kind, message_name, name_of_class
+from cqrs_fast.messages import (
+    class_meant,
+    message_kind,
+    message_meant,
+    message_name,
+    name_of_class,
+)
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stages.stats import MiddlewareStats
 
@@ -170,7 +176,8 @@ cdef class Bus(Router):
         """Register `handler` for a message class, or for a name.
 
         Parameters:
-            message: the class, or a registered name as a string.
+            message: the class, or a registered name as a string. A generic class may
+                have its arguments, `GetPage[int]`: validation and payloads go by them.
             handler: a callable `(message)` or `(ctx, message)`, sync or async, or an
                 object with such a `handle` method.
             middleware: of this handler alone, inside the bus's own.
@@ -194,11 +201,19 @@ cdef class Bus(Router):
         """Register the decorated function; its annotation tells the message.
 
         Use as `@bus.handler`, `@bus.handler(CreateUser)` or with the keywords of
-        `register_handler`. Returns the function itself.
+        `register_handler`. Returns the function itself. The names in an annotation are
+        also looked up in the functions around, while they run.
+
+        Raises TypeError for what `register_handler` refuses, where the annotation names
+        no class, and for a method in the body of its class, known by a first parameter
+        that is called `self` or `cls`: that is marked with `handles`.
         """
-        if message is not None and not isinstance(message, (type, str)):
+        named = message is None or isinstance(message, str)
+        if not named and message_meant(message) is None:
             self.register_handler(annotated_message(message), message, **options)
             return message
+        if isinstance(message, type):
+            refuse_class(message)
 
         def register(function):
             given = annotated_message(function) if message is None else message
@@ -210,7 +225,9 @@ cdef class Bus(Router):
     def register(self, composite, *, replace=False):
         """Register every method of `composite` that `@handles` a message of this kind.
 
-        All or none. Raises TypeError if there is no such method.
+        All or none. Returns the names that were registered, sorted. Raises TypeError if
+        there is no such method, if two of them handle one message, and where a
+        decorator hides a mark; HandlerAlreadyRegisteredError without `replace`.
         """
         from cqrs_fast.pipeline.composite import handled_methods
 
@@ -219,17 +236,27 @@ cdef class Bus(Router):
                 f"{composite.__qualname__} is a class, not an instance: pass "
                 f"{composite.__name__}(...)"
             )
+        cdef Handler handler
+        marked = handled_methods(composite)
         handlers = [
             self.handler_for(handled.message, method, handled.options)
-            for handled, method in handled_methods(composite)
+            for handled, method in marked
             if message_kind(handled.message) == self.kind
         ]
         if not handlers:
+            where = type(composite).__qualname__
+            if not marked:
+                raise TypeError(
+                    f"{where} has no method that is marked with @handles: write "
+                    "@handles(CreateUser) above each that handles a message"
+                )
+            others = ", ".join([message_name(handled.message) for handled, _ in marked])
             raise TypeError(
-                f"{type(composite).__qualname__} has no method that @handles a "
-                f"{self.kind}"
+                f"{where} has no method that @handles a {self.kind}, only {others}: "
+                "register it on the other bus"
             )
         self.add_handlers(handlers, replace)
+        return sorted([handler.name for handler in handlers])
 
     def unregister_handler(self, message):
         """Take the handler of a class or name off; calls in flight finish.
@@ -257,15 +284,14 @@ cdef class Bus(Router):
             if not message:
                 raise ValueError("the name of a message must not be empty")
             return Handler(message, None, handler, **options)
-        if not isinstance(message, type):
-            raise TypeError(f"expected a message class or a name, got {message!r}")
-        kind = message_kind(message)
+        meant = required_class(message)
+        kind = message_kind(meant)
         if kind is not None and kind != self.kind:
             raise TypeError(
-                f"{message.__qualname__} is {article(kind)}: register it on "
+                f"{class_meant(meant).__qualname__} is {article(kind)}: register it on "
                 f"{article(kind)} bus, not on a {type(self).__name__}"
             )
-        return Handler(message_name(message), message, handler, **options)
+        return Handler(message_name(meant), meant, handler, **options)
 
     cdef int add_handlers(self, list handlers, bint replace) except -1:
         cdef Registry old, new
@@ -470,11 +496,12 @@ cdef class Bus(Router):
         Raises HandlerNotFoundError while there is no handler, and TypeError when called
         with a message of another class.
         """
-        if not isinstance(message, type):
+        cls = class_meant(message)
+        if cls is None:
             raise TypeError(f"bind takes a message class, got {message!r}")
         cdef Bound bound = Bound.__new__(Bound)
         bound.bus = self
-        bound.message_class = message
+        bound.message_class = cls
         return bound.execute
 
     # Payloads
@@ -522,7 +549,7 @@ cdef class Bus(Router):
             )
         decoder = registry.decoders.get((wire, name))
         if decoder is None:
-            decoder = wire.decoder(handler.message_class)
+            decoder = wire.decoder(handler.message_type)
             registry.decoders[wire, name] = decoder
         try:
             return decoder.decode(payload)
@@ -555,8 +582,8 @@ cdef class Bus(Router):
         cdef Registry registry = self.registry
         name = self.registered_name(message)
         route = registry.routes.get(name)
-        if route is None and isinstance(message, type):
-            route = base_route(registry, message)
+        if route is None and not isinstance(message, str):
+            route = base_route(registry, class_meant(message))
         if route is None:
             raise HandlerNotFoundError(name, registered=sorted(registry.routes))
         return explained(describe_route(route), self.kind)
@@ -578,10 +605,9 @@ cdef class Bus(Router):
         cdef PyObject *route
         if isinstance(message, str):
             return message
-        if not isinstance(message, type):
-            raise TypeError(f"expected a message class or a name, got {message!r}")
-        route = find(self.registry.exact, <PyObject *>message)
-        return message_name(message) if route == NULL else (<Route>route).name
+        cls = class_meant(required_class(message))
+        route = find(self.registry.exact, <PyObject *>cls)
+        return message_name(cls) if route == NULL else (<Route>route).name
 
     # Closing
 
@@ -749,7 +775,7 @@ cdef bint serves(Handler handler, object message):
     """Whether a handler of this name was registered for the given name or class."""
     if isinstance(message, str) or handler.message_class is None:
         return True
-    return handler.message_class is message
+    return handler.message_class is class_meant(message)
 
 
 cdef Route base_route(Registry registry, object cls):
@@ -792,6 +818,20 @@ def annotated_message(function):
     from cqrs_fast.pipeline.inspection import message_of
 
     return message_of(function)
+
+
+def refuse_class(cls):
+    from cqrs_fast.pipeline.inspection import refuse_handler_class
+
+    refuse_handler_class(cls)
+
+
+cdef object required_class(object message):
+    """What is meant by a class, a generic one, or a name of it in Python."""
+    meant = message_meant(message)
+    if meant is None:
+        raise TypeError(f"expected a message class or a name, got {message!r}")
+    return meant
 
 
 cdef str article(str kind):

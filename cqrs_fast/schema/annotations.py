@@ -10,7 +10,7 @@ an author says that anything goes.
 
 from __future__ import annotations
 
-import collections
+import collections.abc
 import functools
 import operator
 import types

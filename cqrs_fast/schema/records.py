@@ -67,10 +67,9 @@ def substitute(hint: Any, bindings: Bindings) -> Any:
     """Put what type variables stand for in their place."""
     if isinstance(hint, typing.TypeVar):
         return bindings.get(hint, hint)
-    parameters = getattr(hint, "__parameters__", ())
-    if isinstance(hint, type) and typing.get_origin(hint) is None:
-        return hint
-    if not isinstance(parameters, tuple) or bindings.keys().isdisjoint(parameters):
+    parameters: Any = getattr(hint, "__parameters__", ())
+    is_class = isinstance(hint, type) and typing.get_origin(hint) is None
+    if is_class or bindings.keys().isdisjoint(parameters):
         return hint
     values = [
         typing.Unpack[name]
@@ -78,7 +77,7 @@ def substitute(hint: Any, bindings: Bindings) -> Any:
         else bindings.get(name, name)
         for name in parameters
     ]
-    return hint[tuple(values)]
+    return typing.cast(Any, hint)[tuple(values)]
 
 
 def bound_names(

@@ -87,7 +87,7 @@ cdef class ValidationMiddleware(Stage):
         cls = spec.message_class
         if cls is None:
             return self
-        check = compile_check(cls)
+        check = compile_check(spec.message_type)
         # With subclasses it may be a base that handles them, and they have rules.
         if check is None and not type.__subclasses__(cls):
             return None
