@@ -360,9 +360,7 @@ def test_options_reach_the_handler() -> None:
 
 @pytest.mark.parametrize("method", [property(len), [].append, 5])
 def test_what_cannot_be_marked_is_told(method: Any) -> None:
-    with pytest.raises(
-        TypeError, match=r"cannot mark a .*: put it on the func"
-    ):
+    with pytest.raises(TypeError, match=r"cannot mark a .*: put it on the func"):
         handles(Add)(method)
 
 

@@ -363,6 +363,12 @@ MATRIX: dict[str, tuple[Any, tuple[str, ...]]] = {
     "lru_cache with the context": (functools.lru_cache(two), everywhere("Context Add")),
     "cached method": (functools.cache(Methods().one), everywhere("Add")),
     # Of C
+    "builtin method without its object": (
+        list.append, everywhere("list.append is a method without its object"),
+    ),
+    "compiled method without its object": (
+        CommandBus.execute, everywhere("is a method without its object"),
+    ),
     "builtin method": ([].append, named_only("None")),
     "builtin function": (id, named_only("int")),
     "compiled method": (CommandBus().registered_names, everywhere("takes ()")),

@@ -170,9 +170,7 @@ def _refuse_hidden(base: type, name: str, attribute: object) -> None:
             )
 
 
-def _check(
-    method: Any, messages: tuple[Any, ...], options: dict[str, Any]
-) -> None:
+def _check(method: Any, messages: tuple[Any, ...], options: dict[str, Any]) -> None:
     """Raise where `handles` cannot serve: the method is known by now."""
     from difflib import get_close_matches
 

@@ -7,7 +7,7 @@ import sys
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, singledispatchmethod
-from types import FrameType, FunctionType, MappingProxyType, UnionType
+from types import FrameType, FunctionType, MappingProxyType, MethodType, UnionType
 from typing import Any, NamedTuple, Union, get_origin
 
 from cqrs_fast.messages import class_meant, message_kind, message_meant
@@ -161,9 +161,9 @@ def _is_method_without_object(handler: object) -> bool:
     By its names alone: in the body of its class it is a function like any other, and a
     static method stays one. So the first parameter must have the name of convention.
     """
-    if type(handler) is not FunctionType:
+    if not inspect.isroutine(handler) or isinstance(handler, MethodType):
         return False
-    scope = handler.__qualname__.rpartition(".")[0]
+    scope = _describe(handler).rpartition(".")[0]
     if not scope or scope.endswith("<locals>"):
         return False
     signature = _signature(handler)

@@ -237,7 +237,7 @@ class Compiler:
             self.open.pop()
             entry.done = True
             if entry.link is not None:
-                entry.link.target = entry.node
+                entry.link.lead_to(entry.node)
         elif not entry.done:
             if entry.level == self.level:
                 self.cannot_check(hint, "it stands for itself")

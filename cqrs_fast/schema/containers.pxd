@@ -26,7 +26,8 @@ cdef struct Place:        # a Field in C: walking it touches no reference count
 
 @cython.final
 cdef class LinkNode(Node):
-    cdef public Node target                     # set once it is known; None: anything
+    cdef readonly Node target                   # None: anything goes
+    cdef bint is_set
 
 
 @cython.final

@@ -14,6 +14,7 @@ class UnionNode(Node):
 class LinkNode(Node):
     target: Node | None
     def __init__(self, label: str) -> None: ...
+    def lead_to(self, target: Node | None) -> None: ...
 
 @final
 class ArrayNode(Node):

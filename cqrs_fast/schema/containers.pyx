@@ -122,6 +122,12 @@ cdef class LinkNode(Node):
     def __init__(self, str label):
         self.label = label
 
+    def lead_to(self, Node target):
+        """Set the node, once it is compiled; None where anything goes."""
+        if self.is_set:
+            raise RuntimeError(f"the target of {self.label} is set already")
+        self.target, self.is_set = target, True
+
     cdef bint accepts(self, object value) except -1:
         return self.target is None or self.target.accepts(value)
 
