@@ -29,7 +29,13 @@ from cqrs_fast.errors import (
     HandlerNotFoundError,
     ValidationError,
 )
-from cqrs_fast.messages import message_kind, message_name, name_of_class
+from cqrs_fast.messages import (
+    class_meant,
+    message_kind,
+    message_meant,
+    message_name,
+    name_of_class,
+)
 from cqrs_fast.pipeline.builder import prepare_all
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stages.stats import MiddlewareStats
@@ -171,7 +177,8 @@ cdef class Bus(Router):
         """Register `handler` for a message class, or for a name.
 
         Parameters:
-            message: the class, or a registered name as a string.
+            message: the class, or a registered name as a string. A generic class may
+                have its arguments, `GetPage[int]`: validation and payloads go by them.
             handler: a callable `(message)` or `(ctx, message)`, sync or async, or an
                 object with such a `handle` method.
             middleware: of this handler alone, inside the bus's own.
@@ -195,11 +202,19 @@ cdef class Bus(Router):
         """Register the decorated function; its annotation tells the message.
 
         Use as `@bus.handler`, `@bus.handler(CreateUser)` or with the keywords of
-        `register_handler`. Returns the function itself.
+        `register_handler`. Returns the function itself. The names in an annotation are
+        also looked up in the functions around, while they run.
+
+        Raises TypeError for what `register_handler` refuses, where the annotation names
+        no class, and for a method in the body of its class, known by a first parameter
+        that is called `self` or `cls`: that is marked with `handles`.
         """
-        if message is not None and not isinstance(message, (type, str)):
+        named = message is None or isinstance(message, str)
+        if not named and message_meant(message) is None:
             self.register_handler(annotated_message(message), message, **options)
             return message
+        if isinstance(message, type):
+            refuse_class(message)
 
         def register(function):
             given = annotated_message(function) if message is None else message
@@ -211,7 +226,9 @@ cdef class Bus(Router):
     def register(self, composite, *, replace=False):
         """Register every method of `composite` that `@handles` a message of this kind.
 
-        All or none. Raises TypeError if there is no such method.
+        All or none. Returns the names that were registered, sorted. Raises TypeError if
+        there is no such method, if two of them handle one message, and where a
+        decorator hides a mark; HandlerAlreadyRegisteredError without `replace`.
         """
         from cqrs_fast.pipeline.composite import handled_methods
 
@@ -220,18 +237,31 @@ cdef class Bus(Router):
                 f"{composite.__qualname__} is a class, not an instance: pass "
                 f"{composite.__name__}(...)"
             )
+        cdef Handler handler
+        marked = handled_methods(composite)
         handlers = []
-        for handled, method in handled_methods(composite):
+        names = []
+        others = []
+        for handled, method in marked:
             if message_kind(handled.message) == self.kind:
-                handlers.append(
-                    self.handler_for(handled.message, method, handled.options)
-                )
+                handler = self.handler_for(handled.message, method, handled.options)
+                handlers.append(handler)
+                names.append(handler.name)
+            else:
+                others.append(message_name(handled.message))
         if not handlers:
+            where = type(composite).__qualname__
+            if not marked:
+                raise TypeError(
+                    f"{where} has no method that is marked with @handles: write "
+                    "@handles(CreateUser) above each that handles a message"
+                )
             raise TypeError(
-                f"{type(composite).__qualname__} has no method that @handles a "
-                f"{self.kind}"
+                f"{where} has no method that @handles a {self.kind}, only "
+                f"{', '.join(others)}: register it on the other bus"
             )
         self.add_handlers(handlers, replace)
+        return sorted(names)
 
     def unregister_handler(self, message):
         """Take the handler of a class or name off; calls in flight finish.
@@ -259,15 +289,14 @@ cdef class Bus(Router):
             if not message:
                 raise ValueError("the name of a message must not be empty")
             return Handler(message, None, handler, **options)
-        if not isinstance(message, type):
-            raise TypeError(f"expected a message class or a name, got {message!r}")
-        kind = message_kind(message)
+        meant = required_class(message)
+        kind = message_kind(meant)
         if kind is not None and kind != self.kind:
             raise TypeError(
-                f"{message.__qualname__} is {article(kind)}: register it on "
+                f"{class_meant(meant).__qualname__} is {article(kind)}: register it on "
                 f"{article(kind)} bus, not on a {type(self).__name__}"
             )
-        return Handler(message_name(message), message, handler, **options)
+        return Handler(message_name(meant), meant, handler, **options)
 
     cdef int add_handlers(self, list handlers, bint replace) except -1:
         cdef Registry old, new
@@ -473,11 +502,12 @@ cdef class Bus(Router):
         Raises HandlerNotFoundError while there is no handler, and TypeError when called
         with a message of another class.
         """
-        if not isinstance(message, type):
+        cls = class_meant(message)
+        if cls is None:
             raise TypeError(f"bind takes a message class, got {message!r}")
         cdef Bound bound = Bound.__new__(Bound)
         bound.bus = self
-        bound.message_class = message
+        bound.message_class = cls
         return bound.execute
 
     # Payloads
@@ -525,7 +555,7 @@ cdef class Bus(Router):
             )
         decoder = registry.decoders.get((wire, name))
         if decoder is None:
-            decoder = wire.decoder(handler.message_class)
+            decoder = wire.decoder(handler.message_type)
             registry.decoders[wire, name] = decoder
         try:
             return decoder.decode(payload)
@@ -558,8 +588,8 @@ cdef class Bus(Router):
         cdef Registry registry = self.registry
         name = self.registered_name(message)
         route = registry.routes.get(name)
-        if route is None and isinstance(message, type):
-            route = base_route(registry, message)
+        if route is None and not isinstance(message, str):
+            route = base_route(registry, class_meant(message))
         if route is None:
             raise HandlerNotFoundError(name, registered=sorted(registry.routes))
         return explained(describe_route(route), self.kind)
@@ -581,10 +611,9 @@ cdef class Bus(Router):
         cdef PyObject *route
         if isinstance(message, str):
             return message
-        if not isinstance(message, type):
-            raise TypeError(f"expected a message class or a name, got {message!r}")
-        route = find(self.registry.exact, <PyObject *>message)
-        return message_name(message) if route == NULL else (<Route>route).name
+        cls = class_meant(required_class(message))
+        route = find(self.registry.exact, <PyObject *>cls)
+        return message_name(cls) if route == NULL else (<Route>route).name
 
     # Closing
 
@@ -752,7 +781,7 @@ cdef bint serves(Handler handler, object message):
     """Whether a handler of this name was registered for the given name or class."""
     if isinstance(message, str) or handler.message_class is None:
         return True
-    return handler.message_class is message
+    return handler.message_class is class_meant(message)
 
 
 cdef Route base_route(Registry registry, object cls):
@@ -795,6 +824,20 @@ def annotated_message(function):
     from cqrs_fast.pipeline.inspection import message_of
 
     return message_of(function)
+
+
+def refuse_class(cls):
+    from cqrs_fast.pipeline.inspection import refuse_handler_class
+
+    refuse_handler_class(cls)
+
+
+cdef object required_class(object message):
+    """What is meant by a class, a generic one, or a name of it in Python."""
+    meant = message_meant(message)
+    if meant is None:
+        raise TypeError(f"expected a message class or a name, got {message!r}")
+    return meant
 
 
 cdef str article(str kind):

@@ -6,6 +6,7 @@ serves the bus, the logs, the metrics and the wire.
 
 from __future__ import annotations
 
+import types
 import typing
 from _thread import allocate_lock
 from typing import (
@@ -50,15 +51,20 @@ _SUFFIXES: tuple[tuple[str, _Kind], ...] = (
     ("Query", "query"),
     ("Event", "event"),
 )
+_MOST_NAMES = 16  # of one another, in an annotation
 _NATIVE_REPR = msgspec.Struct.__repr__
 _repr_lock = allocate_lock()
 
 
 def _name_by_rule(class_name: str) -> str:
-    """Return a class name without the suffix of its kind, but never an empty name."""
+    """Return a class name without the suffix of its kind, but never an empty name.
+
+    Pydantic's generic classes have their arguments in it: `PageQuery[int]`.
+    """
+    name, bracket, arguments = class_name.partition("[")
     for suffix, _ in _SUFFIXES:
-        if class_name.endswith(suffix):
-            return class_name.removesuffix(suffix) or class_name
+        if name.endswith(suffix) and name != suffix:
+            return name.removesuffix(suffix) + bracket + arguments
     return class_name
 
 
@@ -180,6 +186,44 @@ def _class_of(message: object) -> type:
     return origin if isinstance(origin, type) else type(message)
 
 
+def message_meant(annotation: Any) -> Any:
+    """Return the class that an annotation means, or a generic one with its arguments.
+
+    It looks through Annotated, NewType and `type` aliases. None for what means no
+    class, such as a union.
+    """
+    alias = annotation
+    for _ in range(_MOST_NAMES):
+        origin = typing.get_origin(annotation)
+        alias = annotation if origin is None else origin
+        if origin is Annotated:
+            annotation = annotation.__origin__
+        elif isinstance(annotation, typing.NewType):
+            annotation = annotation.__supertype__
+        elif type(alias).__name__ == "TypeAliasType":
+            annotation = _alias_value(alias, typing.get_args(annotation))
+        else:
+            break
+    is_class = isinstance(alias, type) and alias is not types.UnionType
+    return annotation if is_class else None
+
+
+def _alias_value(alias: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return what a `type` alias stands for, with its arguments in their places."""
+    value = alias.__value__
+    given = dict(zip(alias.__type_params__, arguments, strict=False))
+    parameters = getattr(value, "__parameters__", ())
+    if not given or isinstance(value, type) or not parameters:
+        return value
+    return value[tuple([given.get(name, name) for name in parameters])]
+
+
+def class_meant(annotation: Any) -> type | None:
+    """Return the class that an annotation means, without type arguments, or None."""
+    meant = message_meant(annotation)
+    return None if meant is None else typing.get_origin(meant) or meant
+
+
 def _name_method(cls: type) -> tuple[str, object] | None:
     """Return the first of the three name methods that a class has, as defined."""
     for _, kind in _SUFFIXES:
@@ -240,7 +284,7 @@ def message_kind(cls: type) -> _Kind | None:
     if method is not None:
         return cast(_Kind, method[0].removesuffix("_name"))
     for suffix, kind in _SUFFIXES:
-        if cls.__name__.endswith(suffix):
+        if cls.__name__.partition("[")[0].endswith(suffix):
             return kind
     return None
 

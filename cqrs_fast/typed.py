@@ -112,8 +112,24 @@ def _check_checkable(expected: Any) -> None:
     if origin is None:
         if not isinstance(expected, type):
             raise TypeError(f"execute_typed cannot check {expected!r}: pass a class")
+        try:
+            isinstance(None, expected)
+        except TypeError as error:  # such as a plain Protocol
+            raise TypeError(
+                f"execute_typed cannot check {expected.__qualname__}: {error}"
+            ) from error
         return
     args = typing.get_args(expected)
+    if (
+        isinstance(origin, type)
+        and origin not in (types.UnionType, typing.Annotated)
+        and not issubclass(origin, Collection)
+        and any(one not in (Any, ...) for one in args)
+    ):
+        raise TypeError(
+            f"execute_typed cannot check the arguments of {expected!r}: write Any for "
+            "each of them"
+        )
     for part in args[:1] if origin is typing.Annotated else args:
         _check_checkable(part)
 

@@ -30,6 +30,7 @@ from cqrs_fast.schema.constraints import compile_check
 from cqrs_fast.schema.containers import (
     ArrayNode,
     Field,
+    LinkNode,
     MappingNode,
     RecordNode,
     TupleNode,
@@ -436,3 +437,19 @@ def test_nodes_are_made_of_nodes() -> None:
         TupleNode([3])  # type: ignore[list-item]
     with pytest.raises(TypeError, match="NumberNode objects are made by the library"):
         NumberNode()
+
+
+def test_a_link_is_set_once() -> None:
+    link = LinkNode("Tree")
+    assert link.target is None
+    link.lead_to(IntNode())
+    with pytest.raises(RuntimeError, match="the target of Tree is set already"):
+        link.lead_to(link)
+    assert isinstance(link.target, IntNode)
+
+
+@pytest.mark.parametrize("items", [["x"], [None, "x"]])
+def test_a_tuple_takes_nodes_and_none_alone(items: list[Any]) -> None:
+    TupleNode([None, IntNode()])
+    with pytest.raises(TypeError, match="expected a Node or None, got"):
+        TupleNode(items)

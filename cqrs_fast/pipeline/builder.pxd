@@ -19,6 +19,7 @@ cdef class Handler:
 
     cdef readonly str name              # the registered name
     cdef readonly object message_class  # None where it is registered by name
+    cdef readonly object message_type   # the same, with its type arguments
     cdef readonly object handler        # as it was given
     cdef readonly tuple middleware      # its own, as given …
     cdef tuple elements                 # … and prepared

@@ -9,7 +9,7 @@ class Handler:
     def __init__(
         self,
         name: str,
-        message_class: type | None,
+        message_type: Any,
         handler: Any,
         middleware: Iterable[Any] = (),
         *,
@@ -21,6 +21,8 @@ class Handler:
     def name(self) -> str: ...
     @property
     def message_class(self) -> type | None: ...
+    @property
+    def message_type(self) -> Any: ...
     @property
     def handler(self) -> Any: ...
     @property

@@ -16,7 +16,7 @@ from cqrs_fast.pipeline.route cimport AROUND, CONTEXT_MESSAGE, MESSAGE, Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.sealing cimport constructed, internal
 
-from cqrs_fast.messages import name_of_class
+from cqrs_fast.messages import class_meant, name_of_class
 from cqrs_fast.pipeline.middleware import Middleware, is_blocking
 
 
@@ -31,7 +31,7 @@ cdef class Around:
 cdef class Handler:
     """A handler as it was registered, and how it is called."""
 
-    def __init__(self, str name not None, message_class, handler, middleware=(), *,
+    def __init__(self, str name not None, message_type, handler, middleware=(), *,
                  is_async=None, with_context=None, offload=False):
         from cqrs_fast.pipeline.inspection import handler_form
 
@@ -41,7 +41,8 @@ cdef class Handler:
                 f"offload=True is for sync handlers; {name} has an async one"
             )
         self.name = name
-        self.message_class = message_class
+        self.message_type = message_type
+        self.message_class = class_meant(message_type)
         self.handler = handler
         self.call, self.with_context, self.is_async = form
         self.offload = offload
@@ -115,6 +116,7 @@ cdef Route build_route(
                 handler.name, handler.message_class, kind, route.is_async, clock
             )
             (<RouteSpec>spec).timeout_ns = timeout_ns
+            (<RouteSpec>spec).message_type = handler.message_type
             stage = (<Stage>element).for_route(spec)
             timeout_ns = (<RouteSpec>spec).timeout_ns
             if stage is not None:

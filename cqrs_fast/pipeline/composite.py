@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial, partialmethod, singledispatchmethod
+from types import FunctionType
+from typing import Any, NamedTuple, TypeVar, get_origin
 
-from cqrs_fast.messages import message_kind
+from cqrs_fast.messages import message_kind, message_meant, message_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _HANDLES = "__cqrs_fast_handles__"
+_OPTIONS = ("middleware", "is_async", "with_context", "offload")
+_HOLDERS = (cached_property, partial, partialmethod, singledispatchmethod)
+_MOST_WRAPPERS = 64  # around each other
 
 
 class HandledMessage(NamedTuple):
     """One message of a method marked with `handles`."""
 
-    message: type
+    message: Any  # a class, or a generic one with its arguments
     options: dict[str, Any]
 
 
@@ -26,29 +31,45 @@ def handles(*messages: type, **options: Any) -> Callable[[F], F]:
     Parameters:
         messages: command and query classes; `bus.register(obj)` takes those of its
             kind.
-        options: keywords of `register_handler`, such as `middleware=[…]`.
+        options: `middleware`, `is_async`, `with_context` and `offload`, as
+            `register_handler` takes them.
 
-    Raises TypeError for what is no message class.
+    It goes over or under `staticmethod`, `classmethod`, `singledispatchmethod`,
+    `partialmethod` and decorators that use `functools.wraps`. A subclass that overrides
+    the method inherits the mark; a mark of its own takes its place, and `name = None`
+    takes it off.
+
+    Raises TypeError for what is no message class, and where it is applied for an
+    unknown option or for what cannot be marked.
     """
     if not messages:
         raise TypeError("handles() needs at least one message class")
+    handled: list[HandledMessage] = []
     for message in messages:
-        if not isinstance(message, type):
+        meant = message_meant(message)
+        if meant is None:
             raise TypeError(
                 f"handles() takes message classes, got {message!r}; write "
                 "@handles(CreateUser)"
             )
-        if message_kind(message) not in ("command", "query"):
+        cls = get_origin(meant) or meant
+        if message_kind(cls) not in ("command", "query"):
             raise TypeError(
-                f"{message.__qualname__} is neither a command nor a query: derive it "
+                f"{cls.__qualname__} is neither a command nor a query: derive it "
                 "from Command or Query, give it a command_name or query_name, or end "
                 "its name with Command or Query"
             )
+        handled.append(HandledMessage(meant, options))
 
     def mark(method: F) -> F:
-        marked = list(getattr(method, _HANDLES, ()))
-        marked += [HandledMessage(message, options) for message in messages]
-        setattr(method, _HANDLES, marked)
+        _check(method, messages, options)
+        try:
+            setattr(method, _HANDLES, _own_marks(method) + handled)
+        except AttributeError:
+            raise TypeError(
+                f"@handles cannot mark a {type(method).__name__}: put it on the "
+                "function inside, under the other decorators"
+            ) from None
         return method
 
     return mark
@@ -57,9 +78,117 @@ def handles(*messages: type, **options: Any) -> Callable[[F], F]:
 def handled_methods(
     obj: object,
 ) -> list[tuple[HandledMessage, Callable[..., Any]]]:
-    """Return the marked methods of `obj`, bound, with what each handles."""
+    """Return the marked methods of `obj`, bound, with what each handles.
+
+    Raises TypeError where two of them handle one message, and where a decorator hides
+    the mark of a method.
+    """
     found: list[tuple[HandledMessage, Callable[..., Any]]] = []
-    for name in dir(type(obj)):
-        marked = getattr(inspect.getattr_static(type(obj), name), _HANDLES, None)
-        found.extend((handled, getattr(obj, name)) for handled in marked or ())
+    methods: dict[str, str] = {}
+    for name, marks in _marked_names(obj):
+        for handled in marks:
+            message = message_name(handled.message)
+            if message in methods:
+                raise TypeError(
+                    f"{type(obj).__qualname__}.{methods[message]} and .{name} both "
+                    f"handle {message}: take one of the marks off"
+                )
+            methods[message] = name
+            found.append((handled, getattr(obj, name)))
     return found
+
+
+def _marked_names(obj: object) -> Iterator[tuple[str, list[HandledMessage]]]:
+    bases = type(obj).__mro__
+    for name in sorted({name for base in bases for name in vars(base)}):
+        defined = [(base, vars(base)[name]) for base in bases if name in vars(base)]
+        if defined[0][1] is None:
+            continue
+        for base, attribute in defined:
+            if marks := _marks(attribute):
+                yield name, marks
+                break
+            _refuse_hidden(base, name, attribute)
+    # The functions of an instance, or of a module.
+    for name, attribute in _own_attributes(obj).items():
+        if type(attribute) is FunctionType and not hasattr(type(obj), name):
+            yield name, _own_marks(attribute)
+
+
+def _own_attributes(obj: object) -> Mapping[str, Any]:
+    try:
+        return vars(obj)
+    except TypeError:
+        return {}
+
+
+def _own_marks(attribute: object) -> list[HandledMessage]:
+    # Not by getattr: mocks and proxies have every attribute that they are asked for.
+    marks = _own_attributes(attribute).get(_HANDLES)
+    return marks if isinstance(marks, list) else []
+
+
+def _marks(attribute: object) -> list[HandledMessage]:
+    """Return the marks of a method, on it or on what its descriptors hold."""
+    for _ in range(_MOST_WRAPPERS):
+        if marks := _own_marks(attribute):
+            return marks
+        attribute = _inside(attribute)
+        if attribute is None:
+            break
+    return []
+
+
+def _inside(attribute: Any) -> object:
+    """Return what a descriptor or a wrapper stands for, or None."""
+    if isinstance(attribute, staticmethod | classmethod):
+        return attribute.__func__
+    if isinstance(attribute, property):
+        return attribute.fget
+    if isinstance(attribute, _HOLDERS):
+        return attribute.func
+    return _own_attributes(attribute).get("__wrapped__")
+
+
+def _refuse_hidden(base: type, name: str, attribute: object) -> None:
+    """Raise where a decorator wraps a marked method of `base` and does not show it."""
+    if isinstance(attribute, type):
+        return
+    held = list(_own_attributes(attribute).values())
+    for cell in getattr(attribute, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # an empty cell
+            held.append(cell.cell_contents)
+    for one in held:
+        if (
+            type(one) is FunctionType
+            and _own_marks(one)
+            and one.__qualname__.rpartition(".")[0] == base.__qualname__
+        ):
+            raise TypeError(
+                f"{base.__qualname__}.{name} hides the @handles of what it decorates: "
+                "put @handles above its decorators, or let them use functools.wraps"
+            )
+
+
+def _check(method: Any, messages: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Raise where `handles` cannot serve: the method is known by now."""
+    from difflib import get_close_matches
+
+    named = ", ".join(getattr(one, "__qualname__", str(one)) for one in messages)
+    where = getattr(method, "__qualname__", None) or repr(method)
+    if isinstance(method, type):
+        raise TypeError(
+            f"@handles({named}) marks methods, and {where} is a class: register an "
+            "object of it"
+        )
+    for option in options:
+        if option in _OPTIONS:
+            continue
+        close = get_close_matches(option, _OPTIONS, 1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        if option == "replace":
+            meant = "write bus.register(obj, replace=True). "
+        raise TypeError(
+            f"@handles({named}) on {where} got an unknown option {option!r}: {meant}"
+            f"It takes {', '.join(_OPTIONS)}"
+        )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+import sys
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, singledispatchmethod
+from types import FrameType, FunctionType, MappingProxyType, MethodType, UnionType
+from typing import Any, NamedTuple, Union, get_origin
 
+from cqrs_fast.messages import class_meant, message_kind, message_meant
 from cqrs_fast.promises import generator_kind
 
 HANDLER_FORMS = (
@@ -48,21 +52,55 @@ def handler_form(
     return HandlerForm(call, with_context, is_async)
 
 
-def message_of(handler: object) -> type:
-    """Return the class that the handler's message parameter is annotated with."""
+def message_of(handler: object) -> Any:
+    """Return the class that the handler's message parameter is annotated with.
+
+    That may be a generic class with its arguments. Raises TypeError, with the reason,
+    where the annotation names no class.
+    """
     call = _callable_of(handler)
+    _takes_context(handler, call)  # what is no handler is told as that
     required = _required_positional(call)
-    parameter = required[-1] if required and len(required) <= 2 else None
+    parameter = required[-1] if required else None
     annotation = parameter.annotation if parameter else inspect.Parameter.empty
-    if isinstance(annotation, str) and parameter:
-        annotation = _resolved_annotation(call, parameter.name)
-    if not isinstance(annotation, type) or annotation is inspect.Parameter.empty:
+    where = _describe(handler)
+    remedy = "name the message: @bus.handler(CreateUser)"
+    if parameter is None or annotation is inspect.Parameter.empty:
         raise TypeError(
-            f"cannot tell which message {_describe(handler)} handles: annotate its "
-            "last parameter with the message class, or name it: "
-            "@bus.handler(CreateUser)"
+            f"cannot tell which message {where} handles: annotate its last parameter "
+            f"with the message class, or {remedy}"
         )
-    return annotation
+    try:
+        annotation = _resolved(call, annotation)
+    except Exception as error:  # an annotation is any expression
+        reason = "what it names must be known at run time"
+        if "<locals>" in where:
+            reason = "a function that has ended knows its classes no more"
+        raise TypeError(
+            f"cannot tell which message {where} handles: its annotation "
+            f"{annotation!r} cannot be resolved ({error}): {reason}; {remedy}"
+        ) from error
+    meant = message_meant(annotation)
+    if meant is None:
+        reason = f"{annotation!r} is no class"
+        if get_origin(annotation) in (Union, UnionType):
+            reason = f"{annotation} is a union: register each class of it by its own"
+        raise TypeError(
+            f"cannot tell which message {where} handles: {reason}, or {remedy}"
+        )
+    return meant
+
+
+def refuse_handler_class(cls: type) -> None:
+    """Raise TypeError for a class under `@bus.handler` that is no message."""
+    handles = callable(getattr(cls, "handle", None)) or any(
+        "__call__" in vars(base) for base in cls.__mro__
+    )
+    if handles and message_kind(cls) is None:
+        raise TypeError(
+            f"{cls.__qualname__} is a class, and @bus.handler takes functions: write "
+            f"bus.register_handler(CreateUser, {cls.__name__}(...))"
+        )
 
 
 def is_around(function: object) -> bool:
@@ -82,8 +120,17 @@ def is_factory(function: object) -> bool:
 def is_coroutine_function(call: object) -> bool:
     """Tell whether calling it gives a coroutine, as far as its definition says."""
     plain = _plain_function(call)
+    if implementations := _implementations(plain):
+        return any(map(is_coroutine_function, implementations))
     method = getattr(type(plain), "__call__", None)  # noqa: B004 - to look into it
-    return inspect.iscoroutinefunction(plain) or inspect.iscoroutinefunction(method)
+    return any(_is(inspect.iscoroutinefunction, one) for one in (plain, method))
+
+
+def _is(kind: Callable[[object], bool], function: object) -> bool:
+    try:
+        return kind(function)
+    except TypeError:  # a mock of a function has a mock for its code, too
+        return False
 
 
 def _callable_of(handler: object) -> Callable[..., Any]:
@@ -99,9 +146,32 @@ def _callable_of(handler: object) -> Callable[..., Any]:
         and callable(getattr(type(handler), "handle", None))
     ):
         return handler.handle  # type: ignore[attr-defined,no-any-return]
+    if isinstance(handler, classmethod) or _is_method_without_object(handler):
+        cls, _, name = _describe(handler).rpartition(".")
+        raise TypeError(
+            f"{cls}.{name} is a method without its object: mark it with "
+            f"@handles(CreateUser) and write bus.register({cls}(...)), or pass "
+            f"{cls}(...).{name}"
+        )
     if callable(handler):
         return handler
     raise TypeError(f"{_describe(handler)} is no handler: {HANDLER_FORMS}")
+
+
+def _is_method_without_object(handler: object) -> bool:
+    """Tell whether a function was defined in a class and waits for its `self`.
+
+    By its names alone: in the body of its class it is a function like any other, and a
+    static method stays one. So the first parameter must have the name of convention.
+    """
+    if not inspect.isroutine(handler) or isinstance(handler, MethodType):
+        return False
+    scope = _describe(handler).rpartition(".")[0]
+    if not scope or scope.endswith("<locals>"):
+        return False
+    signature = _signature(handler)
+    names = list(signature.parameters) if signature else []
+    return bool(names) and names[0] in ("self", "cls")
 
 
 def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
@@ -121,6 +191,11 @@ def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
     if len(required) not in (1, 2):
         takes = ", ".join(p.name for p in required)
         raise TypeError(f"{_describe(handler)} takes ({takes}); {HANDLER_FORMS}")
+    if len(required) == 2 and _implementations(_plain_function(call)):
+        raise TypeError(
+            f"{_describe(handler)} dispatches by its first parameter, which is the "
+            f"context: take the message alone; {HANDLER_FORMS}"
+        )
     if len(required) == 2 and _is_message_annotation(call, required[0]):
         raise TypeError(
             f"{_describe(handler)} has its parameters swapped: the context comes "
@@ -130,40 +205,62 @@ def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
 
 
 def _is_message_annotation(call: object, parameter: inspect.Parameter) -> bool:
-    annotation: object = parameter.annotation
-    if isinstance(annotation, str):
-        annotation = _resolved_annotation(call, parameter.name)
+    try:
+        cls = class_meant(_resolved(call, parameter.annotation))
+    except Exception:  # what it names may not exist at run time
+        return False
     # Not by the suffix of its name: a class called SessionQuery may well be a context.
     names = ("command_name", "query_name", "event_name")
-    return isinstance(annotation, type) and any(hasattr(annotation, n) for n in names)
+    return cls is not None and any(hasattr(cls, name) for name in names)
 
 
-def _resolved_annotation(call: object, name: str) -> object:
-    plain = _plain_function(call)
-    function: Any = getattr(plain, "__func__", plain)
+def _resolved(call: object, annotation: Any) -> Any:
+    """Return what an annotation stands for where it is a text; raises what that does.
+
+    Its names are looked up in the function, in what it closes over, in the functions
+    around it that are still running, and in its module.
+    """
+    if not isinstance(annotation, str):
+        return annotation
+    function: Any = _plain_function(call)
     if not inspect.isroutine(function):
         function = getattr(  # noqa: B004 - to look into it, not to test for it
             type(function), "__call__", function
         )
-    function = inspect.unwrap(function)
-    annotation = getattr(function, "__annotations__", {}).get(name)
-    scope = getattr(function, "__globals__", {})
-    if not isinstance(annotation, str):
-        return annotation
-    from typing import get_type_hints
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    scope = ChainMap(*_names_around(function))
+    for _ in range(2):  # a text in a postponed annotation
+        if isinstance(annotation, str):
+            annotation = eval(annotation, {}, scope)
+    return annotation
 
+
+def _names_around(function: Any) -> Iterator[Any]:
+    parameters = getattr(function, "__type_params__", ())
+    yield {parameter.__name__: parameter for parameter in parameters}
+    if closure := getattr(function, "__closure__", None):
+        names = function.__code__.co_freevars
+        cells = zip(names, closure, strict=True)
+        yield {name: cell.cell_contents for name, cell in cells if _is_full(cell)}
+    outer = getattr(function, "__qualname__", "")
+    module: Mapping[str, Any] = getattr(function, "__globals__", {})
+    while ".<locals>." in outer:
+        outer = outer.rpartition(".<locals>.")[0]
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if frame.f_code.co_qualname == outer and frame.f_globals is module:
+                yield dict(frame.f_locals)
+                break
+            frame = frame.f_back
+    yield module
+
+
+def _is_full(cell: Any) -> bool:
     try:
-        # One parameter at a time: what the others name may not exist at run time.
-        return get_type_hints(_Hinted({name: annotation}), scope, {})[name]
-    except Exception:
-        return None
-
-
-class _Hinted:
-    """An object with annotations, for typing.get_type_hints."""
-
-    def __init__(self, annotations: dict[str, str]) -> None:
-        self.__annotations__ = annotations
+        cell.cell_contents  # noqa: B018 - it raises where there is nothing yet
+    except ValueError:
+        return False
+    return True
 
 
 def _required_positional(function: object) -> list[inspect.Parameter] | None:
@@ -178,18 +275,50 @@ def _required_positional(function: object) -> list[inspect.Parameter] | None:
 
 def _signature(function: Any) -> inspect.Signature | None:
     """Return the callable's own signature; a wrapper's `*args` means what it wraps."""
+    method = _dispatching_method(function)
+    if method is not None:
+        return _signature(method)
+    wrapped = getattr(function, "__wrapped__", None)
     try:
         signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
-        return None
-    parameters = signature.parameters.values()
-    wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is None or not any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return signature
+        if wrapped is None:
+            return None
+    else:
+        parameters = signature.parameters.values()
+        if wrapped is None or not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return signature
     inner = _signature(wrapped)
     if inner is None or not inspect.ismethod(function):
         return inner
     return inner.replace(parameters=list(inner.parameters.values())[1:])
+
+
+def _dispatcher(function: object) -> Any:
+    """Return the singledispatchmethod that this is the bound function of, or None."""
+    if type(function) is not FunctionType:
+        return None
+    found = getattr(vars(function).get("register"), "__self__", None)
+    return found if isinstance(found, singledispatchmethod) else None
+
+
+def _dispatching_method(function: object) -> Any:
+    """Return the function of a singledispatchmethod, bound as it will be, or None."""
+    dispatcher = _dispatcher(function)
+    if dispatcher is None:
+        return None
+    # Any object will do: only the parameters that are left are looked at.
+    return dispatcher.func.__get__(dispatcher, type(dispatcher))
+
+
+def _implementations(function: object) -> list[Any]:
+    """Return the functions that one with `singledispatch` chooses from."""
+    if type(function) is not FunctionType:
+        return []
+    dispatcher = _dispatcher(function)
+    chooses = function if dispatcher is None else dispatcher.dispatcher
+    registry = vars(chooses).get("registry")
+    return list(registry.values()) if isinstance(registry, MappingProxyType) else []
 
 
 def _is_required_positional(parameter: inspect.Parameter) -> bool:
@@ -209,4 +338,5 @@ def _plain_function(call: object) -> object:
 
 
 def _describe(handler: object) -> str:
-    return getattr(handler, "__qualname__", None) or repr(handler)
+    name = getattr(handler, "__qualname__", None)
+    return name if isinstance(name, str) else repr(handler)

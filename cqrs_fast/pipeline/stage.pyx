@@ -15,7 +15,7 @@ cdef class RouteSpec:
     def __init__(self, str name not None, message_class, str kind, bint is_async,
                  Clock clock=None):
         self.name = name
-        self.message_class = message_class
+        self.message_class = self.message_type = message_class
         self.kind = kind
         self.is_async = is_async
         self.clock = clock

@@ -3,16 +3,19 @@
 The annotations are read here rather than with `msgspec.inspect`, which speaks of what
 can be decoded: it refuses what is fine in Python (`list[int] | set[int]`, bounds beyond
 64 bits), takes `Sequence[int]` for a list, and leaves out `UnsetType`.
+
+What cannot be checked is a TypeError, never a field that is passed over: `Any` is how
+an author says that anything goes.
 """
 
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
-import sys
+import functools
+import operator
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -33,13 +36,27 @@ from cqrs_fast.schema.checks import (
 from cqrs_fast.schema.containers import (
     ArrayNode,
     Field,
+    LinkNode,
     MappingNode,
     RecordNode,
     TupleNode,
     UnionNode,
 )
+from cqrs_fast.schema.records import (
+    Scope,
+    alias_of,
+    bindings_of,
+    bound_names,
+    fields_of,
+    hints_of,
+    is_record,
+    is_wrapper,
+    place,
+    says_nothing,
+    shown,
+    substitute,
+)
 
-Bindings = dict[Any, Any]  # type variables and what they stand for
 Limits = dict[str, Any]  # constraints by name
 
 NUMERIC = ("ge", "gt", "le", "lt", "multiple_of")
@@ -59,226 +76,202 @@ ARRAYS = {
     set,
     frozenset,
     tuple,
+    collections.deque,
     collections.abc.Collection,
     collections.abc.Sequence,
     collections.abc.MutableSequence,
     collections.abc.Set,
     collections.abc.MutableSet,
 }
-MAPPINGS = {dict, collections.abc.Mapping, collections.abc.MutableMapping}
-WRAPPERS = {typing.Final, typing.ClassVar, typing.Required, typing.NotRequired}
-ALIAS = getattr(typing, "TypeAliasType", ())  # Python 3.12
+MAPPINGS = {
+    dict,
+    collections.ChainMap,
+    collections.Counter,
+    collections.OrderedDict,
+    collections.defaultdict,
+    collections.abc.Mapping,
+    collections.abc.MutableMapping,
+    types.MappingProxyType,
+}
+ALLOWED |= dict.fromkeys((*ARRAYS, *MAPPINGS), LENGTHS)
+# No file is an instance of them.
+DECLARED_ONLY = (typing.IO, typing.TextIO, typing.BinaryIO)
+# A recursive generic that needs more versions of itself than this needs ever more.
+MOST_VERSIONS = 16
 
 
-def is_record(hint: Any) -> bool:
-    """Tell whether this is a class whose fields msgspec would read."""
-    return (
-        isinstance(hint, type)
-        and not hasattr(hint, "__pydantic_validator__")  # Pydantic checks its own
-        and (
-            issubclass(hint, msgspec.Struct)
-            or dataclasses.is_dataclass(hint)
-            or hasattr(hint, "__attrs_attrs__")
-            or (issubclass(hint, tuple) and hasattr(hint, "_fields"))
-            or (issubclass(hint, dict) and hasattr(hint, "__total__"))
-        )
-    )
+class Named:
+    """The annotation behind a name, while it is translated and then."""
 
-
-def substitute(hint: Any, bindings: Bindings) -> Any:
-    """Put what type variables stand for in their place."""
-    if isinstance(hint, typing.TypeVar):
-        return bindings.get(hint, hint)
-    parameters = getattr(hint, "__parameters__", ())
-    if isinstance(hint, type) or not isinstance(parameters, tuple) or not parameters:
-        return hint
-    return hint[tuple([bindings.get(name, name) for name in parameters])]
-
-
-def bindings_of(hint: Any) -> dict[type, Bindings]:
-    """Return, for each generic class below, what its type variables stand for."""
-    found: dict[type, Bindings] = {}
-
-    def visit(alias: Any, scope: Bindings) -> None:
-        origin = typing.get_origin(alias) or alias
-        if not isinstance(origin, type) or origin in found or origin is typing.Generic:
-            return
-        parameters = getattr(origin, "__parameters__", ())
-        arguments = [substitute(part, scope) for part in typing.get_args(alias)]
-        found[origin] = dict(zip(parameters, arguments, strict=False))
-        for base in vars(origin).get("__orig_bases__", origin.__bases__):
-            visit(base, found[origin])
-
-    visit(hint, {})
-    return found
-
-
-class Unresolved:
-    """An annotation that names something which cannot be found."""
-
-    def __init__(self, annotation: Any, error: Exception) -> None:
-        self.annotation = annotation
-        self.error = error
-
-
-def hints_of(cls: type) -> dict[str, Any]:
-    """Return the resolved annotations of a class, which may name itself."""
-    try:
-        return typing.get_type_hints(cls, include_extras=True)
-    except Exception:  # one bad annotation hides all others: take them one by one
-        hints: dict[str, Any] = {}
-        for base in reversed(cls.__mro__):
-            names = dict(vars(sys.modules.get(base.__module__, types)))
-            names[cls.__name__] = cls
-            for name, annotation in vars(base).get("__annotations__", {}).items():
-                holder = types.SimpleNamespace(__annotations__={name: annotation})
-                try:
-                    hints |= typing.get_type_hints(holder, names, vars(base), True)
-                except Exception as error:
-                    hints[name] = Unresolved(annotation, error)
-        return hints
-
-
-def fields_of(cls: Any) -> Iterator[tuple[str, str | int, bool]]:
-    """Yield (name, name on the wire or position, required) for each field."""
-    if issubclass(cls, msgspec.Struct):
-        config = cls.__struct_config__
-        names = cls.__struct_fields__
-        if config.array_like:
-            first = 0 if config.tag is None else 1
-            wire_names = range(first, first + len(names))
-        else:
-            wire_names = cls.__struct_encode_fields__
-        yield from zip(names, wire_names, [True] * len(names), strict=True)
-    elif dataclasses.is_dataclass(cls):
-        for field in dataclasses.fields(cls):
-            yield field.name, field.name, field.init
-    elif issubclass(cls, dict):
-        required_keys = typing.cast(Any, cls).__required_keys__
-        for name in cls.__annotations__:
-            yield name, name, name in required_keys
-    elif issubclass(cls, tuple):
-        for index, name in enumerate(typing.cast(Any, cls)._fields):
-            yield name, index, True
-    else:
-        for field in cls.__attrs_attrs__:
-            yield field.name, field.name, field.init
-
-
-def descriptor_of(cls: type, name: str) -> Any:
-    for base in cls.__mro__:
-        if name in vars(base):
-            return vars(base)[name]
-    return None
-
-
-def has_unset(hint: Any) -> bool:
-    """Tell whether UNSET is among the values of an annotation."""
-    while True:
-        if typing.get_origin(hint) in (typing.Annotated, *WRAPPERS):
-            hint = typing.get_args(hint)[0]
-        elif ALIAS and isinstance(hint, ALIAS):
-            hint = hint.__value__
-        else:
-            break
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(has_unset(part) for part in typing.get_args(hint))
-    return hint is msgspec.UnsetType
+    def __init__(self, level: int) -> None:
+        self.level = level  # containers around it where it was met first
+        self.done = False
+        self.node: Node | None = None
+        self.link: LinkNode | None = None
 
 
 class Compiler:
-    """Translate annotations into nodes, each record once, since it may hold itself."""
+    """Translate annotations into nodes; what holds itself is translated once."""
 
     def __init__(self, cls: type) -> None:
         self.records: dict[Any, RecordNode] = {}
+        self.names: dict[Any, Named] = {}
         self.where = cls.__qualname__  # for error texts: class, then class and field
-        self.aliases: list[Any] = []  # type aliases that are being translated
+        self.scope = Scope(cls, cls, {})
+        self.level = 0  # how many containers are around what is being translated
+        self.unset_level = -1  # where UNSET is looked for by the field itself
+        self.open: list[Any] = []  # classes and names that are being translated
 
     def record(self, hint: Any) -> RecordNode:
         """Return the node of a class (or generic alias) with fields."""
         if hint in self.records:
             return self.records[hint]
         cls = typing.get_origin(hint) or hint
+        self.begin(cls)
         is_dict = issubclass(cls, dict)
         node = RecordNode(dict if is_dict else cls, cls.__name__)
         self.records[hint] = node
         hints, bindings = hints_of(cls), bindings_of(hint)
-        where, fields = self.where, []
+        before = self.where, self.scope, self.level, self.unset_level
+        fields = []
+        self.level += 1
+        scopes = {c: Scope(c, hint, bindings.get(c, {})) for c in cls.__mro__}
         for name, wire_name, required in fields_of(cls):
             self.where = f"{cls.__qualname__}.{name}"
             owner = next(
                 (c for c in cls.__mro__ if name in vars(c).get("__annotations__", ())),
                 cls,
             )
-            field_hint = substitute(
-                hints.get(name, typing.Any), bindings.get(owner, {})
-            )
+            self.scope = scopes[owner]
+            field_hint = hints.get(name, typing.Any)
+            if isinstance(field_hint, str):
+                field_hint, _ = self.behind(field_hint)
+            field_hint = substitute(field_hint, self.scope.bindings)
             # __required_keys__ misses these where annotations are strings
             if typing.get_origin(field_hint) in (typing.Required, typing.NotRequired):
                 required = typing.get_origin(field_hint) is typing.Required
-            field = Field(
-                name, wire_name, self.node(field_hint), required, has_unset(field_hint)
-            )
-            self.place(field, cls)
+            unset = self.may_be_unset(field_hint)
+            self.unset_level = self.level if unset else -1
+            field = Field(name, wire_name, self.node(field_hint), required, unset)
+            place(field, cls)
             fields.append(field)
-        self.where = where
+        self.where, self.scope, self.level, self.unset_level = before
+        self.open.pop()
         node.fill(fields)
         return node
 
-    def place(self, field: Field, cls: Any) -> None:
-        """Settle how the field is read."""
-        if issubclass(cls, tuple):
-            names = typing.cast(Any, cls)._fields
-            field.read_from_tuple(names.index(field.name))
-        elif issubclass(cls, dict):
-            field.read_from_dict()
-        else:
-            descriptor = descriptor_of(cls, field.name)
-            # One of another class, kept under this name, lies elsewhere or nowhere.
-            if isinstance(descriptor, types.MemberDescriptorType) and issubclass(
-                cls, descriptor.__objclass__
-            ):
-                field.read_from_slot(descriptor)
-
     def node(self, hint: Any, limits: Limits | None = None) -> Node | None:
         """Return the node of an annotation, None where anything goes."""
-        depth = len(self.aliases)
         hint, limits = self.unwrap(hint, dict(limits or {}))
-        try:
-            return self.unwrapped(hint, typing.get_origin(hint) or hint, limits)
-        finally:
-            del self.aliases[depth:]
+        if self.is_name(hint):
+            return self.named(hint, limits)
+        return self.unwrapped(hint, typing.get_origin(hint) or hint, limits)
+
+    def part(self, hint: Any) -> Node | None:
+        """Return the node of what is inside of a container."""
+        self.level += 1
+        node = self.node(hint)
+        self.level -= 1
+        return node
 
     def unwrap(self, hint: Any, limits: Limits) -> tuple[Any, Limits]:
         """Strip what is around a type, and collect the constraints on the way."""
         while True:
             origin = typing.get_origin(hint)
-            if isinstance(hint, Unresolved):
-                raise TypeError(
-                    f"{self.where}: cannot resolve the annotation {hint.annotation!r}"
-                ) from hint.error
             if origin is typing.Annotated:
                 for extra in hint.__metadata__:
                     if isinstance(extra, msgspec.Meta):
                         self.collect(extra, limits)
                 hint = hint.__origin__
-            elif origin in WRAPPERS:
+            elif is_wrapper(origin):
                 hint = typing.get_args(hint)[0]
-            elif hasattr(hint, "__supertype__"):  # NewType
-                hint = hint.__supertype__
             elif isinstance(hint, typing.TypeVar):
-                hint = typing.Any if hint.__bound__ is None else hint.__bound__
-            elif ALIAS and isinstance(origin or hint, ALIAS):
-                if hint in self.aliases:  # the inside of a recursive alias is unchecked
-                    return typing.Any, {}
-                self.aliases.append(hint)
-                alias = origin or hint
-                values = dict(
-                    zip(alias.__type_params__, typing.get_args(hint), strict=False)
-                )
-                hint = substitute(alias.__value__, values)
+                either = functools.reduce(operator.or_, hint.__constraints__ or (Any,))
+                hint = hint.__bound__ or either
+            elif hint is typing.Self:
+                hint = self.scope.hint
             else:
                 return hint, limits
+
+    def is_name(self, hint: Any) -> bool:
+        """Tell whether an annotation only names another one."""
+        return (
+            isinstance(hint, str | typing.ForwardRef)
+            or hasattr(hint, "__supertype__")
+            or alias_of(hint) is not None
+        )
+
+    def behind(self, hint: Any) -> tuple[Any, Scope]:
+        """Return what a name stands for, and where the names in that are looked up."""
+        if isinstance(hint, str | typing.ForwardRef):
+            text = hint if isinstance(hint, str) else hint.__forward_arg__
+            try:
+                return self.scope.resolve(text), self.scope
+            except Exception as error:  # an annotation is any expression
+                self.cannot_resolve(text, error)
+        if hasattr(hint, "__supertype__"):  # NewType
+            return hint.__supertype__, Scope(hint, hint, {})
+        alias = alias_of(hint)
+        bindings = bound_names(alias.__type_params__, typing.get_args(hint))
+        try:
+            value = alias.__value__
+        except Exception as error:
+            self.cannot_resolve(str(hint), error)
+        return substitute(value, bindings), Scope(alias, self.scope.hint, bindings)
+
+    def named(self, hint: Any, limits: Limits) -> Node | None:
+        """Return the node of what a name stands for: inside of itself, a link to it."""
+        text = hint if isinstance(hint, str) else getattr(hint, "__forward_arg__", None)
+        own: Any = hint
+        if text is not None:
+            own = (text, self.scope.owner, tuple(self.scope.bindings.items()))
+        key = (own, tuple(sorted(limits.items())), self.level == self.unset_level)
+        entry = self.names.get(key)
+        if entry is None:
+            entry = self.names[key] = Named(self.level)
+            before = self.scope
+            self.begin(text or typing.get_origin(hint) or hint)
+            behind, self.scope = self.behind(hint)
+            entry.node = self.node(behind, limits)
+            self.scope = before
+            self.open.pop()
+            entry.done = True
+            if entry.link is not None:
+                entry.link.lead_to(entry.node)
+        elif not entry.done:
+            if entry.level == self.level:
+                self.cannot_check(hint, "it stands for itself")
+            if entry.link is None:
+                entry.link = LinkNode(str(text or getattr(hint, "__name__", hint)))
+            return entry.link
+        return entry.node
+
+    def begin(self, name: Any) -> None:
+        """Note what is translated now; refuse what expands without end."""
+        if self.open.count(name) >= MOST_VERSIONS:
+            self.cannot_check(name, "each version of it needs another one")
+        self.open.append(name)
+
+    def cannot_check(
+        self, hint: Any, why: str, remedy: str = "write Any where anything may go"
+    ) -> typing.NoReturn:
+        raise TypeError(
+            f"{self.where}: validation cannot check {shown(hint)}: {why}; {remedy}"
+        )
+
+    def cannot_resolve(self, text: Any, error: Exception) -> typing.NoReturn:
+        owner = self.scope.owner
+        if "<locals>" in getattr(owner, "__qualname__", ""):
+            remedy = (
+                "the names inside of a function are lost to an annotation that is a "
+                "string or postponed: define what it names in the module"
+            )
+        else:
+            remedy = f"it must be known in {owner.__module__} at run time"
+        raise TypeError(
+            f"{self.where}: cannot resolve the annotation {text!r} ({error}): "
+            f"{remedy}, or write Any"
+        ) from error
 
     def collect(self, meta: msgspec.Meta, limits: Limits) -> None:
         for name in CONSTRAINTS:
@@ -299,56 +292,79 @@ class Compiler:
                 )
 
     def unwrapped(self, hint: Any, cls: Any, limits: Limits) -> Node | None:
-        if hint is None or hint is type(None):
-            self.refuse(limits, (), hint)
-            return NoneNode()
         if cls in (typing.Union, types.UnionType):
             return self.union(hint, limits)
+        self.refuse(limits, ALLOWED.get(cls, ()), hint)
+        if hint is None or hint is type(None):
+            return NoneNode()
         if cls is typing.Literal:
-            self.refuse(limits, (), hint)
             return LiteralNode(typing.get_args(hint))
         if cls in ARRAYS:
             return self.array(hint, cls, limits)
         if cls in MAPPINGS:
-            self.refuse(limits, LENGTHS, hint)
-            key, value = map(
-                self.node, typing.get_args(hint) or (typing.Any, typing.Any)
-            )
+            arguments = typing.get_args(hint) or (typing.Any, typing.Any)
+            if cls is collections.Counter:
+                arguments = (arguments[0], int)
+            key, value = map(self.part, arguments)
             return MappingNode(cls, key, value, **limits)
-        self.refuse(limits, ALLOWED.get(cls, ()), hint)
+        if is_record(cls):
+            return self.record(hint)
         return self.scalar(hint, cls, limits)
 
     def union(self, hint: Any, limits: Limits) -> Node | None:
         """Check the parts one by one; a constraint goes to those that can have it."""
-        parts = [
-            part for part in typing.get_args(hint) if part is not msgspec.UnsetType
-        ]
         nodes, unused = [], set(limits)
-        for part in parts:
-            part, own = self.unwrap(part, {})
-            cls = typing.get_origin(part) or part
-            allowed = ALLOWED.get(cls, ())
-            if cls in ARRAYS or cls in MAPPINGS:
-                allowed = LENGTHS
-            for name in limits:
-                if name in allowed:
-                    own.setdefault(name, limits[name])
-                    unused.discard(name)
-            nodes.append(self.node(part, own))
+        for part in typing.get_args(hint):
+            bare, own, scope = self.bare(part)
+            if bare is msgspec.UnsetType and self.level == self.unset_level:
+                continue
+            allowed = ALLOWED.get(typing.get_origin(bare) or bare, ())
+            taken = {name: limits[name] for name in limits if name in allowed}
+            unused -= taken.keys()
+            if taken:
+                before, self.scope = self.scope, scope
+                nodes.append(self.node(bare, taken | own))
+                self.scope = before
+            else:
+                nodes.append(self.node(part))
         self.refuse(unused, (), hint)
         checked = [node for node in nodes if node is not None]
         if len(checked) < len(nodes):
             return None
         return checked[0] if len(checked) == 1 else UnionNode(checked)
 
+    def bare(self, hint: Any) -> tuple[Any, Limits, Scope]:
+        """Return what is behind all names, with its constraints and its scope."""
+        before = self.scope
+        limits: Limits = {}
+        for _ in range(MOST_VERSIONS):
+            hint, limits = self.unwrap(hint, limits)
+            if not self.is_name(hint):
+                break
+            hint, self.scope = self.behind(hint)
+        scope, self.scope = self.scope, before
+        return hint, limits, scope
+
+    def may_be_unset(self, hint: Any, most: int = MOST_VERSIONS) -> bool:
+        """Tell whether UNSET is among the values of an annotation."""
+        bare, _, scope = self.bare(hint)
+        if typing.get_origin(bare) not in (typing.Union, types.UnionType):
+            return bare is msgspec.UnsetType
+        before, self.scope = self.scope, scope
+        parts = typing.get_args(bare) if most else ()
+        found = any(self.may_be_unset(part, most - 1) for part in parts)
+        self.scope = before
+        return found
+
     def array(self, hint: Any, cls: Any, limits: Limits) -> Node:
         arguments = typing.get_args(hint)
         is_bare = not hasattr(hint, "__args__")  # tuple, not tuple[()]
         if cls is tuple and not is_bare and arguments[1:] != (...,):
             self.refuse(limits, (), hint)
-            return TupleNode(map(self.node, arguments))
-        self.refuse(limits, LENGTHS, hint)
-        item = self.node(arguments[0]) if arguments else None
+            if any(typing.get_origin(one) is typing.Unpack for one in arguments):
+                self.cannot_check(hint, "its length is open")
+            return TupleNode(map(self.part, arguments))
+        item = self.part(arguments[0]) if arguments else None
         return ArrayNode(cls, item, **limits)
 
     def scalar(self, hint: Any, cls: Any, limits: Limits) -> Node | None:
@@ -356,17 +372,22 @@ class Compiler:
             return IntNode(**limits)
         if cls is float:
             return FloatNode(**limits)
-        if cls is str:
+        if cls in (str, typing.LiteralString):
             return StrNode(**limits)
         if cls in (bytes, bytearray, memoryview):
             return BytesNode(cls, **limits)
         if "tz" in limits:
             return MomentNode(cls, limits["tz"])
-        if is_record(cls):
-            return self.record(hint)
-        if not isinstance(cls, type) or cls is object or cls is typing.Any:
+        if cls is object or cls is typing.Any:
             return None
+        if not isinstance(cls, type):
+            self.cannot_check(hint, "it is no class")
+        if cls in DECLARED_ONLY:
+            self.cannot_check(hint, "no file is an instance of it")
+        if not all(map(says_nothing, typing.get_args(hint))):
+            remedy = "write Any for each of them, or for all of it"
+            self.cannot_check(hint, "it sees the class, not the arguments", remedy)
         try:
             return InstanceNode(cls)
-        except TypeError:  # a class that refuses isinstance, like a plain Protocol
-            return None
+        except TypeError as error:  # such as a plain Protocol
+            self.cannot_check(hint, str(error).lower())

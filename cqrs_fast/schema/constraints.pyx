@@ -1,6 +1,7 @@
 """Compile the annotations of a message class into one check."""
 
 import types
+from typing import get_origin
 
 cimport cython
 from cpython.ref cimport Py_XDECREF
@@ -12,19 +13,23 @@ from cqrs_fast.sealing cimport constructed
 from cqrs_fast.errors import ValidationError
 
 
-def compile_check(cls):
+def compile_check(message):
     """Return the check of a message class, or None where nothing can ever be wrong.
 
+    A generic class may have its arguments: `compile_check(GetPage[int])`.
+
     Raises TypeError, naming the class and the annotation, where an annotation cannot be
-    resolved or carries a constraint that its type cannot have.
+    resolved or checked, or carries a constraint that its type cannot have.
     """
     # At registration only: it costs more to import than the rest of the package.
-    from cqrs_fast.schema.annotations import Compiler, is_record
+    from cqrs_fast.schema.annotations import Compiler
+    from cqrs_fast.schema.records import is_record
 
     cdef RecordNode record = None
+    cls = get_origin(message) or message
     validator = own_validator(cls)
     if is_record(cls) and not issubclass(cls, dict):
-        record = Compiler(cls).record(cls)
+        record = Compiler(cls).record(message)
         if {field.node for field in record.fields} <= {None}:
             record = None
     if record is None and validator is None:

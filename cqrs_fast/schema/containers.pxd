@@ -25,6 +25,12 @@ cdef struct Place:        # a Field in C: walking it touches no reference count
 
 
 @cython.final
+cdef class LinkNode(Node):
+    cdef readonly Node target                   # None: anything goes
+    cdef bint is_set
+
+
+@cython.final
 cdef class Field:
     cdef readonly str name                      # the attribute
     cdef readonly str wire_name                 # as in a path; None: `position` is

@@ -11,6 +11,12 @@ class UnionNode(Node):
     def __init__(self, nodes: Iterable[Node]) -> None: ...
 
 @final
+class LinkNode(Node):
+    target: Node | None
+    def __init__(self, label: str) -> None: ...
+    def lead_to(self, target: Node | None) -> None: ...
+
+@final
 class ArrayNode(Node):
     item: Node | None
     def __init__(

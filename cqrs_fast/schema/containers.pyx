@@ -113,6 +113,29 @@ cdef class UnionNode(Node):
         return fitting.check(value, at, report)
 
 
+@cython.final
+cdef class LinkNode(Node):
+    """What is inside of itself: the node that an alias stands for.
+
+    Only a container leads back to it, so that MAX_DEPTH ends a value that is endless.
+    """
+
+    def __init__(self, str label):
+        self.label = label
+
+    def lead_to(self, Node target):
+        """Set the node, once it is compiled; None where anything goes."""
+        if self.is_set:
+            raise RuntimeError(f"the target of {self.label} is set already")
+        self.target, self.is_set = target, True
+
+    cdef bint accepts(self, object value) except -1:
+        return self.target is None or self.target.accepts(value)
+
+    cdef int check(self, object value, const Step* at, Report* report) except -1:
+        return 0 if self.target is None else self.target.check(value, at, report)
+
+
 # ---- containers: a node of their items, None where anything goes
 
 @cython.final
@@ -209,7 +232,12 @@ cdef class TupleNode(Node):
 
     def __init__(self, items):
         self.label = "tuple"
-        self.items = tuple([<Node?>item for item in items])
+        cdef list kept = []
+        for item in items:
+            if item is not None and not isinstance(item, Node):
+                raise TypeError(f"expected a Node or None, got {item!r}")
+            kept.append(item)
+        self.items = tuple(kept)
 
     cdef bint accepts(self, object value) except -1:
         return PyTuple_Check(value)
@@ -434,6 +462,7 @@ cdef class RecordNode(Node):
 
 
 constructed(UnionNode)
+constructed(LinkNode)
 constructed(ArrayNode)
 constructed(TupleNode)
 constructed(MappingNode)

@@ -12,14 +12,16 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.schema.annotations import Compiler, is_record
+from cqrs_fast.schema.annotations import Compiler
 from cqrs_fast.schema.containers import (
     ArrayNode,
+    LinkNode,
     MappingNode,
     RecordNode,
     TupleNode,
     UnionNode,
 )
+from cqrs_fast.schema.records import is_record
 
 Problem = tuple[str, str, str]
 
@@ -170,9 +172,11 @@ def _parts(node: Any, name: str, index: str) -> list[Any]:
 
 
 def _choices(nodes: list[Any]) -> list[Any]:
-    """Put the members of a union in its place."""
+    """Put the members of a union in its place, and what a link leads to."""
     flat: list[Any] = []
     for node in nodes:
+        if isinstance(node, LinkNode):
+            node = node.target
         flat += _choices(list(node.nodes)) if isinstance(node, UnionNode) else [node]
     return flat
 

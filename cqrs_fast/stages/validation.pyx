@@ -67,8 +67,10 @@ cdef class ValidationMiddleware(Stage):
     Raises TypeError or ValueError for a `max_errors` that makes no sense. A dispatch
     that is refused raises ValidationError with all errors, none of which has a value in
     it; an exception of `validate()` that is no ValueError reaches the caller as it is.
-    A class whose annotations cannot be resolved is a TypeError at registration. One
-    object may serve many buses, threads and event loops at once.
+    A class with an annotation that cannot be resolved or checked, such as
+    `Callable[[int], str]` or a plain Protocol, is a TypeError at registration, or at
+    the first dispatch where a base class or a name serves it; `Any` says that anything
+    goes. One object may serve many buses, threads and event loops at once.
     """
 
     cdef int max_errors
@@ -85,7 +87,7 @@ cdef class ValidationMiddleware(Stage):
         cls = spec.message_class
         if cls is None:
             return self
-        check = compile_check(cls)
+        check = compile_check(spec.message_type)
         # With subclasses it may be a base that handles them, and they have rules.
         if check is None and not type.__subclasses__(cls):
             return None

@@ -170,7 +170,7 @@ def check_registration(commands: CommandBus, queries: QueryBus) -> None:
     commands.register_handler("CreateUser", create, is_async=False)
     commands.register_handler("CreateUser", CreateHandler())
     commands.register_handler(PlainCommand, lambda message: 1)
-    commands.register(UserHandler())
+    assert_type(commands.register(UserHandler()), list[str])
     queries.register(UserHandler(), replace=True)
     commands.unregister_handler(CreateUser)
     commands.unregister_handler("CreateUser")
