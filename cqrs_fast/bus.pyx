@@ -238,30 +238,14 @@ cdef class Bus(Router):
                 f"{composite.__name__}(...)"
             )
         cdef Handler handler
-        marked = handled_methods(composite)
-        handlers = []
-        names = []
-        others = []
-        for handled, method in marked:
-            if message_kind(handled.message) == self.kind:
-                handler = self.handler_for(handled.message, method, handled.options)
-                handlers.append(handler)
-                names.append(handler.name)
-            else:
-                others.append(message_name(handled.message))
-        if not handlers:
-            where = type(composite).__qualname__
-            if not marked:
-                raise TypeError(
-                    f"{where} has no method that is marked with @handles: write "
-                    "@handles(CreateUser) above each that handles a message"
-                )
-            raise TypeError(
-                f"{where} has no method that @handles a {self.kind}, only "
-                f"{', '.join(others)}: register it on the other bus"
-            )
+        cdef list handlers = [], names = []
+        for handled, method in handled_methods(composite, self.kind):
+            handler = self.handler_for(handled.message, method, handled.options)
+            handlers.append(handler)
+            names.append(handler.name)
         self.add_handlers(handlers, replace)
-        return sorted(names)
+        names.sort()
+        return names
 
     def unregister_handler(self, message):
         """Take the handler of a class or name off; calls in flight finish.

@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 from support import Add, Ask, Trace
 
-from cqrs_fast import Command, CommandBus, Context, QueryBus, handles
+from cqrs_fast import Command, CommandBus, Context, Query, QueryBus, handles
 
 
 class Create(Command[str]):
@@ -311,6 +311,24 @@ def test_a_composite_of_the_other_bus_is_told() -> None:
     with pytest.raises(TypeError, match="a command, only Ask: register it on the othe"):
         CommandBus().register(Asking())
     assert QueryBus().register(Asking()) == ["Ask"]
+
+
+def test_a_command_and_a_query_may_share_a_name() -> None:
+    class Count(Command[int]):
+        pass
+
+    class CountQuery(Query[int]):
+        pass
+
+    class Both:
+        @handles(Count)
+        def count(self, command): ...
+
+        @handles(CountQuery)
+        def counted(self, query): ...
+
+    assert CommandBus().register(Both()) == ["Count"]
+    assert QueryBus().register(Both()) == ["Count"]
 
 
 @pytest.mark.parametrize("replace", [False, True])

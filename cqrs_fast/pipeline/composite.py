@@ -76,25 +76,40 @@ def handles(*messages: type, **options: Any) -> Callable[[F], F]:
 
 
 def handled_methods(
-    obj: object,
+    obj: object, kind: str
 ) -> list[tuple[HandledMessage, Callable[..., Any]]]:
-    """Return the marked methods of `obj`, bound, with what each handles.
+    """Return the methods of `obj` marked with messages of a kind, bound, with those.
 
-    Raises TypeError where two of them handle one message, and where a decorator hides
-    the mark of a method.
+    Raises TypeError where there is none, where two of them handle one message, and
+    where a decorator hides the mark of a method.
     """
-    found: list[tuple[HandledMessage, Callable[..., Any]]] = []
+    cls = type(obj).__qualname__
     methods: dict[str, str] = {}
+    others: list[str] = []
+    found: list[tuple[HandledMessage, Callable[..., Any]]] = []
     for name, marks in _marked_names(obj):
         for handled in marks:
             message = message_name(handled.message)
+            if message_kind(handled.message) != kind:
+                others.append(message)
+                continue
             if message in methods:
                 raise TypeError(
-                    f"{type(obj).__qualname__}.{methods[message]} and .{name} both "
-                    f"handle {message}: take one of the marks off"
+                    f"{cls}.{methods[message]} and .{name} both handle {message}: take "
+                    "one of the marks off"
                 )
             methods[message] = name
             found.append((handled, getattr(obj, name)))
+    if not found and not others:
+        raise TypeError(
+            f"{cls} has no method that is marked with @handles: write "
+            "@handles(CreateUser) above each that handles a message"
+        )
+    if not found:
+        raise TypeError(
+            f"{cls} has no method that @handles a {kind}, only {', '.join(others)}: "
+            "register it on the other bus"
+        )
     return found
 
 
