@@ -202,6 +202,14 @@ class Compiler:
         is_dict = issubclass(cls, dict)
         node = RecordNode(dict if is_dict else cls, cls.__name__)
         self.records[hint] = node
+        fields = self.fields(hint, cls)
+        for field in fields:
+            self.place(field, cls)
+        node.fill(fields)
+        return node
+
+    def fields(self, hint: Any, cls: Any) -> list[Field]:
+        """Translate the fields of a class; how they are read is to be settled."""
         hints, bindings = hints_of(cls), bindings_of(hint)
         where, fields = self.where, []
         for name, wire_name, required in fields_of(cls):
@@ -216,14 +224,12 @@ class Compiler:
             # __required_keys__ misses these where annotations are strings
             if typing.get_origin(field_hint) in (typing.Required, typing.NotRequired):
                 required = typing.get_origin(field_hint) is typing.Required
-            field = Field(
-                name, wire_name, self.node(field_hint), required, has_unset(field_hint)
+            node = self.node(field_hint)
+            fields.append(
+                Field(name, wire_name, node, required, has_unset(field_hint))
             )
-            self.place(field, cls)
-            fields.append(field)
         self.where = where
-        node.fill(fields)
-        return node
+        return fields
 
     def place(self, field: Field, cls: Any) -> None:
         """Settle how the field is read."""
