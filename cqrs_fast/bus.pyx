@@ -32,6 +32,7 @@ from cqrs_fast.errors import (
     ValidationError,
 )
 from cqrs_fast.messages import message_kind, message_name, name_of_class
+from cqrs_fast.pipeline.builder import prepare_all
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stages.stats import MiddlewareStats
 
@@ -139,7 +140,7 @@ cdef class Bus(Router):
         positive("max_payload_bytes", max_payload_bytes, 1, MOST_PAYLOAD_LIMIT)
         cdef Registry registry = Registry(initial_capacity)
         registry.middleware = tuple(middleware)
-        registry.elements = tuple([prepare(one) for one in registry.middleware])
+        registry.elements = prepare_all(registry.middleware)
         registry.max_payload_bytes = max_payload_bytes
         registry.metrics = {} if enable_metrics else None
         self.registry = registry
@@ -228,11 +229,12 @@ cdef class Bus(Router):
                 f"{composite.__qualname__} is a class, not an instance: pass "
                 f"{composite.__name__}(...)"
             )
-        handlers = [
-            self.handler_for(handled.message, method, handled.options)
-            for handled, method in handled_methods(composite)
-            if message_kind(handled.message) == self.kind
-        ]
+        handlers = []
+        for handled, method in handled_methods(composite):
+            if message_kind(handled.message) == self.kind:
+                handlers.append(
+                    self.handler_for(handled.message, method, handled.options)
+                )
         if not handlers:
             raise TypeError(
                 f"{type(composite).__qualname__} has no method that @handles a "
@@ -373,9 +375,10 @@ cdef class Bus(Router):
     cdef tuple prepared(self, Registry old, tuple middleware):
         """Prepare the new ones; the others keep their element and so their state."""
         known = {id(one): element for one, element in zip(old.middleware, old.elements)}
-        return tuple([
-            known[id(one)] if id(one) in known else prepare(one) for one in middleware
-        ])
+        elements = []
+        for one in middleware:
+            elements.append(known[id(one)] if id(one) in known else prepare(one))
+        return tuple(elements)
 
     # Dispatch
 
@@ -552,8 +555,8 @@ cdef class Bus(Router):
     def describe(self):
         """Return a RouteInfo for each registered name, sorted by name."""
         cdef Registry registry = self.registry
-        names = sorted(registry.routes)
-        return [describe_route(registry.routes[name]) for name in names]
+        routes = map(registry.routes.get, sorted(registry.routes))
+        return list(map(describe_route, routes))
 
     def explain(self, message):
         """Return the route of a class or name as text that a person reads."""

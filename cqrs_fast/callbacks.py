@@ -1,4 +1,4 @@
-"""Report what callbacks raise where it must not change the outcome of a dispatch."""
+"""Tell of what must not change the outcome of a dispatch, on the `cqrs_fast` logger."""
 
 from __future__ import annotations
 
@@ -33,3 +33,22 @@ def report(kind: str, name: str, error: BaseException) -> None:
         left_out,
         exc_info=error,
     )
+
+
+def tell_used_up(name: str, result: object, instead: str) -> None:
+    """Log that the result of `name` can be used once only, and what comes of it.
+
+    Never raises an Exception itself; who calls it sees to it that it is told once.
+    """
+    import logging
+
+    try:
+        logging.getLogger("cqrs_fast").warning(
+            "the handler of %s returned a %s, which is used up by its use: %s; return "
+            "a list, say (told once)",
+            name,
+            type(result).__name__,
+            instead,
+        )
+    except Exception as error:
+        report("logging", name, error)

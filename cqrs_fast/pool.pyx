@@ -30,7 +30,7 @@ from cqrs_fast.policies.bulkhead cimport (
 )
 from cqrs_fast.pool_lease cimport Lease, LeaseAsync
 from cqrs_fast.rejection cimport Rejection
-from cqrs_fast.sealing cimport internal
+from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.waits.line cimport Ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.permits cimport new_permit_line
@@ -43,8 +43,9 @@ from types import GenericAlias
 from cqrs_fast.arguments import flag, seconds_or_zero, whole_number
 from cqrs_fast.callbacks import report
 from cqrs_fast.errors import DeadlineExceededError, PoolExhaustedError
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pool_stats import PoolStats
+from cqrs_fast.promises import promise_error
 
 AWAIT_BEFORE = "await what it makes before the pool is made"
 NOT_AWAITED = "a pool does not await it"
@@ -121,8 +122,6 @@ cdef class ObjectPool:
 
     def __init__(self, factory, size, *, preallocate=True, reset=None, max_wait=0.0,
                  dispose=None, clock=None):
-        if self.factory is not None:
-            raise RuntimeError("ObjectPool is initialised already: make another one")
         whole_number("size", size, 1, MOST_OBJECTS)
         flag("preallocate", preallocate)
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
@@ -325,7 +324,7 @@ cdef class ObjectPool:
                 raise closed_error()
             made = self.factory()
             if is_awaitable(<PyObject *>made):
-                raise awaitable_error("factory", made, AWAIT_BEFORE)
+                raise promise_error("factory", made, AWAIT_BEFORE)
             if made is None:
                 raise TypeError("factory must return an object, got None")
             if pool_find(&self.slots, <void *>made) != 0:
@@ -474,12 +473,13 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
     try:
         answer = pool.reset(obj) if pool.reset is not None else None
         if is_awaitable(<PyObject *>answer):
-            raise awaitable_error("reset", answer, NOT_AWAITED)
+            raise promise_error("reset", answer, NOT_AWAITED)
     except Exception as error:
         pool.reset_failures += 1
         report("reset", repr(pool), error)
-        return False
-    return True
+    else:
+        return True
+    return False
 
 
 cdef int forget(ObjectPool pool) noexcept:
@@ -633,4 +633,5 @@ cdef int slot_clear(PyObject *self) noexcept:
 
 set_slots(ObjectPool, <void *>slot_traverse, <void *>slot_clear)
 
+constructed(ObjectPool)
 internal(Wait)

@@ -7,6 +7,7 @@ cimport cython
 from libc.stdint cimport uint32_t
 
 from cqrs_fast.pool cimport Wait
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.callbacks import report
 
@@ -39,8 +40,6 @@ cdef class Held:
             report("release of a collected lease", repr(self.pool), error)
 
     cdef int check_free(self) except -1:
-        if self.pool is None:
-            raise RuntimeError("this lease was not made by a pool")
         if self.loan.slot != 0:
             raise RuntimeError("this lease holds an object already: make another one")
         return 0
@@ -95,3 +94,7 @@ cdef class Nothing:
 
 
 cdef object nothing = Nothing()
+
+
+constructed(Lease)
+constructed(LeaseAsync)

@@ -6,10 +6,11 @@ from cpython.ref cimport PyObject
 from cqrs_fast.awaitables cimport is_awaitable
 from cqrs_fast.context cimport Context
 from cqrs_fast.pool cimport Loan, ObjectPool, lent
+from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.errors import PoolExhaustedError
 from cqrs_fast.messages import message_name
-from cqrs_fast.pipeline.arguments import awaitable_error
+from cqrs_fast.promises import promise_error
 
 
 @cython.final
@@ -46,7 +47,7 @@ cdef class PooledCall:
         try:
             result = self.call(lent(self.pool, loan.slot), ctx, message)
             if is_awaitable(<PyObject *>result):
-                raise awaitable_error(
+                raise promise_error(
                     "a pooled handler", result, "make it an `async def` to be awaited"
                 )
         finally:
@@ -65,3 +66,6 @@ def put_name(error, message):
     """Let a refusal say which message it was for."""
     if error.name is None:
         error.name = message_name(message)
+
+
+constructed(PooledCall)

@@ -24,11 +24,13 @@ from cqrs_fast import (
 )
 
 CALLS: list[str] = []
+DISPATCHES: list[Any] = []
 
 
 @pytest.fixture(autouse=True)
 def _clear_calls() -> None:
     CALLS.clear()
+    DISPATCHES.clear()
 
 
 # Once it is being closed nothing is called again
@@ -74,6 +76,16 @@ class Stubborn:
         CALLS.append("throw")
 
 
+async def closes_itself_again(add: Add) -> None:
+    CALLS.append("handler")
+    try:
+        await suspend()
+    finally:
+        with pytest.raises(ValueError, match="already executing"):
+            DISPATCHES[-1].close()
+        raise OSError
+
+
 def returns_a_stubborn_one(add: Add) -> Any:
     CALLS.append("handler")
     return Stubborn()
@@ -84,11 +96,15 @@ ENDINGS = {
     answers_with_an_error: (OSError, ["handler"]),
     answers_with_a_result: (None, ["handler"]),
     returns_a_stubborn_one: (None, ["handler"]),
+    closes_itself_again: (OSError, ["handler"]),
 }
 
 
+@pytest.mark.parametrize("how", ["close", "throw"])
 @pytest.mark.parametrize("handler", ENDINGS, ids=lambda handler: handler.__name__)
-def test_a_closed_dispatch_calls_nothing_again(handler: Callable[..., Any]) -> None:
+def test_a_closed_dispatch_calls_nothing_again(
+    handler: Callable[..., Any], how: str
+) -> None:
     expected, calls = ENDINGS[handler]
     slots = BulkheadMiddleware(1)
     bus = CommandBus(
@@ -100,8 +116,12 @@ def test_a_closed_dispatch_calls_nothing_again(handler: Callable[..., Any]) -> N
     )
     bus.register_handler(Add, handler)
     dispatch = bus.execute_async(Add())
+    DISPATCHES.append(dispatch)
     dispatch.send(None)
-    if expected is None:
+    if how == "throw":
+        with pytest.raises(expected or (GeneratorExit, StopIteration)):
+            dispatch.throw(GeneratorExit())
+    elif expected is None:
         dispatch.close()
     else:
         with pytest.raises(expected):

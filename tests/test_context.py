@@ -417,8 +417,9 @@ async def handler(ctx, add):
     task = asyncio.ensure_future(bus.execute_async(Add(add.number + 1), ctx))
     tasks.add(task)
     task.add_done_callback(tasks.discard)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    if {suspends}:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 bus.register_handler(Add, handler)
 
@@ -435,11 +436,13 @@ print(sizes[-1] - sizes[0])
 """
 
 
+@pytest.mark.parametrize("suspends", ["True", "False"])
 @pytest.mark.parametrize("middleware", ["", "TimeoutMiddleware(600.0)"])
 def test_handlers_that_start_the_next_one_with_their_context_keep_nothing(
-    middleware: str,
+    middleware: str, suspends: str
 ) -> None:
     source = CHAIN.replace("{middleware}", middleware).replace("{steps}", "30_000")
+    source = source.replace("{suspends}", suspends)
     assert int(run_script(source)) < 100_000
 
 

@@ -25,6 +25,7 @@ from cqrs_fast import (
     QueryBus,
 )
 from cqrs_fast.clock import ManualClock
+from tests.error_cases import Shown
 
 
 class Find(Query[object]):
@@ -35,31 +36,10 @@ class Failure(Exception):
     pass
 
 
-class Stubborn(Exception):
-    """An exception that cannot be copied."""
-
-    def __reduce__(self) -> Any:
-        raise RuntimeError
-
-
-class Changed(Exception):
-    """An exception whose copy would be something else."""
-
-    def __reduce__(self) -> Any:
-        return KeyError, ()
-
-
 class Rich(Exception):
     def __init__(self, code: int, *, detail: str) -> None:
         super().__init__(code)
         self.detail = detail
-
-    def __reduce__(self) -> Any:
-        return _rich, (self.args[0], self.detail)
-
-
-def _rich(code: int, detail: str) -> Rich:
-    return Rich(code, detail=detail)
 
 
 @pytest.fixture
@@ -252,8 +232,7 @@ def test_without_single_flight_each_computes(cache: CachingMiddleware) -> None:
         (lambda: Failure("a", 1), True),
         (lambda: Rich(7, detail="x"), True),
         (lambda: OSError(2, "no", "file"), True),
-        (lambda: Stubborn("x"), False),
-        (lambda: Changed("x"), False),
+        (lambda: Shown("x"), False),
     ],
 )
 def test_an_error_reaches_everybody_as_its_own_copy(

@@ -162,6 +162,13 @@ DISTINCT = [
     lambda: True,
     lambda: False,
     lambda: 0.0,
+    lambda: -0.0,
+    lambda: (0.0,),
+    lambda: (-0.0,),
+    lambda: [0.0],
+    lambda: [-0.0],
+    lambda: {0.0: 1},
+    lambda: {-0.0: 1},
     lambda: -1,
     lambda: 1 << 30,
     lambda: 1 << 62,
@@ -325,7 +332,6 @@ def test_order_matters_only_where_a_value_has_one() -> None:
     backwards = {*numbers[::-1]}
     assert message_key(Find(set(numbers))) == message_key(Find(backwards))
     assert message_key(Find([1, 2])) != message_key(Find([2, 1]))
-    assert message_key(Find(0.0)) == message_key(Find(-0.0))
 
 
 @pytest.mark.parametrize("make", DISTINCT)
@@ -417,7 +423,7 @@ LEAVES = st.one_of(
     st.integers(),
     st.integers(-2, 2),
     st.floats(allow_nan=False),
-    st.sampled_from([0.0, 1.0, -1.0]),
+    st.sampled_from([0.0, -0.0, 1.0, -1.0]),
     st.text(max_size=4),
     st.sampled_from(["1", "|", ":", ",", "\x00", "a|b", "é"]),
     st.binary(max_size=3),
@@ -448,7 +454,7 @@ def written(value: Any) -> str:
         return f"{kind}{[written(item) for item in value]}"
     if isinstance(value, Inner):
         return f"{kind}({written(value.x)})"
-    return f"{kind}({(value + 0.0 if kind == 'float' else value)!r})"
+    return f"{kind}({value!r})"
 
 
 @settings(max_examples=500, deadline=None)
@@ -468,7 +474,7 @@ def random_value(rng: random.Random, depth: int = 0) -> Any:
     if kind == 0:
         return rng.choice([0, 1, -1, 2, 1 << 40, rng.getrandbits(70)])
     if kind == 1:
-        return rng.choice([0.0, 1.0, 2.0, -1.0, 0.5, float(1 << 40)])
+        return rng.choice([0.0, -0.0, 1.0, 2.0, -1.0, 0.5, float(1 << 40)])
     if kind == 2:
         return rng.choice([True, False, None])
     if kind == 3:

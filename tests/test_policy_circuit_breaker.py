@@ -385,7 +385,7 @@ def test_coroutine_that_never_ran_took_nothing() -> None:
 
 def test_call_refuses_an_awaitable_and_counts_nothing() -> None:
     breaker = CircuitBreaker(1)
-    with pytest.raises(TypeError, match="use call_async instead"):
+    with pytest.raises(TypeError, match="use call_async"):
         breaker.call(hang)
     assert breaker.snapshot().failures == 0
 

@@ -26,7 +26,6 @@ from cqrs_fast import (
     build_info,
     callbacks,
 )
-from cqrs_fast.pool_lease import Lease, LeaseAsync
 from cqrs_fast.testing import ManualClock
 
 # Builds for debugging warn of what many of these tests leave in use.
@@ -210,16 +209,6 @@ def test_a_lease_that_two_wait_with_holds_one_object() -> None:
     assert counts(pool) == (1, 1, 2)
     lease.release()
     assert counts(pool) == (0, 2, 2)
-
-
-def test_a_lease_of_no_pool_is_of_no_use() -> None:
-    lease, other = Lease.__new__(Lease), LeaseAsync.__new__(LeaseAsync)
-    lease.release()
-    other.release()
-    with pytest.raises(RuntimeError, match="this lease was not made by a pool"):
-        lease.__enter__()
-    with pytest.raises(RuntimeError, match="this lease was not made by a pool"):
-        asyncio.run(other.__aenter__())
 
 
 def test_a_lease_that_is_forgotten_gives_back() -> None:
@@ -622,15 +611,6 @@ def test_a_pool_is_no_value() -> None:
     with pytest.raises(RuntimeError, match="ObjectPool is initialised already"):
         pool.__init__(Thing, 2)  # type: ignore[misc]
     assert ObjectPool[int] == ObjectPool[int]
-
-
-def test_a_pool_that_was_never_made_refuses() -> None:
-    pool = ObjectPool.__new__(ObjectPool)
-    with pytest.raises(PoolExhaustedError):
-        pool.acquire()
-    with pytest.raises(ValueError, match="none of the pool"):
-        pool.release(pool)
-    pool.close()
 
 
 # Memory

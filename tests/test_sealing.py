@@ -14,6 +14,7 @@ import cqrs_fast
 from cqrs_fast import (
     AuditMiddleware,
     AuthenticationMiddleware,
+    BulkheadMiddleware,
     CachingMiddleware,
     CircuitBreaker,
     CircuitBreakerMiddleware,
@@ -26,11 +27,14 @@ from cqrs_fast import (
     LatencyHistogram,
     LoggingMiddleware,
     LRUCache,
+    ObjectPool,
     QueryBus,
+    RateLimitingMiddleware,
     RetryMiddleware,
     RetryPolicy,
     SlowCallMiddleware,
     TimeoutMiddleware,
+    TokenBucket,
     ValidationMiddleware,
 )
 from cqrs_fast.clock import Clock, ManualClock
@@ -44,6 +48,7 @@ from cqrs_fast.stages.metrics import Metrics
 MAKERS: list[Callable[[], Any]] = [
     lambda: AuditMiddleware(print),
     lambda: AuthenticationMiddleware(lambda ctx, message: "me"),
+    lambda: BulkheadMiddleware(1),
     CachingMiddleware,
     CircuitBreaker,
     CircuitBreakerMiddleware,
@@ -56,10 +61,13 @@ MAKERS: list[Callable[[], Any]] = [
     LRUCache,
     ManualClock,
     Metrics,
+    lambda: ObjectPool(list, 1),
+    RateLimitingMiddleware,
     RetryMiddleware,
     RetryPolicy,
     lambda: SlowCallMiddleware(1.0),
     lambda: TimeoutMiddleware(1.0),
+    TokenBucket,
     ValidationMiddleware,
     ClassTable,
 ]

@@ -7,6 +7,7 @@ import gc
 import random
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -726,6 +727,25 @@ def test_no_timer_is_set_for_a_handler_that_does_not_suspend() -> None:
         assert asyncio.get_running_loop()._scheduled == []  # type: ignore[attr-defined]
 
     asyncio.run(main())
+
+
+def test_an_event_loop_is_collected_in_spite_of_a_timer_that_was_left() -> None:
+    async def brief(command: Add) -> None:
+        await asyncio.sleep(0)
+
+    bus = bus_of(brief, TimeoutMiddleware(60.0))
+    loops: list[weakref.ref[Any]] = []
+
+    async def main() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        for _ in range(100):
+            await bus.execute_async(Add())
+
+    for _ in range(3):
+        asyncio.run(main())
+    asyncio.run(bus.execute_async(Add()))  # of another loop, which is used last now
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 3
 
 
 def test_many_pending_handlers_share_one_timer_of_the_loop() -> None:

@@ -31,13 +31,6 @@ from cqrs_fast import (
     RateLimitExceededError,
     RateLimitingMiddleware,
 )
-from cqrs_fast.policies.keyed_buckets import KeyedBuckets
-from cqrs_fast.policies.token_bucket import TokenBucket
-from cqrs_fast.pool_lease import Lease
-from cqrs_fast.pooled_call import PooledCall
-from cqrs_fast.stages.bulkhead import NewSize, QueueingBulkhead
-from cqrs_fast.stages.parts.token_line import TokenLine
-from cqrs_fast.stages.rate_limiting import NewLimits, QueueingLimiter
 from cqrs_fast.testing import ManualClock
 
 BOUND = 0.12
@@ -481,74 +474,3 @@ thread.join()
 
 def test_a_line_of_any_length_is_freed_without_recursion() -> None:
     assert run_script(SCRIPT).split() == ["0", "0", "0", "0"]
-
-
-# Whole from the start
-
-
-def bare(cls: Any, *arguments: Any) -> Any:
-    return cls.__new__(cls, *arguments)
-
-
-def test_what_was_never_initialised_does_no_harm() -> None:
-    limit = bare(RateLimitingMiddleware)
-    assert limit.remaining_tokens() == 1000
-    assert limit.snapshot().waiting == 0
-    limit.reset()
-    limit.update(requests_per_window=5)
-    limit._after_fork()
-    stage = bare(BulkheadMiddleware)
-    assert stage.snapshot().limit == 1
-    stage.update(max_concurrent=3)
-    stage._after_fork()
-    for one in (limit, stage):
-        assert one.settings()
-        bus = CommandBus(middleware=[one])
-        bus.register_handler(Order, lambda message: message.number)
-        assert bus.execute(Order(3)) == 3
-        with pytest.raises(RuntimeError, match="is initialised already: make another"):
-            one.__init__(1, 1.0) if one is limit else one.__init__(1)
-    with pytest.raises(RuntimeError, match="was not made by a pool"):
-        bare(Lease).__enter__()
-    bare(Lease).release()
-    tokens = bare(TokenBucket)
-    assert tokens.try_acquire()
-    assert tokens.settings()["requests_per_window"] == 1
-    tokens.__init__(5, 1.0)
-    assert tokens.settings()["requests_per_window"] == 5
-    empty = bare(ObjectPool)
-    with pytest.raises(PoolExhaustedError):
-        empty.acquire()
-    with pytest.raises(ValueError, match="is none of the pool"):
-        empty.release(object())
-    assert empty.stats().size == 0
-    empty._after_fork()
-    empty.close()
-
-
-def test_parts_are_not_made_without_their_whole() -> None:
-    for part in (
-        KeyedBuckets, NewLimits, NewSize, PooledCall, QueueingBulkhead, QueueingLimiter,
-        TokenLine,
-    ):
-        with pytest.raises(TypeError):
-            bare(part)
-    with pytest.raises(TypeError):
-        bare(NewLimits, None)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: RateLimitingMiddleware(5, 1.0),
-        lambda: BulkheadMiddleware(5),
-        lambda: ObjectPool(lambda: Scene(print, print), 5),
-        lambda: TokenBucket(5, 1.0),
-    ],
-)
-def test_nothing_is_initialised_twice(make: Callable[[], Any]) -> None:
-    made = make()
-    name = type(made).__name__
-    arguments = (int, 5) if name == "ObjectPool" else (5,)
-    with pytest.raises(RuntimeError, match=f"^{name} is initialised already: make"):
-        made.__init__(*arguments)

@@ -13,6 +13,8 @@ from cqrs_fast.pipeline.builder cimport Handler
 from cqrs_fast.pipeline.stage cimport Revision, Stage
 from cqrs_fast.sealing cimport internal
 
+from operator import is_not
+
 from cqrs_fast.bus import MOST_PAYLOAD_BYTES, CommandBus
 from cqrs_fast.callbacks import report
 from cqrs_fast.clock import CoarseClock
@@ -71,9 +73,9 @@ def bus_of(cls, config, dict overrides not None):
     }
     own = tuple(overrides.get("middleware", ()))
     keywords["middleware"] = (
-        *[made[name] for name in OUTER if name in made],
+        *found_of(OUTER, made),
         *own,
-        *[made[name] for name in INNER if name in made],
+        *found_of(INNER, made),
     )
     sections = {name: (arguments[name], made[name]) for name in made}
     bus = cls(**keywords)
@@ -111,7 +113,9 @@ def apply_config(config, buses):
     checked(config)
     targets = distinct_buses(buses)
     while True:
-        plans = [plan_for(bus, config) for bus in targets]
+        plans = []
+        for bus in targets:
+            plans.append(plan_for(bus, config))
         if swap(plans):
             break
     settle([revision for plan in plans for revision in plan.revisions])
@@ -259,16 +263,14 @@ cdef bint differ(Registry new, Registry old) except -1:
     """Whether their middleware is not the same objects in the same order."""
     if len(new.middleware) != len(old.middleware):
         return True
-    return any(
-        [one is not other for one, other in zip(new.middleware, old.middleware)]
-    )
+    return any(map(is_not, new.middleware, old.middleware))
 
 
 cdef int rebuild(Bus bus, Registry old, Registry new, dict standing) except -1:
     """Build every route, with each revision in the place of what it revises."""
     cdef Handler handler
     elements = bus.prepared(old, new.middleware)
-    new.elements = tuple([standing.get(id(one), one) for one in elements])
+    new.elements = tuple(map(standing.get, map(id, elements), elements))
     for handler in old.handlers.values():
         bus.add_route(new, handler)
     new.elements = elements
@@ -306,7 +308,9 @@ cdef dict rearrange(
                 successor = revision.stage
                 standing[id(successor)] = revision
             now[name] = (given, successor)
-            middleware[:] = [successor if one is stage else one for one in middleware]
+            for index, one in enumerate(middleware):
+                if one is stage:
+                    middleware[index] = successor
     for name, arguments in wanted.items():
         if name not in was:
             stage = make(name, arguments, config)
@@ -340,12 +344,21 @@ cdef Py_ssize_t place_of(str name, list middleware, Wiring wiring) except -1:
 
 
 cdef list made_for(object names, Wiring wiring):
-    return [wiring.sections[name][1] for name in names if name in wiring.sections]
+    return [stage for _, stage in found_of(names, wiring.sections)]
+
+
+cdef list found_of(object names, dict given):
+    """Return what is given under the names, in their order."""
+    return list(map(given.get, [name for name in names if name in given]))
 
 
 cdef list places_of(list stages, list middleware):
     wanted = {id(stage) for stage in stages}
-    return [index for index, one in enumerate(middleware) if id(one) in wanted]
+    found = []
+    for index, one in enumerate(middleware):
+        if id(one) in wanted:
+            found.append(index)
+    return found
 
 
 internal(Wiring)

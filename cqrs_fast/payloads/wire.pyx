@@ -125,7 +125,9 @@ cdef class Decoder:
             try:
                 self.check = wire_check(self.cls, self.wire.is_json)
             except TypeError:  # msgspec reads an annotation that a check does not
-                return []
+                pass
+        if self.check is None:
+            return []
         if self.form is not None:
             value = unnamed(value)
         return errors_of(self.check, value, MAX_ERRORS)
@@ -349,9 +351,10 @@ cdef bint is_utf8(object payload) except -1:
             payload.encode()
         else:
             bytes(payload).decode()
+        return True
     except UnicodeError:
-        return False
-    return True
+        pass
+    return False
 
 
 cdef object invalid(str code, str message):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cqrs_fast.arguments import whole_number
+from cqrs_fast.promises import generator_kind
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -31,23 +32,21 @@ def logger_of(argument: str, logger: object) -> Logger:
 
 
 def plain_callable(
-    argument: str, function: object, instead: str
+    argument: str, function: object, instead: str, *, yields: bool = False
 ) -> Callable[..., object]:
-    """Return a callable that is not async; `instead` tells what to do with one."""
+    """Return a callable that does its work when it is called: that is not async.
+
+    Parameters:
+        instead: tells what to do with one that is.
+        yields: whether it may be a generator function.
+    """
     from cqrs_fast.pipeline.inspection import is_coroutine_function
 
     if not callable(function):
         raise TypeError(f"{argument} must be callable, got {function!r}")
     if is_coroutine_function(function):
         raise TypeError(f"{argument} must be no async function: {instead}")
+    kind = generator_kind(function)
+    if kind is not None and not yields:
+        raise TypeError(f"{argument} must be a plain function, not {kind}: {instead}")
     return function
-
-
-def awaitable_error(argument: str, awaitable: Any, instead: str) -> TypeError:
-    """Put an awaitable to rest that a plain-looking callable returned; tell of it."""
-    # A coroutine is closed, so that it never warns; a future or task is cancelled.
-    end = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
-    if end is not None:
-        end()
-    returned = f"returned an awaitable, a {type(awaitable).__name__}"
-    return TypeError(f"{argument} {returned}: {instead}")

@@ -15,9 +15,15 @@ from libc.stdint cimport int64_t
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
 from cqrs_fast.forks cimport fork_count
-from cqrs_fast.pipeline.calling cimport awaitable_iterator, is_awaitable, send
+from cqrs_fast.pipeline.calling cimport (
+    awaitable_iterator,
+    is_async_generator,
+    is_awaitable,
+    send,
+)
 from cqrs_fast.pipeline.errstate cimport raise_again, steal, take_raised
-from cqrs_fast.pipeline.frame cimport Slot, set_error
+from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
+from cqrs_fast.pipeline.refused_results cimport refuse_result
 from cqrs_fast.pipeline.route cimport (
     CALL,
     DONE,
@@ -188,8 +194,6 @@ cdef class Dispatch:
             self.end()
         if self.state == FINISHED:
             return
-        # It is not suspended again: nobody awaits anything in a closed dispatch.
-        self.frame.closing = self.state == SUSPENDED
         sent = self.raise_in(exit_error(), &out)
         try:
             answer(sent, out)
@@ -345,7 +349,7 @@ cdef class Dispatch:
         if returned == NULL:
             capture_error(f)
         elif not is_awaitable(returned):
-            f.result = returned
+            take_result(f, returned)
         else:
             iterator = awaitable_iterator(returned)
             if iterator == NULL:
@@ -363,7 +367,7 @@ cdef class Dispatch:
                     return True
                 Py_DECREF(<object>iterator)
                 if status == RETURNED:
-                    f.result = value
+                    take_result(f, value)
                 else:
                     capture_error(f)
         turn(f)
@@ -374,7 +378,7 @@ cdef class Dispatch:
         cdef Frame *f = &self.frame
         try:
             if f.closing:
-                end_wait(f, None)
+                end_wait(f, exit_error())
                 return False
             self.waiter = begin_wait(f, &timeout_ns)
             if self.waiter is None:
@@ -402,7 +406,7 @@ cdef class Dispatch:
         self.inner = None
         if self.waiter is None:
             if sent == RETURNED:
-                f.result = value
+                take_result(f, value)
             else:
                 capture_error(f)
             if self.timed:
@@ -478,6 +482,8 @@ cdef class Dispatch:
         cdef Sent sent = YIELDED
         try:
             if isinstance(error, GeneratorExit):
+                # It is not suspended again: nothing begins in a closed dispatch.
+                self.frame.closing = True
                 close = getattr(self.inner, "close", None)
                 if close is not None:
                     close()
@@ -752,6 +758,14 @@ cdef int raise_misuse(State state) noexcept:
         error = TypeError("cannot send a value to a dispatch that was not started")
     Py_INCREF(error)
     raise_again(<PyObject *>error)
+    return 0
+
+
+cdef inline int take_result(Frame *f, PyObject *result) noexcept:
+    # hot
+    f.result = result
+    if is_async_generator(result):
+        refuse_result(f)
     return 0
 
 

@@ -85,7 +85,7 @@ cdef object prepare(object middleware):
 
 def prepare_all(middleware):
     """Return the elements of a `middleware=` list, outermost first."""
-    return tuple([prepare(one) for one in middleware])
+    return tuple(map(prepare, middleware))
 
 
 cdef Route build_route(

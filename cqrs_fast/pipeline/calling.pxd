@@ -2,7 +2,7 @@
 
 from cpython.ref cimport PyObject
 
-from cqrs_fast.awaitables cimport is_awaitable
+from cqrs_fast.awaitables cimport is_async_generator, is_awaitable, is_promise
 
 
 cdef extern from *:

@@ -56,6 +56,8 @@ cdef class Flight(Line):
     # Close it with the leader's outcome, and wake everybody.
     cdef int answer(self, object result) except -1
     cdef int fail(self, object error) except -1
+    # Close it without an outcome: each who waits does it itself.
+    cdef int dissolve(self) except -1
     # The leader left without an outcome: another leads. False: nobody is left.
     cdef bint pass_on(self) except -1
     # After a fork: only this thread is left. Whether somebody leads.
@@ -63,8 +65,3 @@ cdef class Flight(Line):
 
     cdef int dismiss(self) noexcept
     cdef int close(self, Stand stand, object outcome) except -1
-
-
-# A copy with a clean traceback, so that no two callers raise the same object; the error
-# itself where its class cannot be copied.
-cdef object copied_error(object error)

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame, delay_by
+from cqrs_fast.sealing cimport constructed
 from cqrs_fast.waits.line cimport wake
 from cqrs_fast.waits.loops cimport running_loop
 
@@ -49,6 +50,9 @@ cdef class Seat(Ticket):
         return 0
 
     def __dealloc__(self):
+        # NULL: there was no memory for all of it.
+        if <PyObject *>self.flight == NULL:
+            return
         try:
             self.give_up()
         except BaseException as error:
@@ -90,6 +94,9 @@ cdef class Flight(Line):
 
     cdef int fail(self, object error) except -1:
         return self.close(FAILED, error)
+
+    cdef int dissolve(self) except -1:
+        return self.close(ALONE, None)
 
     cdef int close(self, Stand stand, object outcome) except -1:
         cdef PyObject *one = self.first
@@ -153,31 +160,4 @@ cdef class Flight(Line):
         return self.pass_on()
 
 
-cdef object copied_error(object error):
-    try:
-        made = copied(error)
-    except Exception:
-        # Users' constructors and __reduce__: any way to fail means the same.
-        return error
-    return error if made is None else made
-
-
-cdef object copied(object error):
-    """Copy an exception as copy.copy does; None where something else would come out."""
-    parts = error.__reduce_ex__(4)
-    if type(parts) is not tuple or len(parts) > 3:
-        return None
-    made = parts[0](*parts[1])
-    if type(made) is not type(error) or made is error:
-        return None
-    if len(parts) == 3 and parts[2] is not None:
-        if hasattr(made, "__setstate__"):
-            made.__setstate__(parts[2])
-        else:
-            vars(made).update(parts[2])
-    notes = getattr(error, "__notes__", None)
-    if notes is not None:
-        made.__notes__ = list(notes)
-    made.__cause__ = error.__cause__
-    made.__suppress_context__ = error.__suppress_context__
-    return made.with_traceback(None)
+constructed(Flight)

@@ -4,7 +4,13 @@ from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.clock cimport Clock, read_clock
-from cqrs_fast.context cimport NO_DEADLINE, Context, background, dispatch_context
+from cqrs_fast.context cimport (
+    NO_DEADLINE,
+    Context,
+    Limit,
+    background,
+    dispatch_context,
+)
 
 
 cdef enum Verdict:
@@ -107,6 +113,7 @@ cdef inline Context frame_context(Frame *f):
 
 cdef inline int show_deadline(Frame *f) except -1:
     cdef Context context = <Context>f.context
+    end_limit(context)
     if f.deadline_ns == NO_DEADLINE:
         put_in_place(f, context.bounded_like(context.own().state))
     else:
@@ -116,6 +123,13 @@ cdef inline int show_deadline(Frame *f) except -1:
             f.on_loop,
         ))
     f.shown_ns = f.deadline_ns
+    return 0
+
+# The limit that a timeout of this dispatch has set interrupts nothing any more.
+cdef inline int end_limit(Context context) noexcept:
+    cdef Limit limit = context.state.limit
+    if limit is not None and limit is not context.own().state.limit:
+        limit.end()
     return 0
 
 # Make a child the frame's context; the one that was seen stays as it is.

@@ -94,9 +94,13 @@ cdef class Gate:
 
     def leave_close(self, Waiter waiter not None, int64_t started_ns):
         """End one close and report what is still running."""
+        cdef Flights flights
         self.closers.discard(waiter)
         self.closed = True
-        running = [f.name for f in list(self.flights.values()) if running_calls(f)]
+        running = []
+        for flights in list(self.flights.values()):
+            if running_calls(flights):
+                running.append(flights.name)
         waited = (monotonic_ns() - started_ns) / 1e9
         return DrainReport(not running, sorted(running), waited)
 
@@ -134,9 +138,16 @@ cdef bint running_calls(Flights flights) noexcept:
 
 
 cdef int wake_all(set waiters) except -1:
+    """Wake all of them, whatever a signal raises meanwhile."""
     cdef Waiter waiter
+    failure = None
     for waiter in list(waiters):
-        waiter.notify()
+        try:
+            waiter.notify()
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
     return 0
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from cqrs_fast.promises import generator_kind
+
 HANDLER_FORMS = (
     "a handler is a callable (message) or (ctx, message), sync or async, or an object "
     "with such a `handle` method"
@@ -33,9 +35,11 @@ def handler_form(
     Raises TypeError for anything that is no handler.
     """
     call = _callable_of(handler)
-    if inspect.isasyncgenfunction(_plain_function(call)):
+    kind = generator_kind(call)
+    if kind is not None:
         raise TypeError(
-            f"{_describe(handler)} is an async generator; {HANDLER_FORMS}"
+            f"{_describe(handler)} is {kind}, whose work begins when its result is "
+            f"iterated, after the pipeline: return a list of it; {HANDLER_FORMS}"
         )
     if with_context is None:
         with_context = _takes_context(handler, call)

@@ -15,6 +15,7 @@ from cqrs_fast.pipeline.frame cimport (
     WAIT,
     Frame,
     Slot,
+    end_limit,
 )
 from cqrs_fast.pipeline.gate cimport Flights, Gate
 
@@ -145,9 +146,6 @@ ctypedef PyObject *(*Invocation)(Frame *f, PyObject *callee) noexcept
 cdef str own_name(Route route, object message)
 cdef str frame_name(Frame *f)
 
-# Close what a sync-looking callable returned; the error that says so.
-cdef object awaitable_error(Route route, object message, object awaitable)
-
 
 # The steps that both drivers take in every dispatch, compiled into each.
 
@@ -247,8 +245,11 @@ cdef inline int release(Frame *f) noexcept:
     cdef Context own
     f.context = f.waiter = NULL
     if context != NULL:
-        # A stage may have put a child of the dispatch's own context in its place.
-        own = (<Context>context).own()
+        own = <Context>context
+        if not own.is_dispatch:
+            # A stage has put a child of the dispatch's own context in its place.
+            end_limit(own)
+            own = own.origin
         own.live = False
         if own.origin is not None and not own.origin.live:
             own.cut_origin()

@@ -36,7 +36,7 @@ from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.sealing cimport internal
 
 from cqrs_fast.callbacks import report
-from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
+from cqrs_fast.errors import DeadlineExceededError
 from cqrs_fast.messages import message_name
 
 
@@ -377,22 +377,6 @@ cdef str own_name(Route route, object message):
         # Users' code: what is being told must not be lost for its name.
         name = route.name
     return name
-
-
-cdef object awaitable_error(Route route, object message, object awaitable):
-    # A coroutine is closed, so that it never warns; a future or task is cancelled.
-    end = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
-    if end is not None:
-        try:
-            end()
-        except Exception as error:
-            report("closing an awaitable", route.name, error)
-    returned = f"its handler returned an awaitable, a {type(awaitable).__name__}"
-    return AsyncHandlerError(
-        own_name(route, message),
-        returned,
-        "await bus.execute_async(message), or register the handler with is_async=True",
-    )
 
 
 internal(Route)

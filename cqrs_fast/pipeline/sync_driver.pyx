@@ -5,16 +5,16 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.forks cimport fork_count
-from cqrs_fast.pipeline.calling cimport call_one, is_awaitable
+from cqrs_fast.pipeline.calling cimport call_one, is_promise
 from cqrs_fast.pipeline.errstate cimport raise_again, steal
 from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
+from cqrs_fast.pipeline.refused_results cimport promise_error_of, refuse_result
 from cqrs_fast.pipeline.route cimport (
     CALL,
     DONE,
     PARK,
     Action,
     Route,
-    awaitable_error,
     capture_error,
     end_wait,
     invoke,
@@ -52,8 +52,8 @@ cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
         route.flights.count -= 1
     if route.gate.draining:
         route.gate.left()
-    if result != NULL and is_awaitable(result):
-        return refuse_awaitable(route, message, result)
+    if result != NULL and is_promise(result):
+        return refuse_promise(route, message, result)
     return result
 
 
@@ -115,12 +115,12 @@ cdef PyObject *fail(object error) noexcept:
     return NULL
 
 
-cdef PyObject *refuse_awaitable(
+cdef PyObject *refuse_promise(
     Route route, object message, PyObject *result
 ) noexcept:
-    awaitable = steal(result)
+    promise = steal(result)
     try:
-        error = awaitable_error(route, message, awaitable)
+        error = promise_error_of(route, message, promise)
     except BaseException as raised:
         error = raised
     return fail(error)
@@ -152,20 +152,9 @@ cdef inline int call_handler(Frame *f) noexcept:
     f.result = invoke(f, <PyObject *>(<Route>f.route).call)
     if f.result == NULL:
         capture_error(f)
-    elif is_awaitable(f.result):
+    elif is_promise(f.result):
         refuse_result(f)
     turn(f)
-    return 0
-
-
-cdef int refuse_result(Frame *f) noexcept:
-    try:
-        set_error(
-            f,
-            awaitable_error(<Route>f.route, <object>f.message, <object>f.result),
-        )
-    except BaseException as error:
-        set_error(f, error)
     return 0
 
 

@@ -42,7 +42,7 @@ cdef class Timers:
     cdef object loop            # a weak reference
     cdef Clock clock
     cdef Entry *nearest         # the root of the heap, NULL when it is empty
-    cdef object handle          # of the loop's timer, or None
+    cdef object handle          # of the loop's timer, weak, or None
     cdef int64_t armed_ns       # when that looks at the heap
     cdef int64_t step_ns        # since when …
     cdef int taken_back         # … so many timers of the loop were taken back
@@ -52,6 +52,7 @@ cdef class Timers:
     cdef int take(self, Entry *entry) except -1
     cdef int remove(self, Entry *entry) noexcept
     cdef int arm(self, object loop, int64_t now_ns) except -1
+    cdef object disarm(self)
     cdef int expire_nearest(self) except -1
 
 

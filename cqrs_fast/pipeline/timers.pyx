@@ -192,7 +192,7 @@ cdef class Timers:
         # hot
         self.remove(entry)
         if self.nearest == NULL and self.taken_back < TAKEN_BACK:
-            handle, self.handle = self.handle, None
+            handle = self.disarm()
             if handle is not None:
                 self.taken_back += 1
                 handle.cancel()
@@ -219,7 +219,7 @@ cdef class Timers:
 
     cdef int arm(self, object loop, int64_t now_ns) except -1:
         """Let the loop's one timer be for the nearest deadline."""
-        handle, self.handle = self.handle, None
+        handle = self.disarm()
         if handle is not None:
             handle.cancel()
         if not 0 <= now_ns - self.step_ns < STEP_NS:
@@ -227,8 +227,14 @@ cdef class Timers:
             self.taken_back = 0
         self.armed_ns = max(now_ns, min(self.nearest.due_ns, now_ns + STEP_NS))
         delay = (self.armed_ns - now_ns + tick_of(self.clock)) / 1e9
-        self.handle = loop.call_later(delay, self.fire)
+        # Not kept: it knows its loop, which would never be collected.
+        self.handle = ref(loop.call_later(delay, self.fire))
         return 0
+
+    cdef object disarm(self):
+        """Return the timer of the loop, to be cancelled, or None."""
+        handle, self.handle = self.handle, None
+        return None if handle is None else handle()
 
     def fire(self):
         """Interrupt what is due, in the order of the deadlines."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from linecache import getline
+from types import FrameType
 from typing import Any
 
 Origin = tuple[tuple[str, int, str], ...]
@@ -12,8 +13,8 @@ Origin = tuple[tuple[str, int, str], ...]
 
 def call_origin(depth: int) -> Origin:
     """Return (file, line, function) of at most `depth` calls, the nearest first."""
-    origin = []
-    frame = sys._getframe(1)
+    origin: list[tuple[str, int, str]] = []
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and len(origin) < depth:
         code = frame.f_code
         origin.append((code.co_filename, frame.f_lineno, code.co_name))

@@ -10,7 +10,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
-from cqrs_fast.awaitables cimport is_awaitable
+from cqrs_fast.awaitables cimport is_awaitable, may_be_promise
 from cqrs_fast.clock cimport Clock, as_clock, read_clock, tick_of
 from cqrs_fast.rejection cimport Rejection
 from cqrs_fast.sealing cimport constructed, internal
@@ -26,6 +26,7 @@ from cqrs_fast.policies.circuit_state import (
     check,
     seed_of,
 )
+from cqrs_fast.promises import unfinished
 
 cdef Rejection is_open = Rejection(CircuitOpenError, "state", "failures")
 
@@ -226,22 +227,22 @@ cdef class CircuitBreaker:
 
         Raises CircuitOpenError without calling it where the circuit is not closed and
         there is no probe to spare. What `fn` raises passes unchanged. A TypeError
-        refuses an awaitable: use `call_async`.
+        refuses a promise of work, which is closed and counts as nothing: an awaitable,
+        for which there is `call_async`, an async generator, and what a generator
+        function returns.
         """
         cdef Permit permit = self.admit()
+        refused = None
         try:
             result = fn(*args, **kwargs)
-            if is_awaitable(<PyObject *>result):
-                self.give_back(&permit)
-                close = getattr(result, "close", None)
-                if close is not None:
-                    close()
-                raise TypeError(
-                    f"{fn!r} returned an awaitable: use call_async instead of call"
-                )
+            if may_be_promise(<PyObject *>result):
+                refused = unfinished(fn, result, awaits=False)
         except BaseException as error:
             self.complete(&permit, NULL, <PyObject *>error)
             raise
+        if refused is not None:
+            self.give_back(&permit)
+            raise refused
         self.complete(&permit, <PyObject *>result, NULL)
         return result
 
@@ -251,13 +252,19 @@ cdef class CircuitBreaker:
         A call that is cancelled, closed or collected gives its permit back.
         """
         cdef Permit permit = self.admit()
+        refused = None
         try:
             result = fn(*args, **kwargs)
             if is_awaitable(<PyObject *>result):
                 result = await result
+            if may_be_promise(<PyObject *>result):
+                refused = unfinished(fn, result, awaits=True)
         except BaseException as error:
             self.complete(&permit, NULL, <PyObject *>error)
             raise
+        if refused is not None:
+            self.give_back(&permit)
+            raise refused
         self.complete(&permit, <PyObject *>result, NULL)
         return result
 

@@ -15,6 +15,7 @@ cdef class Alarm:
 
     def wake(self):
         """End the delay; return False if its event loop is closed. Thread-safe."""
+        cdef bint woken = True
         lock, self.lock = self.lock, None
         if lock is not None:
             lock.release()
@@ -22,8 +23,8 @@ cdef class Alarm:
             try:
                 self.loop.call_soon_threadsafe(finish, self.future)
             except RuntimeError:
-                return False
-        return True
+                woken = False
+        return woken
 
 
 def finish(future):

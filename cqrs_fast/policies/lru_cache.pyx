@@ -173,7 +173,7 @@ cdef class LRUCache:
             else:
                 id = lru_next(&self.table, id)
         if what == ITEMS:
-            return [(found[i], found[i + 1]) for i in range(0, len(found), 2)]
+            return list(zip(found[::2], found[1::2]))
         return found
 
     # Lookups

@@ -3,13 +3,14 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.awaitables cimport is_awaitable
+from cqrs_fast.awaitables cimport is_awaitable, may_be_promise
 from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.policies.delay cimport block
 from cqrs_fast.sealing cimport constructed, internal
 
 import os
+from operator import attrgetter
 
 from cqrs_fast.arguments import (
     choice,
@@ -23,6 +24,7 @@ from cqrs_fast.callbacks import report
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
 from cqrs_fast.policies.retry_stats import RetryStats
+from cqrs_fast.promises import promise_error, unfinished
 
 
 cdef extern from *:
@@ -49,6 +51,7 @@ cdef extern from *:
     bint PyErr_GivenExceptionMatches(PyObject *error, PyObject *classes) noexcept
 
 
+cdef str PLAIN = "it must be a plain function"
 cdef tuple JITTERS = ("full", "equal", "none")
 cdef tuple NEVER = (ValidationError, HandlerNotFoundError, RejectedError)
 
@@ -208,7 +211,9 @@ cdef class RetryPolicy:
         """Return `function(*args, **kwargs)`, called again while it fails.
 
         The delays block this thread; a signal handler that raises ends them. Raises
-        the last error, and TypeError where `function` returns an awaitable.
+        the last error. A TypeError refuses a promise of work, whose errors would come
+        too late: an awaitable, an async generator, and what a generator function
+        returns; it is closed, and not called again.
         """
         cdef int64_t attempt = 0
         cdef int64_t delay_ns
@@ -228,15 +233,17 @@ cdef class RetryPolicy:
             failure = None
             if delay_ns > 0:
                 block(self.clock, delay_ns)
-        if is_awaitable(<PyObject *>result):
-            raise misplaced(result, "function", "use call_async")
+        if may_be_promise(<PyObject *>result):
+            refused = unfinished(function, result, awaits=False)
+            if refused is not None:
+                raise refused
         return result
 
     async def call_async(self, function, /, *args, **kwargs):
         """Return `await function(*args, **kwargs)`, called again while it fails.
 
         A `function` that returns no awaitable serves too. Raises the last error; a
-        cancellation ends a delay at once.
+        cancellation ends a delay at once. A TypeError refuses generators, as in `call`.
         """
         cdef int64_t attempt = 0
         cdef int64_t delay_ns
@@ -249,7 +256,7 @@ cdef class RetryPolicy:
             except Exception as error:
                 failure = error
             else:
-                return result
+                break
             attempt += 1
             delay_ns = self.after(failure, attempt, ends_ns)
             if delay_ns < 0:
@@ -257,6 +264,11 @@ cdef class RetryPolicy:
             failure = None
             if delay_ns > 0:
                 await suspend(self.clock, delay_ns)
+        if may_be_promise(<PyObject *>result):
+            refused = unfinished(function, result, awaits=True)
+            if refused is not None:
+                raise refused
+        return result
 
     cdef int64_t after(self, object error, int64_t attempt, int64_t ends_ns) except -2:
         if not self.covers(error):
@@ -297,7 +309,7 @@ cdef class RetryPolicy:
             try:
                 returned = listener(attempt, delay_ns / 1e9, type(error))
                 if is_awaitable(<PyObject *>returned):
-                    raise misplaced(returned, "on_retry", "it must be a plain function")
+                    raise promise_error("on_retry", returned, PLAIN)
             except Exception as raised:
                 report("on_retry", name, raised)
         return delay_ns
@@ -345,7 +357,7 @@ cdef tuple check(dict given, cqrs_retry_settings *settings):
 
 cdef list names_of(object classes):
     found = classes if isinstance(classes, tuple) else (classes,)
-    return [one.__qualname__ for one in found]
+    return list(map(attrgetter("__qualname__"), found))
 
 
 cdef int64_t asked_for(object error) except -1:
@@ -353,16 +365,8 @@ cdef int64_t asked_for(object error) except -1:
     try:
         return retry_after_ns(getattr(error, "retry_after", None))
     except Exception:
-        return 0
-
-
-cdef object misplaced(object awaitable, str argument, str instead):
-    """Close an awaitable that nobody awaits; the error that tells of it."""
-    end = getattr(awaitable, "close", None) or getattr(awaitable, "cancel", None)
-    if end is not None:
-        end()
-    kind = type(awaitable).__name__
-    return TypeError(f"{argument} returned an awaitable, a {kind}: {instead}")
+        pass
+    return 0
 
 
 constructed(RetryPolicy)

@@ -23,7 +23,6 @@ cdef class TokenBucket:
     cdef Clock clock
     cdef Bucket one                         # where no key is given
     cdef KeyedBuckets keyed
-    cdef bint initialised
 
     # The bucket to take from, before any other code runs; None has one of its own.
     cdef inline Bucket find(self, object key, int64_t now_ns):

@@ -18,6 +18,7 @@ from cqrs_fast.policies.keyed_buckets cimport (
     bucket_wait,
     cqrs_bucket,
 )
+from cqrs_fast.sealing cimport constructed
 
 from math import gcd
 
@@ -61,22 +62,13 @@ cdef class TokenBucket:
     any thread; it holds for one process.
     """
 
-    def __cinit__(self):
-        self.one = Bucket.__new__(Bucket)
-        bucket_init(&self.one.state, 1, 1, 1)
-        self.keyed = KeyedBuckets.__new__(KeyedBuckets, self.one, 1)
-        self.requests_per_window = self.burst = 1
-        self.window = 1e-9
-
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None,
                  max_keys=10000, clock=None):
         cdef NewRate rate = new_rate(requests_per_window, window, burst, max_keys)
-        cdef Clock reads = as_clock(clock)
-        if self.initialised:
-            raise RuntimeError("TokenBucket is initialised already: make another one")
-        self.initialised = True
-        self.clock = reads
-        # A full bucket stays full.
+        self.clock = as_clock(clock)
+        self.one = Bucket.__new__(Bucket)
+        bucket_init(&self.one.state, rate.limit, rate.cost, rate.burst)
+        self.keyed = KeyedBuckets.__new__(KeyedBuckets, self.one, rate.max_keys)
         self.take(rate)
 
     def try_acquire(self, n=1, key=None):
@@ -230,3 +222,6 @@ cdef NewRate new_rate(
     rate.own_burst = burst
     rate.now_ns = INT64_MIN
     return rate
+
+
+constructed(TokenBucket)

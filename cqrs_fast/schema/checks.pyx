@@ -151,7 +151,10 @@ cdef class NumberNode(Node):
         self.label = label
         self.ge, self.gt, self.le, self.lt = ge, gt, le, lt
         self.multiple_of = multiple_of
-        self.bare = all([bound is None for bound in (ge, gt, le, lt, multiple_of)])
+        self.bare = (
+            ge is None and gt is None and le is None and lt is None
+            and multiple_of is None
+        )
         return 0
 
     cdef int out_of_range(
@@ -430,7 +433,7 @@ cdef class LiteralNode(Node):
                 return 0
         if not self.accepts(value):
             return wrong_type(self, value, at, report)
-        allowed = ", ".join([repr(allowed) for allowed in self.values])
+        allowed = ", ".join(map(repr, self.values))
         return report_error(report, at, "invalid", f"expected one of {allowed}")
 
 

@@ -25,7 +25,7 @@ def compile_check(cls):
     validator = own_validator(cls)
     if is_record(cls) and not issubclass(cls, dict):
         record = Compiler(cls).record(cls)
-        if all([field.node is None for field in record.fields]):
+        if {field.node for field in record.fields} <= {None}:
             record = None
     if record is None and validator is None:
         return None
@@ -92,13 +92,14 @@ cdef class MessageCheck:
         return None
 
     cdef list run_validator(self, object message, int max_errors):
+        cdef list errors = None
         try:
             self.validator(message)
         except ValidationError as error:
-            return list(error.errors)[:max_errors]
+            errors = list(error.errors)[:max_errors]
         except ValueError as error:
-            return [("$", "invalid", str(error))]
-        return None
+            errors = [("$", "invalid", str(error))]
+        return errors
 
 
 constructed(MessageCheck)

@@ -42,6 +42,7 @@ from cqrs_fast.schema.checks cimport (
 )
 from cqrs_fast.sealing cimport constructed
 
+from operator import attrgetter
 from types import MemberDescriptorType
 
 import msgspec
@@ -79,8 +80,8 @@ cdef class UnionNode(Node):
         for node in self.nodes:
             if not isinstance(node, Node):
                 raise TypeError(f"expected a Node, got {node!r}")
-        self.optional = any([isinstance(node, NoneNode) for node in self.nodes])
-        labels = [(<Node>node).label for node in self.nodes]
+        self.optional = NoneNode in map(type, self.nodes)
+        labels = list(map(attrgetter("label"), self.nodes))
         labels.sort(key="None".__eq__)  # None last, as one writes it
         self.label = " | ".join(dict.fromkeys(labels))
 

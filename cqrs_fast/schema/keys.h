@@ -84,7 +84,6 @@ static inline int cqrs_key_add(PyObject *value, cqrs_key_state *state, int depth
         if (number != number) {
             return 0;
         }
-        number += 0.0;  /* -0.0 equals 0.0 */
         memcpy(&word, &number, sizeof(word));
         word ^= 0xc83d7f1694e2ab50ULL;
     } else if (type == &PyBytes_Type) {
@@ -147,7 +146,9 @@ static inline int cqrs_key_same(PyObject *one, PyObject *other) {
         return cqrs_key_int(one, &left) && cqrs_key_int(other, &right) && left == right;
     }
     if (type == &PyFloat_Type) {
-        return PyFloat_AS_DOUBLE(one) == PyFloat_AS_DOUBLE(other);
+        /* By their bits: 0.0 and -0.0 are equal, yet a handler may tell them apart. */
+        double left = PyFloat_AS_DOUBLE(one), right = PyFloat_AS_DOUBLE(other);
+        return memcmp(&left, &right, sizeof(left)) == 0;
     }
     return cqrs_key_same_inside(one, other);
 }

@@ -76,6 +76,7 @@ cdef KeyPlan plan_of(object cls)
 # Frozen values; what cannot be frozen raises Unkeyable. `freeze_key` keys a message by
 # another value than its fields.
 cdef object freeze_value(object value)
+cdef list freeze_values(object values)
 cdef tuple freeze_message(KeyPlan plan, object message)
 cdef tuple freeze_key(KeyPlan plan, object value)
 # All fields of a message, of whatever class, up to a mebibyte of containers.

@@ -5,7 +5,7 @@ import decimal
 import uuid
 from enum import Enum, Flag
 from functools import cached_property
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from os import urandom
 from types import MemberDescriptorType
 from weakref import ref
@@ -135,7 +135,7 @@ cdef tuple declared_names(object cls):
             if field._field_type.name == "_FIELD"
         ])
     if "__attrs_attrs__" in own:
-        return tuple([field.name for field in cls.__attrs_attrs__])
+        return tuple(map(attrgetter("name"), cls.__attrs_attrs__))
     if "__pydantic_complete__" in own:
         return (*cls.model_fields, EXTRA)
     return None
@@ -208,6 +208,13 @@ cdef object freeze_value(object value):
     return freeze(value, 0, &budget)
 
 
+cdef list freeze_values(object values):
+    cdef list frozen = []
+    for value in values:
+        frozen.append(freeze_value(value))
+    return frozen
+
+
 cdef tuple freeze_message(KeyPlan plan, object message):
     cdef int64_t budget = KEY_BUDGET
     if plan.has_cache_key:
@@ -232,7 +239,7 @@ cdef object fingerprint_of(KeyPlan plan, object message):
     if type(fields) is not dict:
         raise unkeyable(message)
     declared = declared_fields(plan, message, 0, &budget)
-    return (*declared, freeze(fields, 0, &budget))
+    return declared + (freeze(fields, 0, &budget),)
 
 
 cdef object unkeyable(object value):
@@ -303,18 +310,15 @@ cdef tuple freeze_container(object value, object cls, int depth, int64_t *budget
         # A list first: the dict may change while users' cache_key or enums are asked.
         for name, item in list(value.items()):
             frozen = freeze(name, depth + 1, budget)
-            items.append((hash_of(frozen), frozen, freeze(item, depth + 1, budget)))
+            items.append((hash_of(frozen), (frozen, freeze(item, depth + 1, budget))))
     else:
         for item in tuple(value):
             frozen = freeze(item, depth + 1, budget)
             items.append((hash_of(frozen), frozen))
-    if cls is tuple:
-        return tuple([item[1] for item in items])
-    if cls is not list:
+    if cls is not tuple and cls is not list:
         items.sort(key=BY_HASH)
-    if cls is dict:
-        return (dict, *[item[1:] for item in items])
-    return (cls, *[item[1] for item in items])
+    items = [frozen for _, frozen in items]
+    return tuple(items) if cls is tuple else (cls, *items)
 
 
 cdef object hash_of(object frozen):
@@ -326,11 +330,11 @@ cdef object freeze_object(object value, object cls, int depth, int64_t *budget):
     if cls is uuid.UUID:
         return (cls, value.bytes)
     if cls is DATETIME or cls is datetime.datetime:
-        return (DATETIME, value.toordinal(), *clock_fields(value), zone(value.tzinfo))
+        return (DATETIME, value.toordinal()) + clock_fields(value)
     if cls is DATE or cls is datetime.date:
         return (DATE, value.toordinal())
     if cls is TIME:
-        return (cls, *clock_fields(value), zone(value.tzinfo))
+        return (cls, *clock_fields(value))
     if cls is TIMEDELTA:
         return (cls, value.days, value.seconds, value.microseconds)
     if cls is decimal.Decimal:
@@ -357,7 +361,8 @@ cdef object freeze_object(object value, object cls, int depth, int64_t *budget):
 
 
 cdef tuple clock_fields(object value):
-    return (value.hour, value.minute, value.second, value.microsecond, value.fold)
+    time = (value.hour, value.minute, value.second, value.microsecond, value.fold)
+    return time + (zone(value.tzinfo),)
 
 
 cdef object zone(object tzinfo):

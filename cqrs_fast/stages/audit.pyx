@@ -12,8 +12,9 @@ from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.callbacks import report
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
+from cqrs_fast.promises import promise_error
 from cqrs_fast.stages.audit_event import AuditEvent
 
 cdef str INSTEAD = "put the event into a queue that an async task empties"
@@ -68,7 +69,7 @@ cdef class AuditMiddleware(Stage):
             )
             answer = self.sink(event)
             if is_awaitable(<PyObject *>answer):
-                raise awaitable_error("sink", answer, INSTEAD)
+                raise promise_error("sink", answer, INSTEAD)
         except Exception as failure:
             report("audit sink", (<Route>f.route).name, failure)
         return PROCEED

@@ -9,8 +9,9 @@ from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, put_in_plac
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.sealing cimport constructed
 
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
+from cqrs_fast.promises import promise_error
 
 cdef str INSTEAD = (
     "write an async middleware (ctx, message, next) that awaits and goes on with "
@@ -53,7 +54,7 @@ cdef class AuthenticationMiddleware(Stage):
         cdef Context context = frame_context(f)
         principal = self.authenticate(context, <object>f.message)
         if is_awaitable(<PyObject *>principal):
-            raise awaitable_error("authenticate", principal, INSTEAD)
+            raise promise_error("authenticate", principal, INSTEAD)
         if principal is not context.state.principal:
             put_in_place(f, context.with_principal(principal))
         return PROCEED

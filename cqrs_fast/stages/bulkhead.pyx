@@ -27,6 +27,7 @@ from cqrs_fast.policies.bulkhead cimport (
     cqrs_bulkhead,
 )
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.sealing cimport constructed
 from cqrs_fast.waits.line cimport Ticket
 from cqrs_fast.waits.permits cimport PermitLine, new_permit_line
 
@@ -82,33 +83,22 @@ cdef class BulkheadMiddleware(Stage):
     cdef int64_t max_wait_ns            # … and in nanoseconds
     cdef int64_t max_queue
     cdef int64_t admitted, rejected
-    cdef bint initialised
     cdef bint built                     # pipelines have it
     cdef object __weakref__
 
     def __cinit__(self):
         self.has_slot = True
-        self.max_wait = 0.0
-        bulkhead_init(&self.state, 1)
-        self.line = new_permit_line(&self.state)
-        tell_of_forks(self)
 
     def __init__(self, max_concurrent, *, max_queue=0, max_wait=0.0, clock=None):
-        if self.initialised or self.built:
-            raise RuntimeError(
-                "BulkheadMiddleware is initialised already: make another one"
-            )
-        limit = permits(max_concurrent)
-        most = whole_number("max_queue", max_queue, 0, MOST_QUEUED)
-        max_wait_ns = seconds_or_zero("max_wait", max_wait)
-        self.clock = as_clock(clock)
-        bulkhead_resize(&self.state, limit)
-        self.max_queue = most
-        self.max_wait_ns = max_wait_ns
+        bulkhead_init(&self.state, permits(max_concurrent))
+        self.line = new_permit_line(&self.state)
+        self.max_queue = whole_number("max_queue", max_queue, 0, MOST_QUEUED)
+        self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
         self.max_wait = max_wait
+        self.clock = as_clock(clock)
+        tell_of_forks(self)
         if max_queue > 0:
             self.queueing = QueueingBulkhead.__new__(QueueingBulkhead, self)
-        self.initialised = True
 
     def _after_fork(self):
         self.line.forget_all()
@@ -327,6 +317,16 @@ cdef class NewSize(Revision):
 
     cdef int settle(self) except -1:
         cdef BulkheadMiddleware pool = <BulkheadMiddleware>self.stage
+        failure = None
         while bulkhead_admit_next(&pool.state):
-            pool.line.hand_over()
+            try:
+                pool.line.hand_over()
+            except BaseException as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return 0
+
+
+constructed(BulkheadMiddleware)
+constructed(QueueingBulkhead)

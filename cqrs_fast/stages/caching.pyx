@@ -8,7 +8,7 @@ from cqrs_fast.clock cimport as_clock, read_clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.policies.query_cache cimport QueryCache, find
-from cqrs_fast.schema.keys cimport KeyPlan, freeze_value, plan_of, scope_of
+from cqrs_fast.schema.keys cimport KeyPlan, freeze_values, plan_of, scope_of
 from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.stages.parts.cache_core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.parts.cache_settings cimport CacheSettings
@@ -30,10 +30,16 @@ cdef class CachingMiddleware(Stage):
     """Answer queries from a cache; each answer is computed by one dispatch at a time.
 
     The key is the class of the query, the scope and all fields, by type and content: 1,
-    1.0 and True differ. A query whose fields make no key is not cached (a `cache_key()`
-    of its class may return what does). A class that says `cacheable: ClassVar[bool] =
-    False` is left out. The least used entries go first; None is a value; values are
-    shared by reference unless `copy` says otherwise. In this process only.
+    1.0 and True differ, as do 0.0 and -0.0. A query whose fields make no key is not
+    cached (a `cache_key()` of its class may return what does). A class that says
+    `cacheable: ClassVar[bool] = False` is left out. The least used entries go first;
+    None is a value; values are shared by reference unless `copy` says otherwise. In
+    this process only.
+
+    A result that its use consumes (its own iterator, such as a generator or an open
+    file, an async iterator, an awaitable) is neither stored nor shared: who waits for
+    it computes. It counts as `uncacheable`, and is told once for each message. What
+    lies inside of a list or another object is not looked at.
 
     Parameters:
         ttl: the most seconds that an answer is used; 0 stores nothing.
@@ -44,11 +50,11 @@ cdef class CachingMiddleware(Stage):
         condition: `condition(query)` says whether this one is cached.
         tags: `tags(query)` returns an iterable of tags, for `invalidate_tags`.
         ttl_jitter: from 0 to 1: the part of `ttl` that is shortened at random.
-        negative_ttl: the seconds that an error of `negative_on` is used; 0 for none. A
-            fresh one is made of its type and args for each hit.
+        negative_ttl: the seconds that an error of `negative_on` is used; 0 for none.
+            Each hit raises a copy of its own, made without its constructor.
         negative_on: Exception classes.
         single_flight: whether those who miss while one computes wait for its outcome.
-            They get its error too, each a copy.
+            They get its error too, each a copy of its own.
         flight_wait_max: the most seconds they wait before they compute on their own.
         copy: "none", "shallow", "deep" or a callable that copies what is stored and
             what is handed out.
@@ -143,8 +149,8 @@ cdef class CachingMiddleware(Stage):
             hash = group
             scope = scope_of(plan, scope_in(config, ctx), &hash)
         except Unkeyable:
-            return default
-        if era != self.core.era:
+            key = scope = None
+        if key is None or era != self.core.era:
             return default
         cdef uint32_t id = find(
             &self.core.cache.table, plan, <PyObject *>key, <PyObject *>scope, hash
@@ -175,6 +181,8 @@ cdef class CachingMiddleware(Stage):
                 scope = scope_of(plan, scope_in(self.core.config, ctx), &hash)
                 within = <PyObject *>scope
         except Unkeyable:
+            key = None
+        if key is None:
             return 0
         self.core.loads.outdate_key(plan, key, within, group)
         return self.core.cache.drop_key(plan, key, within, group)
@@ -188,7 +196,7 @@ cdef class CachingMiddleware(Stage):
 
     def invalidate_tags(self, *tags):
         """Forget what was stored under at least one of the tags; return how many."""
-        cdef list frozen = [freeze_value(tag) for tag in tags]
+        cdef list frozen = freeze_values(tags)
         self.core.loads.outdate_tags(frozen)
         return self.core.cache.drop_tags(frozen)
 

@@ -21,6 +21,8 @@ from cqrs_fast.policies.circuit_breaker cimport (
 )
 from cqrs_fast.sealing cimport constructed, internal
 
+from operator import attrgetter
+
 from cqrs_fast.arguments import choice
 from cqrs_fast.errors import HandlerNotFoundError
 from cqrs_fast.pipeline.description import label_of
@@ -31,6 +33,8 @@ from cqrs_fast.policies.circuit_state import (
     seed_of,
     worst,
 )
+
+cdef object NAME_OF = attrgetter("__name__")
 
 
 @cython.final
@@ -165,8 +169,7 @@ cdef class CircuitBreakerMiddleware(Stage):
 
         That has the worst state, with its failures, and sums otherwise.
         """
-        cdef CircuitBreaker breaker
-        return worst([breaker.snapshot() for breaker in self.breakers(name)])
+        return worst(list(map(CircuitBreaker.snapshot, self.breakers(name))))
 
     def reset(self, name=None):
         """Close the breaker of a registered name, or all; nothing stays counted.
@@ -238,8 +241,8 @@ cdef class CircuitBreakerMiddleware(Stage):
         checked = self.plan.checked
         settings = checked.settings
         shown = {name: getattr(settings, name) for name in settings.__struct_fields__}
-        shown["failure_on"] = [one.__name__ for one in checked.failure_on]
-        shown["ignore"] = [one.__name__ for one in checked.ignored]
+        shown["failure_on"] = list(map(NAME_OF, checked.failure_on))
+        shown["ignore"] = list(map(NAME_OF, checked.ignored))
         for name in ("is_failure", "on_event"):
             if shown[name] is not None:
                 shown[name] = label_of(shown[name])

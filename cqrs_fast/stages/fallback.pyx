@@ -3,16 +3,19 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.pipeline.calling cimport is_awaitable
+from cqrs_fast.awaitables cimport is_promise
 from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.waiting cimport may_begin
 from cqrs_fast.sealing cimport constructed
 
+from operator import attrgetter
+
 from cqrs_fast.arguments import exception_classes
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
+from cqrs_fast.promises import promise_error
 
 cdef str INSTEAD = (
     "write an async middleware (ctx, message, next) that awaits next(ctx, message) and "
@@ -58,7 +61,7 @@ cdef class FallbackMiddleware(Stage):
         """Return where `fallback` is defined, and the names of the classes."""
         return {
             "fallback": label_of(self.fallback),
-            "on": [one.__qualname__ for one in self.on],
+            "on": list(map(attrgetter("__qualname__"), self.on)),
         }
 
     cdef int leave(self, Frame *f) except -1:
@@ -71,8 +74,8 @@ cdef class FallbackMiddleware(Stage):
         result = self.fallback(
             frame_context(f), <object>f.message, <object>f.error
         )
-        if is_awaitable(<PyObject *>result):
-            raise awaitable_error("fallback", result, INSTEAD)
+        if is_promise(<PyObject *>result):
+            raise promise_error("fallback", result, INSTEAD)
         set_result(f, result)
         return PROCEED
 

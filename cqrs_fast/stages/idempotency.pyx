@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
+from cqrs_fast.awaitables cimport is_used_up
 from cqrs_fast.clock cimport Clock, as_clock, read_clock, tick_of
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.flight cimport (
@@ -13,7 +14,6 @@ from cqrs_fast.pipeline.flight cimport (
     LEADING,
     Flight,
     Stand,
-    copied_error,
 )
 from cqrs_fast.pipeline.frame cimport (
     ENDED,
@@ -45,12 +45,14 @@ from cqrs_fast.stages.parts.records cimport (
     ENDED_FINALLY,
     IN_PROGRESS,
     SUCCEEDED,
+    UNREPEATABLE,
     Attempt,
     Record,
     Records,
 )
 
 from cqrs_fast.arguments import choice, seconds_to_ns, whole_number
+from cqrs_fast.error_copies import copied_error, kept_error
 from cqrs_fast.errors import (
     IdempotencyConflictError,
     IdempotencyInProgressError,
@@ -78,6 +80,8 @@ cdef class IdempotencyMiddleware(Stage):
     has none, or None, passes through. The first with a key is done and its result kept;
     whoever sends the same again gets that result. With other fields it is an
     IdempotencyConflictError. A command that fails may be sent again, and is done again.
+    One whose result its use consumes, a generator or an open file say, is not done
+    again either: its duplicates get a ResultTypeError, and it is told of once.
 
     Parameters:
         key: `key(command)` returns its key; by default its `idempotency_key`.
@@ -88,7 +92,8 @@ cdef class IdempotencyMiddleware(Stage):
             error included, or "raise" an IdempotencyInProgressError. That is raised
             too where waiting would never end: inside of the command itself, and for a
             sync duplicate in a thread that runs an event loop.
-        final_on: Exception classes that are kept as results are, and raised again.
+        final_on: Exception classes that are kept as results are: a copy, without its
+            traceback, is raised for each duplicate.
         lease: the seconds after which one in progress is given up: the next with its
             key is done. A deadline of the dispatch takes the place of it.
         clock: for tests; by default that of the bus.
@@ -296,7 +301,7 @@ cdef class IdempotencyMiddleware(Stage):
         if known.progress == SUCCEEDED:
             set_result(f, known.outcome)
         else:
-            set_error(f, copied_error(known.outcome))
+            set_error(f, copied_error(known.outcome, deep=True))
         return STOP
 
     cdef int refuse(self, Frame *f, int64_t now_ns) except -1:
@@ -345,13 +350,22 @@ cdef class IdempotencyMiddleware(Stage):
             if not flight.pass_on() and record is not None:
                 self.records.remove(record)
             return PROCEED
+        again = None        # what there is in the place of a result that is used up
         try:
+            if f.error == NULL and is_used_up(f.result):
+                again = UNREPEATABLE
+                name = own_name(<Route>f.route, <object>f.message)
+                again = self.records.unrepeatable(name, <object>f.result)
             if record is not None and self.records.holds(record):
-                self.note(f, record)
+                self.note(f, record, again)
         except BaseException:
             # Nobody works on it any more. What was done is not done again.
-            if record.progress == IN_PROGRESS:
-                if f.error == NULL:
+            if record is not None and record.progress == IN_PROGRESS:
+                if again is not None:
+                    self.records.complete(
+                        record, ENDED_FINALLY, again, record.expires_ns
+                    )
+                elif f.error == NULL:
                     self.records.complete(
                         record, SUCCEEDED, <object>f.result, record.expires_ns
                     )
@@ -359,25 +373,26 @@ cdef class IdempotencyMiddleware(Stage):
                     self.records.remove(record)
             raise
         finally:
-            if f.error == NULL:
+            if again is not None:
+                flight.fail(again)
+            elif f.error == NULL:
                 flight.answer(<object>f.result)
             else:
                 flight.fail(<object>f.error)
         return PROCEED
 
-    cdef int note(self, Frame *f, Record record) except -1:
-        """Keep the outcome, or forget the key."""
+    cdef int note(self, Frame *f, Record record, object again) except -1:
+        """Keep the outcome, or `again` in its place, or forget the key."""
         cdef int64_t expires_ns
         if f.error != NULL and not isinstance(<object>f.error, self.final_on):
             return self.records.remove(record)
         expires_ns = read_clock(self.clock) + self.ttl_ns
-        if f.error == NULL:
+        if again is not None:
+            self.records.complete(record, ENDED_FINALLY, again, expires_ns)
+        elif f.error == NULL:
             self.records.complete(record, SUCCEEDED, <object>f.result, expires_ns)
         else:
-            error = copied_error(<object>f.error)
-            if error is not <object>f.error:
-                # It holds on to frames, for as long as the record.
-                error.__cause__ = None
+            error = kept_error(<object>f.error)
             self.records.complete(record, ENDED_FINALLY, error, expires_ns)
         return 0
 

@@ -107,7 +107,7 @@ cdef int64_t sampled_for(Frame *f) noexcept:
         return exact_now(f) - f.sampled_ns
     except BaseException as error:
         set_error(f, error)
-        return 0
+    return 0
 
 
 cdef struct Picture:
@@ -124,7 +124,7 @@ FRACTIONS[:] = [0.5, 0.9, 0.99, 0.999]
 
 cdef object take_snapshot(dict metrics, list middleware):
     cdef list names = sorted(metrics)
-    cdef list stages = [metrics[name] for name in names]
+    cdef list stages = list(map(metrics.get, names))
     cdef Py_ssize_t index, size = len(names)
     cdef Picture *pictures = <Picture *>calloc(size + 1, sizeof(Picture))
     if pictures == NULL:

@@ -26,6 +26,7 @@ from cqrs_fast.pipeline.waiting cimport (
 from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_remaining, bucket_take
 from cqrs_fast.policies.token_bucket cimport NewRate, TokenBucket
 from cqrs_fast.rejection cimport Rejection
+from cqrs_fast.sealing cimport constructed
 from cqrs_fast.stages.parts.token_line cimport (
     TokenLine,
     TokenLines,
@@ -37,8 +38,9 @@ from cqrs_fast.waits.line cimport Ticket
 
 from cqrs_fast.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import RateLimitExceededError
-from cqrs_fast.pipeline.arguments import awaitable_error, plain_callable
+from cqrs_fast.pipeline.arguments import plain_callable
 from cqrs_fast.pipeline.description import label_of
+from cqrs_fast.promises import promise_error
 from cqrs_fast.stages.middleware_stats import RateLimitStats
 
 MOST_WAITERS = 10**6
@@ -104,41 +106,29 @@ cdef class RateLimitingMiddleware(Stage):
     cdef int64_t max_wait_ns            # … and in nanoseconds
     cdef int64_t max_waiters
     cdef int64_t admitted, rejected
-    cdef bint initialised
     cdef bint built                     # pipelines have it
     cdef object __weakref__
 
     def __cinit__(self):
         self.reads_clock = True
-        self.tokens = TokenBucket()
-        self.lines = TokenLines()
-        self.max_wait = 0.0
-        self.max_waiters = 1000
-        tell_of_forks(self)
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None, key=None,
                  max_keys=10000, max_wait=0.0, max_waiters=1000, clock=None):
-        if self.initialised or self.built:
-            raise RuntimeError(
-                "RateLimitingMiddleware is initialised already: make another one"
-            )
-        tokens = TokenBucket(
+        self.tokens = TokenBucket(
             requests_per_window, window, burst=burst, max_keys=max_keys, clock=clock
         )
-        if key is not None:
-            key = plain_callable("key", key, INSTEAD)
-        max_wait_ns = seconds_or_zero("max_wait", max_wait)
-        self.max_waiters = whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
-        self.max_wait_ns = max_wait_ns
-        self.max_wait = max_wait
-        self.lines.set_max_wait(self.max_wait_ns)
-        self.tokens = tokens
         self.clock = self.tokens.clock
-        self.key = key
-        self.takes_time = key is not None
+        if key is not None:
+            self.key = plain_callable("key", key, INSTEAD)
+            self.takes_time = True
+        self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
+        self.max_wait = max_wait
+        self.max_waiters = whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
+        self.lines = TokenLines()
+        self.lines.set_max_wait(self.max_wait_ns)
+        tell_of_forks(self)
         if self.max_wait_ns > 0:
             self.queueing = QueueingLimiter.__new__(QueueingLimiter, self)
-        self.initialised = True
 
     def _after_fork(self):
         cdef Bucket bucket
@@ -269,7 +259,7 @@ cdef class RateLimitingMiddleware(Stage):
         """Find the bucket of the dispatch's key, and set the time as of now."""
         key = self.key(frame_context(f), <object>f.message)
         if is_awaitable(<PyObject *>key):
-            raise awaitable_error("key", key, INSTEAD)
+            raise promise_error("key", key, INSTEAD)
         # The dispatch's own reading is from before the key function.
         now_ns[0] = read_clock(self.clock)
         try:
@@ -439,3 +429,7 @@ cdef class NewLimits(Revision):
 
     cdef int settle(self) except -1:
         return (<RateLimitingMiddleware>self.stage).wake_all()
+
+
+constructed(RateLimitingMiddleware)
+constructed(QueueingLimiter)

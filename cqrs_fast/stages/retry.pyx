@@ -170,7 +170,8 @@ cdef class RetryMiddleware(Stage):
             )
         except Exception:
             # Users' code that cannot tell: once is safe.
-            return False
+            pass
+        return False
 
 
 @cython.final

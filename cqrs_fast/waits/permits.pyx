@@ -14,6 +14,7 @@ from cqrs_fast.policies.bulkhead cimport (
     bulkhead_give_up,
     bulkhead_leave,
 )
+from cqrs_fast.sealing cimport constructed
 from cqrs_fast.waits.line cimport wake
 
 
@@ -61,3 +62,6 @@ cdef PermitLine new_permit_line(cqrs_bulkhead *permits):
     cdef PermitLine line = PermitLine.__new__(PermitLine)
     line.permits = permits
     return line
+
+
+constructed(PermitLine)

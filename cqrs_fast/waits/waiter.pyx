@@ -2,6 +2,8 @@
 
 cimport cython
 
+from cqrs_fast.sealing cimport constructed
+
 from _thread import TIMEOUT_MAX, allocate_lock
 from weakref import ref
 
@@ -19,14 +21,16 @@ cdef class Waiter:
         return self.notify()
 
     cdef bint notify(self) except -1:
+        cdef bint was_woken = self.woken
         self.woken = True
         lock, self.lock = self.lock, None
         if lock is not None:
             lock.release()
         # Of the same wait: what is called may let another thread begin the next one.
         loop, future = self.loop, held(self.future)
-        alive = loop is None or future is not None
-        if loop is not None and alive:
+        # Without a future it was freed with its task, or its wait ended just now.
+        alive = loop is None or future is not None or was_woken
+        if loop is not None and future is not None:
             try:
                 loop.call_soon_threadsafe(finish, future)
             except RuntimeError:
@@ -91,3 +95,6 @@ cdef object weakly(object target):
 cdef object held(object reference):
     """What `weakly` was given, or None."""
     return reference() if type(reference) is ref else reference
+
+
+constructed(Waiter)

@@ -50,4 +50,4 @@ def granted(Ticket ticket not None):
 
 def lose_loop(Ticket ticket not None, loop):
     """Let it wait on an event loop, such as a closed one."""
-    ticket.waiter.loop = loop
+    ticket.waiter.loop = ticket.waiter.future = loop

@@ -45,6 +45,7 @@ from cqrs_fast import (
     QueryBus,
     RateLimitExceededError,
     RateLimitingMiddleware,
+    ResultTypeError,
     RetryMiddleware,
     RetryPolicy,
     SlowCallMiddleware,
@@ -337,9 +338,9 @@ def execute_many_async(window: Window) -> None:
 @operation
 def payloads(window: Window) -> None:
     bus = answering(QueryBus())
-    payload = b'{"type":"Get","number":3}'
+    payload = b'{"$type":"Get","number":3}'
     check(window(lambda: caught(lambda: bus.execute_json(payload))), b"3", CQRSError)
-    bad = b'{"type":"Get","number":"three"}'
+    bad = b'{"$type":"Get","number":"three"}'
     check(window(lambda: caught(lambda: bus.execute_json(bad))), CQRSError)
     serves(bus)
 
@@ -425,6 +426,33 @@ def idempotency(window: Window) -> None:
     check(window(lambda: bus.execute(Put(3, "a"))), 3)
     check(window(lambda: bus.execute(Put(3, "a"))), 3)
     check(window(lambda: caught(lambda: bus.execute(Put(4, "a")))), CQRSError, 4)
+    serves(bus, message=Put)
+
+
+@operation
+def results_that_are_used_up(window: Window) -> None:
+    given: list[Any] = []
+
+    def rows(message: Any) -> Any:
+        result = iter(given) if message.number == 3 else message.number
+        given.append(message.number)
+        return result
+
+    cache = CachingMiddleware(60.0)
+    asked = queries(cache, handler=rows)
+    check(window(lambda: asked.execute(Get(3))), type(iter([])))
+    assert len(cache) == 0
+    serves(asked)
+    given.clear()
+    bus = CommandBus(middleware=[IdempotencyMiddleware()])
+    bus.register_handler(Put, rows)
+    first = window(lambda: caught(lambda: bus.execute(Put(3, "a"))))
+    check(first, type(iter([])))
+    # Whether there was memory for the text or not, it is not done again.
+    done = len(given)
+    second = caught(lambda: bus.execute(Put(3, "a")))
+    check(second, ResultTypeError if done else type(iter([])))
+    assert len(given) == 1
     serves(bus, message=Put)
 
 

@@ -11,10 +11,7 @@ from cqrs_fast.schema.keys cimport KeyPlan
 
 
 cdef class StoredError:
-    cdef object error_type
-    cdef tuple args
-
-    cdef object fresh(self)
+    cdef object error           # holds no frames; a copy of it is raised
 
 
 cdef class CacheCore:
@@ -26,7 +23,8 @@ cdef class CacheCore:
     cdef Random random
     cdef dict ttls                      # address of a class: (class, ns)
     cdef uint64_t hits, misses, bypasses
-    cdef uint64_t uncacheable           # of the bypasses
+    cdef uint64_t uncacheable           # of the bypasses, and results used up by use
+    cdef set told                       # names of the messages that had such a result
 
     # The key and its hash without a scope; raises Unkeyable, and what users' code does.
     cdef object make_key(
@@ -35,6 +33,8 @@ cdef class CacheCore:
     # How long an answer to a query of this class is used, 0: it is not stored.
     cdef int64_t lifetime(self, CacheSettings config, object cls) except -1
     cdef int64_t shortened(self, CacheSettings config, int64_t ttl_ns) noexcept
+    # Count a result that is not stored, and tell of it once.
+    cdef int pass_over(self, str name, object result) except -1
     cdef int put(self, Load load, object value, int64_t ttl_ns) except -1
 
 

@@ -12,17 +12,13 @@ from cqrs_fast.sealing cimport constructed, internal
 from cqrs_fast.stages.parts.cache_settings cimport SHARED, CacheSettings
 from cqrs_fast.stages.parts.loads cimport Load, Loads
 
+from cqrs_fast.callbacks import tell_used_up
+
 
 @cython.final
 @cython.auto_pickle(False)
 cdef class StoredError:
-    """A remembered failure: each hit raises a fresh exception of it."""
-
-    cdef object fresh(self):
-        error = self.error_type(*self.args)
-        if type(error) is not self.error_type:
-            raise TypeError(f"{self.error_type.__name__} made something else")
-        return error
+    """A remembered failure, told from a result that is an exception."""
 
 
 @cython.final
@@ -35,6 +31,7 @@ cdef class CacheCore:
         self.random.state = seed
         self.clock = clock
         self.ttls = {}
+        self.told = set()
         self.loads = Loads()
         self.cache = QueryCache()
         self.cache.resize(config.max_size)
@@ -62,6 +59,13 @@ cdef class CacheCore:
         if config.jitter == 0.0:
             return ttl_ns
         return <int64_t>(ttl_ns * (1.0 - random_unit(&self.random) * config.jitter))
+
+    cdef int pass_over(self, str name, object result) except -1:
+        self.uncacheable += 1
+        if name not in self.told:
+            self.told.add(name)
+            tell_used_up(name, result, "it is neither cached nor shared")
+        return 0
 
     cdef int put(self, Load load, object value, int64_t ttl_ns) except -1:
         """Store it, unless what it was computed from has been invalidated."""

@@ -36,7 +36,8 @@ cdef class CacheSettings:
         self.take_scope(scope)
         self.key = callable_or_none("key", key)
         self.condition = callable_or_none("condition", condition)
-        self.tags = callable_or_none("tags", tags)
+        if tags is not None:
+            self.tags = plain_callable("tags", tags, INSTEAD, yields=True)
         self.jitter = real_number("ttl_jitter", ttl_jitter, 0.0, 1.0)
         self.negative_ttl_ns = seconds_or_zero("negative_ttl", negative_ttl)
         self.negative_on = error_types("negative_on", negative_on)

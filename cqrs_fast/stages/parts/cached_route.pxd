@@ -20,11 +20,13 @@ cdef class CachedRoute(Stage):
     cdef bint has_time(self, Frame *f) noexcept
     # The steps of a dispatch; each returns a Verdict.
     cdef int look_up(self, Frame *f) except -1
-    cdef int bypass(self, Frame *f, object error=?) except -1
+    cdef int bypass(self, Frame *f) except -1
     cdef int hit(self, Frame *f, CacheSettings config, uint32_t id) except -1
     cdef int miss(self, Frame *f, Load load) except -1
+    cdef bint tag(self, Frame *f, Load load) except -1
     cdef int go_on(self, Frame *f) except -1
     cdef int take(self, Frame *f, Load load) except -1
+    cdef int tell(self, Frame *f, object error) except -1
     # On the way out.
     cdef object store(self, Frame *f, Load load, object value)
     cdef int store_error(self, Load load, object error) except -1

@@ -5,6 +5,7 @@ from cpython.object cimport Py_TYPE, PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from cqrs_fast.awaitables cimport is_used_up
 from cqrs_fast.clock cimport by_system, is_reached, read_clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.errstate cimport is_transparent
@@ -14,7 +15,6 @@ from cqrs_fast.pipeline.flight cimport (
     LEADING,
     Flight,
     Stand,
-    copied_error,
 )
 from cqrs_fast.pipeline.frame cimport (
     CACHE_HIT,
@@ -36,7 +36,7 @@ from cqrs_fast.schema.keys cimport (
     KeyPlan,
     KeyState,
     add_value,
-    freeze_value,
+    freeze_values,
     hash_message,
     plan_of,
     scope_of,
@@ -48,6 +48,7 @@ from cqrs_fast.stages.parts.cache_settings cimport BY_PRINCIPAL, CacheSettings
 from cqrs_fast.stages.parts.loads cimport Load, Loads
 
 from cqrs_fast.callbacks import report
+from cqrs_fast.error_copies import copied_error, kept_error
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 from cqrs_fast.schema.keys import Unkeyable
 
@@ -160,9 +161,12 @@ cdef class CachedRoute(Stage):
             scope = scope_of(plan, scope_in(config, seen_context(f)), &hash)
         except Unkeyable:
             core.uncacheable += 1
-            return self.bypass(f)
+            key = scope = None
         except Exception as error:
-            return self.bypass(f, error)
+            self.tell(f, error)
+            key = scope = None
+        if key is None:
+            return self.bypass(f)
         if f.started_ns != 0 and self.has_time(f):
             now_ns = f.now_ns
         else:
@@ -180,12 +184,15 @@ cdef class CachedRoute(Stage):
         load.config = config
         return self.miss(f, load)
 
-    cdef int bypass(self, Frame *f, object error=None) except -1:
-        """Let it go on uncached; an error of users' code is reported."""
+    cdef int bypass(self, Frame *f) except -1:
+        """Let it go on uncached."""
         self.core.bypasses += 1
-        if error is not None:
-            report("caching", (<Route>f.route).name, error)
         return PROCEED
+
+    cdef int tell(self, Frame *f, object error) except -1:
+        """Report an error of users' code."""
+        report("caching", (<Route>f.route).name, error)
+        return 0
 
     cdef int hit(self, Frame *f, CacheSettings config, uint32_t id) except -1:
         cdef CacheCore core = self.core
@@ -193,14 +200,15 @@ cdef class CachedRoute(Stage):
         lru_touch(&core.cache.table, id)
         try:
             if type(value) is StoredError:
-                set_error(f, (<StoredError>value).fresh())
+                set_error(f, copied_error((<StoredError>value).error, deep=True))
             else:
                 set_result(f, value if config.copier is None else config.copier(value))
+            core.hits += 1
+            f.notes |= CACHE_HIT
+            return STOP
         except Exception as error:
-            return self.bypass(f, error)
-        core.hits += 1
-        f.notes |= CACHE_HIT
-        return STOP
+            self.tell(f, error)
+        return self.bypass(f)
 
     cdef int miss(self, Frame *f, Load load) except -1:
         """Begin to compute it, or wait for the one who does."""
@@ -209,11 +217,8 @@ cdef class CachedRoute(Stage):
         cdef Flight flight = None
         cdef Flight known = None
         cdef uint32_t id
-        if config.tags is not None:
-            try:
-                load.tags = frozen_tags(config.tags(<object>f.message))
-            except Exception as error:
-                return self.bypass(f, error)
+        if config.tags is not None and not self.tag(f, load):
+            return self.bypass(f)
         if config.single_flight and self.may_wait:
             load.identify(f)
             flight = Flight.__new__(Flight)
@@ -242,6 +247,15 @@ cdef class CachedRoute(Stage):
         core.loads.begin(load)
         return PROCEED
 
+    cdef bint tag(self, Frame *f, Load load) except -1:
+        """Ask for its tags; return whether users' code gave any that serve."""
+        try:
+            load.tags = frozen_tags(load.config.tags(<object>f.message))
+            return True
+        except Exception as error:
+            self.tell(f, error)
+        return False
+
     cdef int go_on(self, Frame *f) except -1:
         """Its wait for another is over."""
         cdef Loads loads = self.core.loads
@@ -269,7 +283,7 @@ cdef class CachedRoute(Stage):
                 else:
                     set_result(f, load.config.copier(outcome))
             except Exception as error:
-                report("caching", (<Route>f.route).name, error)
+                self.tell(f, error)
             else:
                 core.loads.remove(load)
                 core.loads.shared += 1
@@ -279,9 +293,11 @@ cdef class CachedRoute(Stage):
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
-        cdef Loads loads = self.core.loads
+        cdef CacheCore core = self.core
+        cdef Loads loads = core.loads
         cdef Load load
         cdef Flight flight
+        cdef bint shared, used_up
         if f.slot.object == NULL:
             return PROCEED
         load = <Load>f.slot.object
@@ -292,11 +308,15 @@ cdef class CachedRoute(Stage):
             loads.pass_on(load)
             return PROCEED
         outcome = None
-        shared = False
+        shared = used_up = False
         try:
             if f.error == NULL:
-                outcome = self.store(f, load, <object>f.result)
-                shared = True
+                used_up = is_used_up(f.result)
+                if used_up:
+                    core.pass_over((<Route>f.route).name, <object>f.result)
+                else:
+                    outcome = self.store(f, load, <object>f.result)
+                    shared = True
             elif not is_own_fate(f):
                 outcome = <object>f.error
                 shared = True
@@ -305,11 +325,13 @@ cdef class CachedRoute(Stage):
             loads.remove(load)
             flight = load.flight
             if load.stand == LEADING:
-                if not shared:
+                if not shared and not used_up:
                     loads.pass_on(load)
                 else:
                     loads.close(load.key, flight)
-                    if f.error == NULL:
+                    if used_up:
+                        flight.dissolve()
+                    elif f.error == NULL:
                         flight.answer(outcome)
                     else:
                         flight.fail(outcome)
@@ -319,13 +341,15 @@ cdef class CachedRoute(Stage):
         """Store a result; return what those who wait are given."""
         cdef CacheSettings config = load.config
         cdef CacheCore core = self.core
+        cdef bint separate = True
         if config.copier is not None:
             try:
                 value = config.copier(value)
             except Exception as error:
-                report("caching", (<Route>f.route).name, error)
-                return value
-        core.put(load, value, core.lifetime(config, type(<object>f.message)))
+                self.tell(f, error)
+                separate = False
+        if separate:
+            core.put(load, value, core.lifetime(config, type(<object>f.message)))
         return value
 
     cdef int store_error(self, Load load, object error) except -1:
@@ -334,13 +358,7 @@ cdef class CachedRoute(Stage):
         if config.negative_ttl_ns == 0 or not isinstance(error, config.negative_on):
             return 0
         stored = StoredError.__new__(StoredError)
-        stored.error_type = type(error)
-        stored.args = error.args
-        try:
-            stored.fresh()
-        except Exception:
-            # Its constructor takes something else than its args: nothing to store.
-            return 0
+        stored.error = kept_error(error)
         self.core.put(
             load, stored, self.core.shortened(config, config.negative_ttl_ns)
         )
@@ -360,7 +378,7 @@ cdef Load make_load(
 cdef tuple frozen_tags(object tags):
     if isinstance(tags, str):
         raise TypeError("tags must return an iterable of tags, not one string")
-    return tuple([freeze_value(tag) for tag in tags])
+    return tuple(freeze_values(tags))
 
 
 cdef bint is_own_fate(Frame *f) except -1:

@@ -11,7 +11,6 @@ from cqrs_fast.policies.query_cache cimport class_of, shares_tag
 from cqrs_fast.schema.keys cimport KeyPlan, TypedKey, same_key, same_value
 from cqrs_fast.sealing cimport constructed, internal
 
-
 from cqrs_fast.callbacks import report
 
 cdef extern from *:
@@ -25,9 +24,10 @@ cdef class Load(Seat):
     """One dispatch that misses, from its miss to its end."""
 
     def __dealloc__(self):
-        cdef Loads loads = self.loads
-        if loads is None:
+        # NULL: there was no memory for all of it.
+        if <PyObject *>self.loads == NULL or self.loads is None:
             return
+        cdef Loads loads = self.loads
         # Freed without being left: nobody else ends its flight.
         loads.remove(self)
         try:

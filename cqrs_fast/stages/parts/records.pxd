@@ -9,7 +9,7 @@ from cqrs_fast.schema.keys cimport TypedKey
 cdef enum Progress:
     IN_PROGRESS = 0
     SUCCEEDED = 1           # `outcome` is the result
-    ENDED_FINALLY = 2       # `outcome` is an exception to copy
+    ENDED_FINALLY = 2       # `outcome` is an exception to copy, which holds no frames
 
 
 cdef class Record:
@@ -29,10 +29,16 @@ cdef class Attempt(Seat):
     cdef Record record          # that it leads, or None
 
 
+# What is kept in the place of a result that its first use consumes, where there is no
+# memory for one that names its command.
+cdef object UNREPEATABLE
+
+
 cdef class Records:
     cdef dict known             # TypedKey -> Record
     cdef list due               # a heap of (expires_ns, number, record), some outdated
     cdef int64_t number
+    cdef set told               # names of commands that had a result like that
     cdef object __weakref__
 
     # The record that is in force, or None.
@@ -44,6 +50,8 @@ cdef class Records:
     cdef int complete(
         self, Record record, Progress progress, object outcome, int64_t expires_ns
     ) except -1
+    # The error for duplicates of a command whose result is used up; told once.
+    cdef object unrepeatable(self, str name, object result)
     cdef int remove(self, Record record) except -1
     cdef bint holds(self, Record record) except -1
     # Remove what has expired, at most so many; how many that were.

@@ -10,6 +10,13 @@ from cqrs_fast.forks cimport tell_of_forks
 from cqrs_fast.schema.keys cimport TypedKey
 from cqrs_fast.sealing cimport constructed, internal
 
+from cqrs_fast.callbacks import tell_used_up
+from cqrs_fast.errors import ResultTypeError
+
+cdef str LASTING = "one that can be given twice, such as a list"
+cdef str USED_UP = "which its first caller has used up"
+UNREPEATABLE = ResultTypeError(LASTING, f"one {USED_UP}")
+
 
 cdef enum:
     # So many outdated entries of the heap are let be.
@@ -36,6 +43,7 @@ cdef class Records:
     def __cinit__(self):
         self.known = {}
         self.due = []
+        self.told = set()
         tell_of_forks(self)
 
     def _after_fork(self):
@@ -75,6 +83,12 @@ cdef class Records:
         record.outcome = outcome
         record.progress = progress
         return self.tidy()
+
+    cdef object unrepeatable(self, str name, object result):
+        if name not in self.told:
+            self.told.add(name)
+            tell_used_up(name, result, "a duplicate gets an error")
+        return ResultTypeError(LASTING, f"a {type(result).__name__}, {USED_UP}", name)
 
     cdef int remove(self, Record record) except -1:
         if self.holds(record):

@@ -18,6 +18,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.clock cimport monotonic_ns
 from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_take, bucket_wait
+from cqrs_fast.sealing cimport constructed
 from cqrs_fast.waits.line cimport Line, Ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
 
@@ -227,3 +228,7 @@ cdef int64_t estimate(Bucket bucket, int64_t now_ns) noexcept:
     cdef TokenLine line = bucket.attached
     cdef int64_t ahead = 0 if line is None else line.length - line.passed
     return bucket_wait(&bucket.state, now_ns, ahead + 1)
+
+
+constructed(TokenLines)
+constructed(TokenLine)

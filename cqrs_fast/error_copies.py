@@ -1,0 +1,243 @@
+"""Copies of exceptions, for somebody else to raise, made by no constructor.
+
+A copy is put together from what an exception holds: its class, `args`, attributes,
+slots of every class (private ones too), notes, cause, and what C keeps of the built-in
+ones. Attributes are read and written by the descriptors of the classes themselves, so
+no `__new__`, `__init__`, `__setattr__`, `__getattribute__`, property or `__reduce__` of
+users runs. What users' code does with a copy is tried before it is believed: its `str`
+and `repr` must be those of the original.
+
+Nothing is copied whose class keeps state where Python cannot see it, as extension types
+may, nor what has a `__del__`, which would run twice.
+"""
+
+from __future__ import annotations
+
+import builtins
+from struct import calcsize
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import Any, NamedTuple
+from weakref import ref
+
+__all__ = ["copied_error", "kept_error"]
+
+# Causes of causes, members of groups in groups; what lies deeper is not copied.
+_DEEPEST = 32
+_POINTER = calcsize("P")
+
+_ABSENT: Any = object()
+# A subclass may define any of these names anew: these are never its own.
+_ARGS: Any = vars(BaseException)["args"]
+_CAUSE: Any = vars(BaseException)["__cause__"]
+_CONTEXT: Any = vars(BaseException)["__context__"]
+_DICT: Any = vars(BaseException)["__dict__"]
+_SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
+_TRACEBACK: Any = vars(BaseException)["__traceback__"]
+_MESSAGE: Any = vars(BaseExceptionGroup)["message"]
+_MEMBERS: Any = vars(BaseExceptionGroup)["exceptions"]
+_BASE: Any = vars(type)["__base__"]
+_MRO: Any = vars(type)["__mro__"]
+_NAMES: Any = vars(type)["__dict__"]
+_SIZE: Any = vars(type)["__basicsize__"]
+_WEAKREF: Any = vars(type)["__weakrefoffset__"]
+
+# By address: a metaclass may hash and compare its classes in its own way.
+_BUILT_IN: dict[int, type] = {
+    id(one): one
+    for one in vars(builtins).values()
+    if isinstance(one, type) and issubclass(one, BaseException)
+}
+# What built-in exceptions keep beside members.
+_KEPT_IN_C = ("characters_written",)
+# What these keep is copied by name, below.
+_MADE_BY_HAND = {id(BaseException), id(BaseExceptionGroup)}
+
+
+class _Layout(NamedTuple):
+    """How the exceptions of one class are copied."""
+
+    base: type[BaseException]  # the built-in class whose memory they have
+    members: tuple[tuple[str, Any], ...]  # by name: slots, and what C keeps
+    is_group: bool
+
+
+_layouts: dict[int, tuple[ref[type], _Layout | None]] = {}
+
+
+def copied_error(error: BaseException, *, deep: bool = False) -> BaseException:
+    """Return an equal of `error` without a traceback or context.
+
+    That is `error` itself, its traceback and context removed, where no equal can be
+    made. Safe from any thread.
+
+    Parameters:
+        deep: copy the cause, the members of a group and other exceptions in its
+            attributes too: nobody who raises them adds to what is kept.
+    """
+    made = _copied(error, {} if deep else None, 0)
+    if made is not None:
+        return made
+    _TRACEBACK.__set__(error, None)
+    _CONTEXT.__set__(error, None)
+    return error
+
+
+def kept_error(error: BaseException) -> BaseException:
+    """Return an equal of `error` that can be kept: it holds no frames.
+
+    `copied_error(kept, deep=True)` is what to raise of it. Where no equal can be made
+    it is `error` itself, whose traceback is left to whoever raises it now.
+    """
+    made = _copied(error, {}, 0)
+    return error if made is None else made
+
+
+def _copied(
+    error: BaseException, memo: dict[int, Any] | None, depth: int
+) -> BaseException | None:
+    try:
+        layout = _layout_of(type(error))
+        if layout is None:
+            return None
+        made = _filled(error, layout, memo, depth)
+        return made if _texts(made) == _texts(error) else None
+    except Exception:
+        # Any way to fail means the same.
+        return None
+
+
+def _filled(
+    error: BaseException, layout: _Layout, memo: dict[int, Any] | None, depth: int
+) -> BaseException:
+    given: tuple[Any, ...] = ()
+    if layout.is_group:
+        members = _MEMBERS.__get__(error)
+        given = _MESSAGE.__get__(error), list(_handed_on(members, memo, depth))
+    made = layout.base.__new__(type(error), *given)
+    if memo is not None:
+        memo[id(error)] = made
+    for name, member in layout.members:
+        value = _read(member, error)
+        there = _read(member, made)
+        if value is not there and value is not _ABSENT:
+            member.__set__(made, _attribute(name, value, memo, depth))
+        elif there is not value:
+            member.__delete__(made)
+    state = dict.copy(_DICT.__get__(error))
+    for name, value in state.items():
+        state[name] = _attribute(name, value, memo, depth)
+    _DICT.__get__(made).update(state)
+    args = _ARGS.__get__(error)
+    _ARGS.__set__(made, tuple([_handed_on(one, memo, depth) for one in args]))
+    cause = _CAUSE.__get__(error)
+    if cause is not None and memo is not None:
+        cause = _remembered(cause, memo, depth)
+    _CAUSE.__set__(made, cause)
+    # After the cause, which sets it.
+    _SUPPRESS.__set__(made, _SUPPRESS.__get__(error))
+    return made
+
+
+def _attribute(name: str, value: Any, memo: dict[int, Any] | None, depth: int) -> Any:
+    if name == "__notes__" and type(value) is list:
+        return list(value)
+    return _handed_on(value, memo, depth)
+
+
+def _handed_on(value: Any, memo: dict[int, Any] | None, depth: int) -> Any:
+    """Return a value as its copy has it: exceptions are copied if they are at all."""
+    if memo is None:
+        return value
+    if type(value) in (tuple, list) and any(map(_is_error, value)):
+        # One of them alone is looked into: it may well contain itself.
+        return type(value)([_copy_of(item, memo, depth) for item in value])
+    return _copy_of(value, memo, depth)
+
+
+def _is_error(value: Any) -> bool:
+    # By its true class: what a mock claims to be counts for nothing.
+    return issubclass(type(value), BaseException)
+
+
+def _copy_of(value: Any, memo: dict[int, Any], depth: int) -> Any:
+    if not _is_error(value):
+        return value
+    made = _remembered(value, memo, depth)
+    return value if made is None else made
+
+
+def _remembered(
+    error: BaseException, memo: dict[int, Any], depth: int
+) -> BaseException | None:
+    """Return the one copy of an exception, or None."""
+    if id(error) not in memo:
+        # While it is being copied, what leads back to it ends there.
+        memo[id(error)] = None
+        deeper = depth < _DEEPEST
+        memo[id(error)] = _copied(error, memo, depth + 1) if deeper else None
+    found: BaseException | None = memo[id(error)]
+    return found
+
+
+def _read(member: Any, error: BaseException) -> Any:
+    try:
+        return member.__get__(error)
+    except AttributeError:
+        return _ABSENT
+
+
+def _texts(error: BaseException) -> list[Any]:
+    """Return its `str` and `repr`; the class of the exception for one that raises."""
+    told: list[Any] = []
+    for tell in (str, repr):
+        try:
+            # As it is: a subclass of str compares as it likes.
+            told.append(str.__str__(tell(error)))
+        except Exception as raised:
+            told.append(type(raised).__name__)
+    return told
+
+
+def _layout_of(cls: type[BaseException]) -> _Layout | None:
+    known = _layouts.get(id(cls))
+    if known is not None and known[0]() is cls:
+        return known[1]
+    layout = _layout(cls)
+
+    def forget(dead: ref[type]) -> None:
+        known = _layouts.get(address)
+        if known is not None and known[0] is dead:
+            del _layouts[address]
+
+    address = id(cls)
+    _layouts[address] = ref(cls, forget), layout
+    return layout
+
+
+def _layout(cls: type[BaseException]) -> _Layout | None:
+    """Return the layout of a class; None where it may keep what nobody finds."""
+    base: Any = cls
+    while id(base) not in _BUILT_IN:
+        base = _BASE.__get__(base)
+    size = _SIZE.__get__(base)
+    members = []
+    bases = _MRO.__get__(cls)
+    for one in bases:
+        names = _NAMES.__get__(one)
+        if "__del__" in names:
+            return None
+        if id(one) in _MADE_BY_HAND:
+            continue
+        for name, value in names.items():
+            kind = type(value)
+            if kind is MemberDescriptorType and value.__objclass__ is one:
+                members.append((name, value))
+                size += 0 if id(one) in _BUILT_IN else _POINTER
+            elif kind is GetSetDescriptorType and name in _KEPT_IN_C:
+                members.append((name, value))
+    if _WEAKREF.__get__(cls) > 0 and _WEAKREF.__get__(base) <= 0:
+        size += _POINTER
+    if size != _SIZE.__get__(cls):
+        return None
+    is_group = any(one is BaseExceptionGroup for one in bases)
+    return _Layout(base, tuple(members), is_group)
