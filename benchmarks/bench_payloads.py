@@ -21,20 +21,20 @@ from benchmarks.workload import (
     bus_with,
     protecting_stages,
 )
+from cqrs_fast import Command, CommandBus
 
 AGAINST = "hand-written msgspec decode + dict dispatch + encode"
 FORMATS = (("json", msgspec.json), ("msgpack", msgspec.msgpack))
 ROWS = Table()
 
 
-def pair(method: str, format: ModuleType, *, protected: bool = False) -> Pair:
+def pair(method: str, format: ModuleType) -> Pair:
     payload = format.encode(COMMAND)
-    middleware = protecting_stages() if protected else []
     case = Operation(
         f"result = bus.{method}(payload)",
         calls=["create"],
-        stages=PROTECTED if protected else (),
-        bus=bus_with(*middleware, metrics=protected),
+        stages=PROTECTED,
+        bus=bus_with(*protecting_stages(), metrics=True),
         payload=payload,
     )
     baseline = Operation(
@@ -64,12 +64,71 @@ def async_pair(method: str, format: ModuleType) -> Pair:
     return Pair(case, baseline)
 
 
-for name, module in FORMATS:
-    ROWS.row(f"`execute_{name}`", against=AGAINST)(
-        functools.partial(pair, f"execute_{name}", module)
+class Ping(Command[int]):
+    user: int
+
+
+class Item(msgspec.Struct):
+    sku: str
+    count: int
+    price: float
+
+
+class Order(Command[int]):
+    customer: str
+    email: str
+    paid: bool
+    items: list[Item]
+    note: str = ""
+
+
+def order_of(size: int, format: ModuleType) -> bytes:
+    """Return the payload of an order, of exactly so many bytes: half of them items."""
+    one = Item("bolt-0001", 12, 3.75)
+    many = size // 2 // len(format.encode(one))
+    order = Order("Ada Lovelace", "ada@example.org", True, [one] * many)
+    rest = size - len(format.encode(order))
+    payload = b""
+    while len(payload) != size:  # MessagePack's length of a text has a length, too
+        note = "x" * rest
+        payload = format.encode(msgspec.structs.replace(order, note=note))
+        rest -= len(payload) - size
+    return payload
+
+
+def sized_pair(method: str, format: ModuleType, payload: bytes) -> Pair:
+    handlers = dict.fromkeys((Create, Ping, Order), workload.create)
+    bus = CommandBus()
+    for cls, handler in handlers.items():
+        bus.register_handler(cls, handler)
+    case = Operation(
+        f"result = bus.{method}(payload)", calls=["create"], bus=bus, payload=payload
     )
+    baseline = Operation(
+        "result = dispatcher.execute(payload)",
+        calls=["execute", "create"],
+        dispatcher=PayloadDispatcher(handlers, format),
+        payload=payload,
+    )
+    return Pair(case, baseline)
+
+
+PING = msgspec.json.encode(Ping(1_234_567))
+SIZED = (
+    ("execute_json", "31 bytes", msgspec.json, PING, 1.2),
+    ("execute_json", "281 bytes", msgspec.json, order_of(281, msgspec.json), 1.1),
+    ("execute_json", "10 kB", msgspec.json, order_of(10_000, msgspec.json), 1.15),
+    ("execute_msgpack", "281 bytes", msgspec.msgpack,
+     order_of(281, msgspec.msgpack), 1.25),
+)  # fmt: skip
+
+for name, size, module, payload, ceiling in SIZED:
+    ROWS.row(f"`{name}`, {size}", against=AGAINST, ceiling=ceiling)(
+        functools.partial(sized_pair, name, module, payload)
+    )
+for name, module in FORMATS:
     ROWS.row(f"`execute_{name}`: {SIX}", against=AGAINST)(
-        functools.partial(pair, f"execute_{name}", module, protected=True)
+        functools.partial(pair, f"execute_{name}", module)
     )
     ROWS.row(f"`execute_{name}_async`", against=f"{AGAINST}, async")(
         functools.partial(async_pair, f"execute_{name}_async", module)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import operator
 import types
 from collections.abc import Callable, Generator
 from typing import Annotated, Any, ClassVar
@@ -330,7 +331,8 @@ class PayloadDispatcher(Dispatcher):
         self, handlers: dict[type, Callable[..., Any]], format: types.ModuleType
     ) -> None:
         super().__init__(handlers)
-        self.decode = format.Decoder(Create | Rename).decode
+        known = functools.reduce(operator.or_, handlers, Rename)
+        self.decode = format.Decoder(known).decode
         self.encode = format.Encoder().encode
 
     def execute(self, payload: bytes) -> Any:

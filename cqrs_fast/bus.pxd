@@ -1,6 +1,7 @@
 """The buses: they assemble routes and find the one of a message."""
 
 from cqrs_fast.clock cimport Clock
+from cqrs_fast.payloads.decoding cimport Payloads
 from cqrs_fast.pipeline.builder cimport Handler
 from cqrs_fast.pipeline.class_table cimport ClassTable
 from cqrs_fast.pipeline.gate cimport Gate
@@ -21,12 +22,14 @@ cdef class Registry:
     cdef dict named             # the routes registered by name alone
     cdef tuple middleware       # of the bus, as given …
     cdef tuple elements         # … and prepared
-    cdef dict decoders          # (wire, name) -> decoder, made at first use
+    cdef Payloads json          # what payloads become; None: none came yet
+    cdef Payloads msgpack
     cdef dict metrics           # registered name -> Metrics; None: not enabled
     cdef Py_ssize_t max_payload_bytes
     cdef object wiring          # what a config made of it; None: there was none yet
 
     cdef Registry copy(self)
+    cdef Payloads payloads(self, bint is_json)
 
 
 cdef class Bus(Router):
@@ -48,7 +51,8 @@ cdef class Bus(Router):
     cdef tuple prepared(self, Registry old, tuple middleware)
     cdef object not_found(self, object message, str name)
     cdef str registered_name(self, object message)
-    cdef object decode(self, object wire, object payload)
+    cdef object decode(self, Payloads payloads, object payload)
+    cdef object decode_by_name(self, Payloads payloads, object payload, object error)
     cdef int count(self, str name, Outcome outcome) except -1
 
 

@@ -67,7 +67,6 @@ MOST_SAMPLE: int
 MOST_ROUTES: int
 MOST_PAYLOAD_LIMIT: int
 MOST_TASKS: int
-LONGEST_WIRE_NAME: int
 
 @disjoint_base
 class Bus(Router):
@@ -356,6 +355,6 @@ class Bound:
 
 def annotated_message(function: Any) -> Any: ...
 def refuse_class(cls: type) -> None: ...
-def execute_wire_async(
-    bus: Bus, wire: Any, payload: _Payload, ctx: Context | None
+def execute_payload_async(
+    bus: Bus, is_json: bool, payload: _Payload, ctx: Context | None
 ) -> Coroutine[Any, Any, bytes]: ...

@@ -8,14 +8,16 @@ Live change
 """
 
 cimport cython
+from cpython.exc cimport PyErr_Occurred
 from cpython.ref cimport PyObject
 
 from cqrs_fast.clock cimport as_clock
 from cqrs_fast.context cimport Context
+from cqrs_fast.payloads.decoding cimport Payloads, payloads_of
 from cqrs_fast.pipeline.async_driver cimport new_dispatch
 from cqrs_fast.pipeline.builder cimport Handler, build_route, prepare
 from cqrs_fast.pipeline.class_table cimport ClassTable, find
-from cqrs_fast.pipeline.errstate cimport steal
+from cqrs_fast.pipeline.errstate cimport steal, take_raised
 from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.outcome cimport ERROR, INVALID, Outcome
 from cqrs_fast.pipeline.route cimport Route, Router
@@ -47,7 +49,6 @@ MOST_SAMPLE = 10 ** 9
 MOST_ROUTES = 1_000_000
 MOST_PAYLOAD_LIMIT = 2 ** 40
 MOST_TASKS = 100_000
-LONGEST_WIRE_NAME = 128     # characters, in an error
 
 
 cdef extern from *:
@@ -79,7 +80,6 @@ cdef class Registry:
         self.routes = {}
         self.named = {}
         self.middleware = self.elements = ()
-        self.decoders = {}
         self.max_payload_bytes = MOST_PAYLOAD_BYTES
 
     cdef Registry copy(self):
@@ -92,11 +92,20 @@ cdef class Registry:
         registry.named = self.named.copy()
         registry.middleware = self.middleware
         registry.elements = self.elements
-        registry.decoders = {}
         registry.metrics = self.metrics
         registry.max_payload_bytes = self.max_payload_bytes
         registry.wiring = self.wiring
         return registry
+
+    cdef Payloads payloads(self, bint is_json):
+        """What payloads become: made at the first one after a change."""
+        if is_json:
+            if self.json is None:
+                self.json = payloads_of(True, self.handlers, self.max_payload_bytes)
+            return self.json
+        if self.msgpack is None:
+            self.msgpack = payloads_of(False, self.handlers, self.max_payload_bytes)
+        return self.msgpack
 
 
 @cython.auto_pickle(False)
@@ -370,6 +379,7 @@ cdef class Bus(Router):
             change(middleware)
             new.middleware = tuple(middleware)
             new.elements = self.prepared(old, new.middleware)
+            new.json, new.msgpack = old.json, old.msgpack  # of the same classes
             for handler in old.handlers.values():
                 self.add_route(new, handler)
             if publish(self, old, new):
@@ -499,53 +509,50 @@ cdef class Bus(Router):
     def execute_json(self, payload, Context ctx=None):
         """Decode a JSON object by its `$type`, dispatch it, and encode the result.
 
-        Takes bytes or str and returns bytes. Raises ValidationError, which names the
-        path and quotes no value, for what cannot be decoded; HandlerNotFoundError for
-        an unknown `$type`, with at most 128 characters of it.
+        Takes bytes or str and returns bytes. The name is in the field that the class
+        has as its `tag_field`, `$type` unless it says otherwise, and in the first item
+        of an array for a class that is `array_like`.
+
+        Raises ValidationError for what cannot be decoded: it tells all that is wrong,
+        32 errors at most, each by its path and without any value. A `__post_init__` has
+        run then at most once. HandlerNotFoundError for an unknown name, with at most
+        128 characters of it; TypeError for a class that no payload can become.
         """
-        return execute_wire(self, wire_of("JSON"), payload, ctx)
+        return execute_payload(self, True, payload, ctx)
 
     def execute_msgpack(self, payload, Context ctx=None):
         """The same as `execute_json`, for MessagePack."""
-        return execute_wire(self, wire_of("MSGPACK"), payload, ctx)
+        return execute_payload(self, False, payload, ctx)
 
     def execute_json_async(self, payload, Context ctx=None):
         """The awaitable twin of `execute_json`."""
-        return execute_wire_async(self, wire_of("JSON"), payload, ctx)
+        return execute_payload_async(self, True, payload, ctx)
 
     def execute_msgpack_async(self, payload, Context ctx=None):
         """The awaitable twin of `execute_msgpack`."""
-        return execute_wire_async(self, wire_of("MSGPACK"), payload, ctx)
+        return execute_payload_async(self, False, payload, ctx)
 
-    cdef object decode(self, object wire, object payload):
-        cdef Registry registry = self.registry
-        cdef Handler handler
+    cdef object decode(self, Payloads payloads, object payload):
+        cdef PyObject *message = payloads.decode_at_once(payload)
+        if message != NULL:
+            return steal(message)
+        error = steal(take_raised()) if PyErr_Occurred() else None
+        return self.decode_by_name(payloads, payload, error)
+
+    cdef object decode_by_name(self, Payloads payloads, object payload, object error):
+        """Decode in two steps, or find what is wrong; count what is not dispatched."""
+        name = UNKNOWN
         try:
-            name = wire.type_name(payload, registry.max_payload_bytes)
-        except ValidationError:
-            self.count(UNKNOWN, INVALID)
-            raise
-        handler = registry.handlers.get(name)
-        if handler is None:
-            self.count(UNKNOWN, ERROR)
-            # A client's name may be of any length, and errors are kept and sent on.
-            name = name[:LONGEST_WIRE_NAME]
-            raise HandlerNotFoundError(name, registered=sorted(registry.handlers))
-        if handler.message_class is None:
-            self.count(name, ERROR)
-            raise TypeError(
-                f"{name} is registered by name alone, so there is no class to decode "
-                "it into: register the class instead"
-            )
-        decoder = registry.decoders.get((wire, name))
-        if decoder is None:
-            decoder = wire.decoder(handler.message_type)
-            registry.decoders[wire, name] = decoder
-        try:
-            return decoder.decode(payload)
-        except ValidationError as error:
-            error.name = name
+            payload = payloads.checked(payload)
+            name = payloads.name_of(payload)
+            return payloads.decode_as(name, payload, error)
+        except ValidationError as invalid:
+            if name is not UNKNOWN:
+                invalid.name = name
             self.count(name, INVALID)
+            raise
+        except (HandlerNotFoundError, TypeError):
+            self.count(name, ERROR)
             raise
 
     cdef int count(self, str name, Outcome outcome) except -1:
@@ -662,7 +669,9 @@ cdef class QueryBus(Bus):
 
 
 cdef int adopt_methods(type bus_class) except -1:
-    for method in ("execute", "execute_async", "execute_many"):
+    for method in (
+        "execute", "execute_async", "execute_many", "execute_json", "execute_msgpack"
+    ):
         adopt(bus_class, getattr(Bus, method), method)
     return 0
 
@@ -778,30 +787,22 @@ cdef Route base_route(Registry registry, object cls):
     return None
 
 
-cdef dict WIRES = {}
+cdef object execute_payload(Bus bus, bint is_json, object payload, Context ctx):
+    # hot: one pass over the payload, and no call through Python
+    cdef Registry registry = bus.registry
+    cdef Payloads payloads = registry.payloads(is_json)
+    message = bus.decode(payloads, payload)
+    cdef PyObject *found = find(registry.exact, type_of(message))
+    cdef Route route = bus.route_for(message) if found == NULL else <Route>found
+    return payloads.encode(steal(run_sync(route, message, ctx)), route.name)
 
 
-cdef object wire_of(str name):
-    """The wire format of that name, loaded when it is first used."""
-    wire = WIRES.get(name)
-    if wire is None:
-        from cqrs_fast.schema import wire as formats
-
-        wire = WIRES[name] = getattr(formats, name)
-    return wire
-
-
-cdef object execute_wire(Bus bus, object wire, object payload, Context ctx):
-    message = bus.decode(wire, payload)
-    cdef Route route = bus.route_for(message)
-    return wire.encode(steal(run_sync(route, message, ctx)), route.name)
-
-
-async def execute_wire_async(Bus bus not None, wire, payload, Context ctx):
-    message = bus.decode(wire, payload)
+async def execute_payload_async(Bus bus not None, bint is_json, payload, Context ctx):
+    cdef Payloads payloads = bus.registry.payloads(is_json)
+    message = bus.decode(payloads, payload)
     cdef Route route = bus.route_for(message)
     result = await new_dispatch(None, route, message, ctx)
-    return wire.encode(result, route.name)
+    return payloads.encode(result, route.name)
 
 
 def annotated_message(function):

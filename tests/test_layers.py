@@ -36,6 +36,7 @@ LAYERS = {
     "errors": 0,
     "forks": 0,
     "messages": 0,
+    "payloads": 0,
     "promises": 0,
     "redaction": 0,
     "rejection": 0,
@@ -57,6 +58,8 @@ LAYERS = {
     # Handlers over a pool
     "pooled_call": 4,
     "pooled_handler": 4,
+    # Its callers' calls are the pipeline's
+    "payloads.decoding": 3,
     # What assembles
     "batch": 4,
     "bus": 4,

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from cqrs_fast.errors import ValidationError
+from cqrs_fast.payloads.wire import JSON, MSGPACK, Wire
 from cqrs_fast.schema.constraints import compile_check
-from cqrs_fast.schema.decode_errors import describe, malformed
-from cqrs_fast.schema.wire import JSON, MSGPACK, Wire
 
 FORMATS = [JSON, MSGPACK]
 MALFORMED = "malformed payload: the data is truncated or damaged"
@@ -94,49 +93,48 @@ class Closed(Struct, forbid_unknown_fields=True):
 
 
 FAULTS = [
-    ({"i": "SECRET"}, "$.i", "type", "expected int | null, got str"),
-    ({"i": True}, "$.i", "type", "expected int | null, got bool"),
+    ({"i": "SECRET"}, "$.i", "type", "expected int | None, got str"),
+    ({"i": True}, "$.i", "type", "expected int | None, got bool"),
     ({"b": 3}, "$.b", "gt", "expected int > 3"),
     ({"b": 10}, "$.b", "lt", "expected int < 10"),
     ({"b": 5}, "$.b", "multiple_of", "expected int that is a multiple of 2"),
     ({"g": 0}, "$.g", "ge", "expected int >= 1"),
     ({"g": 6}, "$.g", "le", "expected int <= 5"),
-    ({"f": 0.0}, "$.f", "gt", "expected float > 0.0"),
+    ({"f": 0.0}, "$.f", "gt", "expected float > 0"),
     ({"f": 1.2}, "$.f", "multiple_of", "expected float that is a multiple of 0.5"),
     ({"s": ""}, "$.s", "min_length", "expected str of length >= 1"),
     ({"s": "SECRET"}, "$.s", "max_length", "expected str of length <= 3"),
     ({"s": "b"}, "$.s", "pattern", "expected str matching regex '^a'"),
     ({"items": [{"x": 1}, {"x": "q"}]}, "$.items[1].x", "type",
      "expected int, got str"),
-    ({"items": [{}]}, "$.items[0].x", "missing", "required, but not given"),
-    ({"short": [1, 2]}, "$.short", "max_length", "expected array of length <= 1"),
-    ({"pair": [1]}, "$.pair", "type", "expected array of length 2"),
+    ({"items": [{}]}, "$.items[0].x", "missing", "required, but not set"),
+    ({"short": [1, 2]}, "$.short", "max_length", "expected list of length <= 1"),
+    ({"pair": [1]}, "$.pair", "type", "expected tuple of length 2"),
     ({"pair": [1, 2]}, "$.pair[1]", "type", "expected str, got int"),
-    ({"named": [1]}, "$.named", "type", "expected array of length 2"),
+    ({"named": [1]}, "$.named[1]", "missing", "required, but not set"),
+    ({"named": [1, "", 2]}, "$.named", "type", "expected Pair of length 2"),
     ({"ids": [1, "x"]}, "$.ids[1]", "type", "expected int, got str"),
     ({"by_name": {"abc": 1}}, "key in $.by_name", "max_length",
      "expected str of length <= 2"),
     ({"by_name": {"a": 5}}, "$.by_name[...]", "lt", "expected int < 5"),
     ({"row": ["row", 1, "x"]}, "$.row[2]", "type", "expected int, got str"),
-    ({"row": ["SECRET", 1, 2]}, "$.row[0]", "invalid",
-     "expected one of the allowed values"),
-    ({"row": ["row", 1]}, "$.row", "type", "expected array of length at least 3"),
-    ({"data": {}}, "$.data.n", "missing", "required, but not given"),
+    ({"row": ["SECRET", 1, 2]}, "$.row[0]", "invalid", "expected one of 'row'"),
+    ({"row": ["row", 1]}, "$.row[2]", "missing", "required, but not set"),
+    ({"data": {}}, "$.data.n", "missing", "required, but not set"),
     ({"renamed": {"first name": "x"}}, "$.renamed.first name", "type",
      "expected int, got str"),
     ({"checked": {"text": "SECRET"}}, "$.checked", "invalid", "the value is not valid"),
-    ({"color": "SECRET"}, "$.color", "invalid", "expected one of the allowed values"),
-    ({"color": "x - at `$.SECRET`"}, "$.color", "invalid",
-     "expected one of the allowed values"),
-    ({"kind": 3}, "$.kind", "invalid", "expected one of the allowed values"),
+    ({"color": "SECRET"}, "$.color", "invalid", "expected one of 'red'"),
+    ({"color": "x - at `$.SECRET`"}, "$.color", "invalid", "expected one of 'red'"),
+    ({"kind": 3}, "$.kind", "invalid", "expected one of 'a', 1"),
     ({"aware": "2020-01-01T00:00:00"}, "$.aware", "tz",
      "expected datetime with a timezone"),
     ({"day": "SECRET"}, "$.day", "invalid", "expected date in the form of RFC 3339"),
     ({"span": "SECRET"}, "$.span", "invalid", "expected duration as in ISO 8601"),
     ({"id": "SECRET"}, "$.id", "invalid", "expected a valid UUID"),
     ({"price": "SECRET"}, "$.price", "invalid", "expected a valid decimal number"),
-    ({"$type": "SECRET"}, "$.$type", "invalid", "expected one of the allowed values"),
-    ([], "$", "type", "expected object, got array"),
+    ({"$type": "SECRET"}, "$.$type", "invalid", "expected one of 'Message'"),
+    ([], "$", "type", "expected Message, got list"),
 ]  # fmt: skip
 
 
@@ -328,12 +326,6 @@ def test_an_unknown_field_is_not_quoted() -> None:
         assert errors_of(JSON.decoder(Closed).decode, payload) == [
             ("$", "invalid", "expected no fields beyond the declared ones")
         ]
-
-
-def test_an_unknown_text_of_msgspec_becomes_a_general_sentence() -> None:
-    error = msgspec.ValidationError("Something SECRET happened - at `$.a`")
-    assert describe(error) == ("$.a", "invalid", "the value is not valid")
-    assert malformed("SECRET") == MALFORMED
 
 
 @pytest.mark.parametrize(

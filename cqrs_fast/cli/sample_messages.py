@@ -17,9 +17,10 @@ from msgspec import inspect
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.target import told
-from cqrs_fast.errors import ValidationError
+from cqrs_fast.errors import HandlerNotFoundError, ValidationError
+from cqrs_fast.payloads.decoding import Payloads
+from cqrs_fast.payloads.wire import JSON
 from cqrs_fast.registrations import Registration
-from cqrs_fast.schema.wire import JSON
 
 MOST_DEPTH = 16
 MOST_LENGTH = 64  # of a string that is tried against a pattern
@@ -54,23 +55,22 @@ def read_messages(
     Parameters:
         limit: how many bytes a line may have.
     """
-    classes = {
+    classes: dict[str, type | None] = {
         one.name: one.message_class for one in registered if one.message_class
     }
-    decoders: dict[str, Any] = {}
+    payloads = Payloads(JSON, classes, limit)
     messages = []
     for number, payload in lines_of(path, limit):
         here = f"{path}, line {number}"
         if payload is None:
             raise Problem(f"{here}: longer than {limit} bytes")
         try:
-            name = JSON.type_name(payload)
-            if name not in classes:
-                known = ", ".join(sorted(classes))
-                raise Problem(f"{here}: no class for {name!r}; there are {known}")
-            if name not in decoders:
-                decoders[name] = JSON.decoder(classes[name])
-            messages.append(decoders[name].decode(payload))
+            messages.append(payloads.decode(payload))
+        except HandlerNotFoundError as error:
+            known = ", ".join(sorted(classes))
+            raise Problem(
+                f"{here}: no class for {error.name!r}; there are {known}"
+            ) from None
         except (ValidationError, TypeError) as error:
             raise Problem(f"{here}: {error}") from None
     if not messages:

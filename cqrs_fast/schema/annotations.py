@@ -127,10 +127,18 @@ class Compiler:
         if hint in self.records:
             return self.records[hint]
         cls = typing.get_origin(hint) or hint
-        self.begin(cls)
         is_dict = issubclass(cls, dict)
         node = RecordNode(dict if is_dict else cls, cls.__name__)
         self.records[hint] = node
+        fields = self.fields(hint, cls)
+        for field in fields:
+            place(field, cls)
+        node.fill(fields)
+        return node
+
+    def fields(self, hint: Any, cls: Any) -> list[Field]:
+        """Translate the fields of a class; how they are read is to be settled."""
+        self.begin(cls)
         hints, bindings = hints_of(cls), bindings_of(hint)
         before = self.where, self.scope, self.level, self.unset_level
         fields = []
@@ -152,13 +160,11 @@ class Compiler:
                 required = typing.get_origin(field_hint) is typing.Required
             unset = self.may_be_unset(field_hint)
             self.unset_level = self.level if unset else -1
-            field = Field(name, wire_name, self.node(field_hint), required, unset)
-            place(field, cls)
-            fields.append(field)
+            node = self.node(field_hint)
+            fields.append(Field(name, wire_name, node, required, unset))
         self.where, self.scope, self.level, self.unset_level = before
         self.open.pop()
-        node.fill(fields)
-        return node
+        return fields
 
     def node(self, hint: Any, limits: Limits | None = None) -> Node | None:
         """Return the node of an annotation, None where anything goes."""

@@ -338,9 +338,9 @@ def execute_many_async(window: Window) -> None:
 @operation
 def payloads(window: Window) -> None:
     bus = answering(QueryBus())
-    payload = b'{"type":"Get","number":3}'
+    payload = b'{"$type":"Get","number":3}'
     check(window(lambda: caught(lambda: bus.execute_json(payload))), b"3", CQRSError)
-    bad = b'{"type":"Get","number":"three"}'
+    bad = b'{"$type":"Get","number":"three"}'
     check(window(lambda: caught(lambda: bus.execute_json(bad))), CQRSError)
     serves(bus)
 

@@ -1,5 +1,7 @@
 """Decode payloads and encode results; safe against whatever a payload contains."""
 
+import re
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, Final, Generic, TypeAlias, TypeVar, final
 
@@ -9,6 +11,13 @@ _Payload: TypeAlias = bytes | bytearray | memoryview | str
 DEFAULT_MAX_BYTES: Final[int]
 FINDINGS: dict[int, str]
 NO_UTF8: str
+UNHASHABLE: str
+OUT_OF_RANGE: str
+NOT_VALID: str
+TAG_FIELD: Final[str]
+MAX_ERRORS: Final[int]
+UNENCODABLE: re.Pattern[str]
+BROKEN_AT: re.Pattern[str]
 UNDECODABLE: tuple[type[Exception], ...]
 JSON: Wire
 MSGPACK: Wire
@@ -23,6 +32,7 @@ class Decoder(Generic[_T]):
 class Wire:
     format: str
     def __init__(self, format: str, module: ModuleType) -> None: ...
+    def tag_decoder(self, tag_fields: Iterable[str]) -> Callable[[_Payload], Any]: ...
     def type_name(self, payload: _Payload, max_bytes: int = 16777216) -> str: ...
     def decoder(self, cls: type[_T]) -> Decoder[_T]: ...
     def decode(

@@ -1,0 +1,1 @@
+"""Payloads from outside: JSON and MessagePack in, messages out, results back."""

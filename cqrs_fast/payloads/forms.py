@@ -1,0 +1,183 @@
+"""How a class of messages becomes one from a payload, where msgspec alone cannot tell.
+
+A Struct, dataclass or attrs class is decoded by msgspec, what Pydantic validates by
+Pydantic. Any other class has no form on the wire.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_origin
+
+import msgspec
+
+from cqrs_fast.schema.records import is_record
+
+Problem = tuple[str, str, str]
+TAG_FIELD = "$type"
+
+# What Pydantic calls an error, and the code that it has here.
+CODES = {
+    "missing": "missing",
+    "greater_than": "gt",
+    "greater_than_equal": "ge",
+    "less_than": "lt",
+    "less_than_equal": "le",
+    "multiple_of": "multiple_of",
+    "string_pattern_mismatch": "pattern",
+    "timezone_naive": "tz",
+    "timezone_aware": "tz",
+    "string_too_short": "min_length",
+    "bytes_too_short": "min_length",
+    "too_short": "min_length",
+    "string_too_long": "max_length",
+    "bytes_too_long": "max_length",
+    "too_long": "max_length",
+}
+# The limit that the class sets, as Pydantic passes it on, and what to say of it.
+TEXTS = {
+    "missing": "required, but not set",
+    "gt": "expected a value > {gt}",
+    "ge": "expected a value >= {ge}",
+    "lt": "expected a value < {lt}",
+    "le": "expected a value <= {le}",
+    "multiple_of": "expected a multiple of {multiple_of}",
+    "pattern": "expected str matching regex {pattern!r}",
+    "min_length": "expected a length >= {min_length}",
+    "max_length": "expected a length <= {max_length}",
+}
+NAMES = {
+    "string": "str",
+    "dictionary": "dict",
+    "boolean": "bool",
+    "model": "object",
+    "model_attributes": "object",
+    "dataclass": "object",
+}
+# What Pydantic tries to read out of a text; the text itself is of the wrong type.
+LENIENT = ("int", "float", "bool")
+
+
+def unnamed(value: Any) -> Any:
+    """Return a payload without the name of its message."""
+    if not isinstance(value, dict):
+        return value
+    return {name: part for name, part in value.items() if name != TAG_FIELD}
+
+
+def form_of(cls: Any, is_json: bool) -> PydanticForm | UntaggedForm | None:
+    """Return how a class is decoded, None for by msgspec as it is.
+
+    Raises TypeError for a class that cannot be.
+    """
+    if hasattr(cls, "__pydantic_validator__"):
+        return PydanticForm(cls, is_json)
+    plain = get_origin(cls) or cls
+    if not is_record(plain) or issubclass(plain, dict | tuple):
+        raise TypeError("it is no Struct, dataclass, attrs class or Pydantic model")
+    config = getattr(plain, "__struct_config__", None)
+    if config and config.forbid_unknown_fields and config.tag is None:
+        return None if config.array_like else UntaggedForm(cls, is_json)
+    return None
+
+
+class UntaggedForm:
+    """A Struct that takes no unknown fields, and so not the name of the message."""
+
+    judges = False  # what is wrong is ours to find
+
+    def __init__(self, cls: Any, is_json: bool) -> None:
+        module = msgspec.json if is_json else msgspec.msgpack
+        self.decode_any = module.Decoder().decode
+        self.decode_rest = module.Decoder(cls).decode
+        self.encode = module.Encoder().encode
+
+    def decode(self, payload: Any) -> Any:
+        return self.decode_rest(self.encode(unnamed(self.decode_any(payload))))
+
+
+class PydanticForm:
+    """A model or dataclass of Pydantic, validated by itself."""
+
+    judges = True
+
+    def __init__(self, cls: Any, is_json: bool) -> None:
+        pydantic = sys.modules["pydantic"]
+        self.adapter = pydantic.TypeAdapter(cls)
+        self.is_json = is_json
+        self.error = pydantic.ValidationError
+        module = msgspec.json if is_json else msgspec.msgpack
+        self.decode_any = module.Decoder().decode
+        self.names = names_of(cls)
+        config = getattr(cls, "model_config", None)
+        config = config or getattr(cls, "__pydantic_config__", None) or {}
+        self.is_closed = config.get("extra") == "forbid" and TAG_FIELD not in self.names
+
+    def decode(self, payload: Any) -> Any:
+        if self.is_json and not self.is_closed:
+            if isinstance(payload, memoryview):
+                payload = bytes(payload)
+            return self.adapter.validate_json(payload)
+        value = self.decode_any(payload)
+        if self.is_closed:
+            value = unnamed(value)
+        if self.is_json:
+            return self.adapter.validate_json(msgspec.json.encode(value))
+        return self.adapter.validate_python(value)
+
+    def problems_of(self, error: Any) -> list[Problem] | None:
+        """Return the errors of Pydantic in our words, without any value.
+
+        None for an error of user code.
+        """
+        if not isinstance(error, self.error):
+            return None
+        return [self.problem(one) for one in error.errors(include_url=False)]
+
+    def problem(self, error: dict[str, Any]) -> Problem:
+        kind, _, fault = error["type"].rpartition("_")
+        kind = kind.partition("_from")[0]
+        code = CODES.get(error["type"], "invalid")
+        text = "the value is not valid"
+        if code in TEXTS:
+            text = TEXTS[code].format(**error.get("ctx", {}))
+        elif fault == "type" or kind in LENIENT:
+            kind = NAMES.get(kind, kind)
+            code, text = "type", f"expected {kind}, got {type(error['input']).__name__}"
+        elif fault == "parsing":
+            text = f"expected a valid {kind}"
+        return self.path(error["loc"]), code, text
+
+    def path(self, location: tuple[str | int, ...]) -> str:
+        """Write where it is; a name that the classes do not have is the payload's."""
+        path = "$"
+        for step in location:
+            if isinstance(step, int):
+                path += f"[{step}]"
+            elif step in self.names:
+                path += f".{step}"
+            elif step == "[key]":
+                path = f"key in {path.removesuffix('[...]')}"
+            else:
+                path += "[...]"
+        return path
+
+
+def names_of(cls: Any) -> set[str]:
+    """Return the names of all fields of a class, and of those that it is made of."""
+    names: set[str] = set()
+    seen: set[Any] = set()
+    rest = [cls]
+    while rest:
+        hint = rest.pop()
+        if id(hint) in seen:
+            continue
+        seen.add(id(hint))
+        rest += getattr(hint, "__args__", ())
+        fields = getattr(hint, "model_fields", None)
+        fields = fields or getattr(hint, "__pydantic_fields__", None) or {}
+        for name, field in fields.items():
+            alias = field.validation_alias or field.alias
+            names |= {name, alias} if isinstance(alias, str) else {name}
+            rest.append(field.annotation)
+    return names

@@ -1,0 +1,454 @@
+"""Decode payloads and encode results; safe against whatever a payload contains."""
+
+import re
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint64_t
+
+from cqrs_fast.schema.checks cimport MAX_DEPTH
+from cqrs_fast.sealing cimport constructed
+
+import msgspec
+
+from cqrs_fast.errors import ValidationError
+
+cdef extern from "cqrs_fast/payloads/json_depth.h":
+    bint json_is_deep "cqrs_json_is_deep"(
+        const unsigned char* text, size_t size
+    ) noexcept nogil
+    bint json_is_array "cqrs_json_is_array"(
+        const unsigned char* text, size_t size
+    ) noexcept nogil
+
+DEFAULT_MAX_BYTES = 16 * 1024 * 1024
+TAG_FIELD = "$type"
+MAX_ERRORS = 32
+
+# msgspec names the part of a result that it cannot encode.
+UNENCODABLE = re.compile(r"Encoding objects of type ([\w.]+) is unsupported")
+# And the byte where the syntax of a payload breaks.
+BROKEN_AT = re.compile(r"\(byte (\d+)\)$")
+
+FINDINGS = {
+    TOO_DEEP: f"expected at most {MAX_DEPTH} levels of nesting",
+    TRUNCATED: "malformed MessagePack: the data is truncated",
+    TRAILING: "malformed MessagePack: there is data after the end",
+    BAD_OPCODE: "malformed MessagePack: invalid opcode",
+}
+
+NO_UTF8 = "expected text encoded as UTF-8"
+UNHASHABLE = "expected keys that are no arrays or maps"
+OUT_OF_RANGE = "expected a value within range"
+NOT_VALID = "the value is not valid"
+
+# What decoders raise of a payload; anything else is user code's. A TypeError may be
+# either: msgspec 0.20 raises it for a key that cannot be hashed.
+UNDECODABLE = (
+    msgspec.MsgspecError, RecursionError, OverflowError, ValueError, TypeError
+)
+
+
+class _FirstIsName(msgspec.Struct, array_like=True):
+    name: object = msgspec.UNSET
+
+
+@cython.final
+cdef class Decoder:
+    """Decodes payloads into one class; keep it as long as the class is registered."""
+
+    def __init__(self, Wire wire not None, cls):
+        from cqrs_fast.payloads.forms import form_of
+
+        self.wire = wire
+        self.cls = cls
+        name = getattr(cls, "__qualname__", None) or repr(cls)
+        try:
+            self.form = form_of(cls, wire.is_json)
+            if self.form is None:
+                self.decode_payload = wire.new_decoder(cls).decode
+            else:
+                self.decode_payload = self.form.decode
+        except Exception as error:
+            raise TypeError(
+                f"{wire.format} cannot be decoded into {name}: {error}"
+            ) from error
+
+    def decode(self, payload):
+        """Return the message; size and depth are `type_name`'s to check."""
+        require_payload(self.wire, payload)
+        # Raised below, outside of any handler: msgspec's error quotes values, and as
+        # the context of ours it would appear in every logged traceback.
+        ours = None
+        message = None
+        try:
+            message = self.decode_payload(payload)
+        except UNDECODABLE as error:
+            ours = self.error_of(error, payload)
+        if ours is not None:
+            raise ours
+        return message
+
+    cdef object error_of(self, object error, object payload):
+        """Return what to raise for what decoding into the class has raised.
+
+        The payload is decoded once more, without types, and all that is wrong with it
+        is found there: the class is not made again, and so no `__post_init__` runs.
+        """
+        value = malformed = None
+        try:
+            value = self.wire.decode_any(payload)
+        except UNDECODABLE as found:
+            malformed = found
+        if malformed is not None:
+            text = self.wire.syntax_error(payload, malformed)
+            path = path_of_range(error) if text is OUT_OF_RANGE else "$"
+            return ValidationError([(path or "$", "invalid", text)])
+        if isinstance(error, RecursionError):
+            return invalid("invalid", FINDINGS[TOO_DEEP])
+        if self.form is not None and self.form.judges:
+            problems = self.form.problems_of(error)
+        elif isinstance(error, TypeError):
+            problems = None
+        else:
+            problems = self.problems_of(value)
+        if problems is None:
+            return error
+        return ValidationError(problems or [(path_of(error), "invalid", NOT_VALID)])
+
+    cdef list problems_of(self, object value):
+        from cqrs_fast.payloads.forms import unnamed
+        from cqrs_fast.payloads.nodes import errors_of
+        from cqrs_fast.payloads.wire_check import wire_check
+
+        if self.check is None:
+            try:
+                self.check = wire_check(self.cls, self.wire.is_json)
+            except TypeError:  # msgspec reads an annotation that a check does not
+                pass
+        if self.check is None:
+            return []
+        if self.form is not None:
+            value = unnamed(value)
+        return errors_of(self.check, value, MAX_ERRORS)
+
+
+@cython.final
+cdef class Wire:
+    """One format; the module's two instances are JSON and MSGPACK."""
+
+    def __init__(self, str format, module):
+        self.format = format
+        self.is_json = format == "JSON"
+        self.new_decoder = module.Decoder
+        self.encode_result = module.Encoder().encode
+        self.decode_any = module.Decoder().decode
+        self.decode_first = module.Decoder(_FirstIsName).decode
+        self.decode_tag = self.tag_decoder((TAG_FIELD,))
+
+    def __repr__(self):
+        return f"<wire format {self.format}>"
+
+    def tag_decoder(self, tag_fields):
+        """Return what decodes the names that an object has under some fields."""
+        fields = []
+        for index, name in enumerate(tag_fields):
+            field = msgspec.field(name=name, default=msgspec.UNSET)
+            fields.append((f"tag{index}", object, field))
+        return self.new_decoder(msgspec.defstruct("Tags", fields)).decode
+
+    def type_name(self, payload, Py_ssize_t max_bytes=DEFAULT_MAX_BYTES):
+        """Check size and depth, then return the string under "$type"."""
+        payload = self.checked(payload, max_bytes)
+        (_, name), = self.tags_of(payload, (TAG_FIELD,), self.decode_tag)
+        return name
+
+    cdef list tags_of(self, object payload, tuple tag_fields, object decode_tags):
+        """Return the (field, name) pairs of a payload whose size is checked.
+
+        The field is None for the first item of an array. Raises ValidationError where
+        there is no name, or none that is a string.
+        """
+        cdef bint is_array = self.look_at(payload)
+        found = ours = None
+        try:
+            found = (self.decode_first if is_array else decode_tags)(payload)
+        except UNDECODABLE:
+            ours = self.tagless(payload)
+        if ours is not None:
+            raise ours
+        if is_array:
+            tag_fields = (None,)
+        tags, others = [], []
+        for field, tag in zip(tag_fields, msgspec.structs.astuple(found)):
+            if isinstance(tag, str):
+                tags.append((field, tag))
+            elif tag is not msgspec.UNSET:
+                others.append((field, type(tag).__name__))
+        if tags:
+            return tags
+        if others:
+            field, got = others[0]
+            path = "$[0]" if is_array else f"$.{field}"
+            raise ValidationError([(path, "type", f"expected str, got {got}")])
+        if is_array:
+            raise invalid("type", "expected array of length >= 1")
+        raise ValidationError(
+            [(f"$.{tag_fields[0]}", "missing", "required, but not set")]
+        )
+
+    cdef object tagless(self, object payload):
+        """Return the error of a payload that is no object, or no sound one."""
+        value = malformed = None
+        try:
+            value = self.decode_any(payload)
+        except UNDECODABLE as found:
+            malformed = found
+        if malformed is not None:
+            return invalid("invalid", self.syntax_error(payload, malformed))
+        if not isinstance(value, dict):
+            return invalid("type", f"expected object, got {type(value).__name__}")
+        for key in value:
+            if not isinstance(key, str):
+                got = type(key).__name__
+                return ValidationError(
+                    [("key in $", "type", f"expected str, got {got}")]
+                )
+        return invalid("invalid", NOT_VALID)
+
+    def decoder(self, cls):
+        """Return a Decoder into the class; TypeError where there cannot be one."""
+        return Decoder(self, cls)
+
+    def decode(self, payload, cls, Py_ssize_t max_bytes=DEFAULT_MAX_BYTES):
+        """Check and decode one payload; to decode many, keep a `decoder`."""
+        decoder = Decoder(self, cls)
+        payload = self.checked(payload, max_bytes)
+        self.look_at(payload)
+        return decoder.decode(payload)
+
+    def encode(self, result, name):
+        """Encode what the handler of the message `name` returned."""
+        detail = ""
+        try:
+            return self.encode_result(result)
+        except (RecursionError, OverflowError, ValueError, AttributeError):
+            pass
+        except TypeError as error:
+            found = UNENCODABLE.fullmatch(str(error))
+            if found and found[1] != type(result).__name__:
+                detail = f" (it contains {found[1]})"
+        raise TypeError(
+            f"the result of {name} is {type(result).__qualname__}{detail}, "
+            f"which cannot be encoded as {self.format}"
+        )
+
+    cdef object checked(self, object payload, Py_ssize_t max_bytes):
+        """Return the payload as a contiguous buffer of acceptable size."""
+        cdef Py_ssize_t size
+        require_payload(self, payload)
+        if isinstance(payload, memoryview):
+            size = payload.nbytes
+            if not payload.c_contiguous and size <= max_bytes:
+                payload = payload.tobytes()
+        else:
+            size = len(payload)
+        if isinstance(payload, str) and size <= max_bytes:
+            # a lone surrogate has no UTF-8; what stands for it is no JSON either
+            payload = payload.encode("utf-8", "surrogatepass")
+            size = len(payload)
+        if size > max_bytes:
+            raise invalid(
+                "max_length", f"expected a payload of at most {max_bytes} bytes"
+            )
+        return payload
+
+    cdef bint look_at(self, object payload) except -1:
+        """Check the depth; tell whether the payload is an array."""
+        cdef Py_buffer view
+        cdef Finding finding
+        cdef bint is_array = False
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        finding = self.scan(<const unsigned char*>view.buf, view.len, &is_array)
+        PyBuffer_Release(&view)
+        if finding != SOUND:
+            raise invalid("invalid", FINDINGS[finding])
+        return is_array
+
+    cdef Finding scan(
+        self, const unsigned char* data, Py_ssize_t size, bint* is_array
+    ) noexcept:
+        if not self.is_json:
+            return scan_msgpack(data, size, is_array)
+        is_array[0] = json_is_array(data, size)
+        # What is no JSON is msgspec's to find.
+        return TOO_DEEP if json_is_deep(data, size) else SOUND
+
+    cdef str syntax_error(self, object payload, object error):
+        """Say what is wrong with a payload that is no sound JSON or MessagePack.
+
+        Which exception it raises, and what that says, depends on msgspec's version, so
+        the payload itself is asked.
+        """
+        if isinstance(error, RecursionError):
+            return FINDINGS[TOO_DEEP]
+        if isinstance(error, (msgspec.ValidationError, OverflowError)):
+            return OUT_OF_RANGE
+        if self.is_json:
+            if not is_utf8(payload):
+                return NO_UTF8
+            at = BROKEN_AT.search(str(error))
+            if at is None:
+                return "malformed payload: the data is truncated or damaged"
+            return f"malformed JSON at byte {at[1]}"
+        finding = None
+        try:
+            self.look_at(payload)
+        except ValidationError as found:
+            finding = found.errors[0][2]
+        if finding is not None:
+            return finding
+        is_key = isinstance(error, TypeError) or "hashable" in str(error)
+        return UNHASHABLE if is_key else NO_UTF8
+
+
+cdef str path_of_range(object error):
+    """Return where a number is out of range; `$` where the error is about another."""
+    what, _, path = str(error).partition(" - at `")
+    return path.replace("`", "") if what.endswith("out of range") else "$"
+
+
+cdef str path_of(object error):
+    """Return where a `__post_init__` raised: msgspec writes it after the own text."""
+    cause = error.__cause__
+    if cause is None or not isinstance(error, msgspec.ValidationError):
+        return "$"
+    text, own = str(error), None
+    try:
+        own = str(cause)
+    except Exception:  # user code
+        pass
+    before, after = f"{own} - at `", "`"
+    if own is None or not (text.startswith(before) and text.endswith(after)):
+        return "$"
+    return text[len(before):].replace("`", "")
+
+
+cdef int require_payload(Wire wire, payload) except -1:
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return 0
+    if wire.is_json and isinstance(payload, str):
+        return 0
+    expected = "bytes, bytearray, memoryview" + (" or str" if wire.is_json else "")
+    raise TypeError(
+        f"a {wire.format} payload is {expected}, not {type(payload).__qualname__}"
+    )
+
+
+cdef bint is_utf8(object payload) except -1:
+    try:
+        if isinstance(payload, str):
+            payload.encode()
+        else:
+            bytes(payload).decode()
+        return True
+    except UnicodeError:
+        pass
+    return False
+
+
+cdef object invalid(str code, str message):
+    return ValidationError([("$", code, message)])
+
+
+# ---- structure: bytes in, a finding out; no recursion and no Python object
+
+cdef Finding scan_msgpack(
+    const unsigned char* data, Py_ssize_t size, bint* is_array
+) noexcept nogil:
+    """Walk the whole structure, so that no declared length is believed."""
+    cdef uint64_t left[MAX_DEPTH + 1]     # items still to come, at each depth
+    cdef uint64_t items, skip
+    cdef Py_ssize_t at = 0
+    cdef int depth = 0
+    cdef int width
+    cdef unsigned char op
+    left[0] = 1
+    while True:
+        while left[depth] == 0:
+            if depth == 0:
+                return SOUND if at == size else TRAILING
+            depth -= 1
+        left[depth] -= 1
+        if at >= size:
+            return TRUNCATED
+        op = data[at]
+        at += 1
+        if op == 0xC1:
+            return BAD_OPCODE
+        width = length_width(op)
+        if width > size - at:
+            return TRUNCATED
+        items = big_endian(data + at, width)
+        at += width
+        skip = 0
+        if op >= 0xDC and op <= 0xDF or op >= 0x80 and op <= 0x9F:
+            if op <= 0x9F:
+                items = op & 0x0F
+            if op <= 0x8F or op >= 0xDE:
+                items *= 2                # a map: keys and values
+            elif depth == 0:
+                is_array[0] = True
+            if depth == MAX_DEPTH:
+                return TOO_DEEP
+            depth += 1
+            left[depth] = items
+            if items > <uint64_t>(size - at):
+                return TRUNCATED          # an item takes a byte at least
+            continue
+        skip = items + fixed_size(op)
+        if skip > <uint64_t>(size - at):
+            return TRUNCATED
+        at += <Py_ssize_t>skip
+
+
+cdef inline int length_width(unsigned char op) noexcept nogil:
+    """Return how many bytes after the opcode hold a length."""
+    if op == 0xC4 or op == 0xC7 or op == 0xD9:
+        return 1
+    if op == 0xC5 or op == 0xC8 or op == 0xDA or op == 0xDC or op == 0xDE:
+        return 2
+    if op == 0xC6 or op == 0xC9 or op == 0xDB or op == 0xDD or op == 0xDF:
+        return 4
+    return 0
+
+
+cdef inline uint64_t big_endian(const unsigned char* data, int width) noexcept nogil:
+    cdef uint64_t value = 0
+    cdef int index
+    for index in range(width):
+        value = value << 8 | data[index]
+    return value
+
+
+cdef inline int fixed_size(unsigned char op) noexcept nogil:
+    """Return the bytes that follow an opcode beyond its declared length."""
+    if op >= 0xA0 and op <= 0xBF:         # fixstr
+        return op & 0x1F
+    if op >= 0xC7 and op <= 0xC9:         # ext: its type
+        return 1
+    if op == 0xCA or op == 0xCB:          # floats
+        return 4 if op == 0xCA else 8
+    if op >= 0xCC and op <= 0xD3:         # integers, unsigned then signed
+        return 1 << (op - 0xCC) % 4
+    if op >= 0xD4 and op <= 0xD8:         # fixext: its type and 1 to 16 bytes
+        return 1 + (1 << (op - 0xD4))
+    return 0
+
+
+JSON = Wire("JSON", msgspec.json)
+MSGPACK = Wire("MessagePack", msgspec.msgpack)
+
+
+constructed(Decoder)
+constructed(Wire)
