@@ -199,6 +199,8 @@ cdef class Payloads:
                     classes.append(another(classes[0]))
                 union = functools.reduce(operator.or_, classes)
                 decode = self.wire.new_decoder(union).decode
+            except MemoryError:
+                raise
             except Exception:  # of annotations, too: they are told with the class alone
                 pass
         return decode

@@ -69,6 +69,8 @@ cdef class Decoder:
                 self.decode_payload = wire.new_decoder(cls).decode
             else:
                 self.decode_payload = self.form.decode
+        except MemoryError:
+            raise
         except Exception as error:
             raise TypeError(
                 f"{wire.format} cannot be decoded into {name}: {error}"
