@@ -118,6 +118,15 @@ async def generator(cmd: Add):
     yield cmd
 
 
+def sync_generator(cmd: Add):
+    yield cmd
+
+
+class YieldingCall:
+    def __call__(self, cmd: Add):
+        yield cmd
+
+
 class Methods:
     def one(self, cmd: Add):
         return (cmd,)
@@ -301,6 +310,11 @@ MATRIX: dict[str, tuple[Any, tuple[str, ...]]] = {
     "three parameters": (three, everywhere(f"takes (a, b, cmd); {FORMS}")),
     "required keyword": (keyword, everywhere("needs the keyword 'key'")),
     "async generator": (generator, everywhere("is an async generator")),
+    "generator": (sync_generator, everywhere("is a generator function")),
+    "partial of a generator": (
+        functools.partial(sync_generator), everywhere("is a generator function"),
+    ),
+    "object that yields": (YieldingCall(), everywhere("is a generator function")),
     # Methods
     "method": (Methods().one, everywhere("Add")),
     "async method": (Methods().two, everywhere("async Context Add")),
