@@ -15,10 +15,14 @@ import attrs
 import msgspec
 import pydantic
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cqrs_fast import Command, CommandBus, ValidationError
+from cqrs_fast.payloads.nodes import errors_of
 from cqrs_fast.payloads.wire import JSON, MSGPACK, Wire
+from cqrs_fast.payloads.wire_check import wire_check
 from cqrs_fast.schema.constraints import compile_check
 
 WIRES = [JSON, MSGPACK]
@@ -328,6 +332,42 @@ def test_thirty_two_errors_are_told_and_no_more(wire: Wire) -> None:
     content = {"many": ["SECRET"] * 100}
     errors = wire_errors(wire, Order, content)
     assert [path for path, _, _ in errors] == [f"$.many[{n}]" for n in range(32)]
+
+
+LEAVES = st.sampled_from([None, True, 0, 1, -1, 2**63, 1.0, 0.5]) | st.sampled_from(
+    "|a|long|red|3|2020-01-01|2020-01-01T00:00:00Z|00:00:00|P1D|YWI=".split("|")
+)
+PARTS = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["a", "1", "shape", "radius", "n", "skuCode", "name"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=5,
+)
+
+
+def fields_of(cls: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(
+        st.sampled_from(cls.__struct_encode_fields__), PARTS, max_size=3
+    )
+
+
+@settings(max_examples=600, deadline=None)
+@given(content=st.one_of(*[fields_of(cls) for cls in (Order, Texts, Keys)]))
+def test_nothing_is_wrong_with_what_decodes_and_something_with_what_does_not(
+    content: dict[str, Any],
+) -> None:
+    for wire in WIRES:
+        for cls in (Order, Texts, Keys):
+            value = msgspec.json.decode(encoded(JSON, content))
+            errors = errors_of(wire_check(cls, wire is JSON), value, 32)
+            refusal = refusal_of(wire.decoder(cls).decode, encoded(wire, value))
+            assert errors == (refusal.errors if refusal else [])
 
 
 RUNS: list[str] = []
