@@ -110,6 +110,8 @@ def copy_sources(copy: Path) -> None:
         is_source = path.suffix in (".py", ".pyi", ".pyx", ".pxd", ".h")
         if is_source and not original.exists():
             path.unlink()
+            for stale in path.parent.glob(f"{path.stem}.*.so"):
+                stale.unlink()
 
 
 def copy_changed(source: str, target: str) -> None:
