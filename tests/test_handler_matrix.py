@@ -122,6 +122,16 @@ def sync_generator(cmd: Add):
     yield cmd
 
 
+@functools.singledispatch
+def yields_for_add(cmd: Add):
+    return (cmd,)
+
+
+@yields_for_add.register
+def _(cmd: Add):
+    yield cmd
+
+
 class YieldingCall:
     def __call__(self, cmd: Add):
         yield cmd
@@ -315,6 +325,9 @@ MATRIX: dict[str, tuple[Any, tuple[str, ...]]] = {
         functools.partial(sync_generator), everywhere("is a generator function"),
     ),
     "object that yields": (YieldingCall(), everywhere("is a generator function")),
+    "generator behind singledispatch": (
+        yields_for_add, everywhere("is a generator function"),
+    ),
     # Methods
     "method": (Methods().one, everywhere("Add")),
     "async method": (Methods().two, everywhere("async Context Add")),

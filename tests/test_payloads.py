@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import gc
 import sys
 import threading
 import tracemalloc
 import weakref
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
+import pydantic
+import pydantic_core
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +28,7 @@ from cqrs_fast import (
     QueryBus,
     ValidationError,
 )
+from cqrs_fast.messages import message_name
 from cqrs_fast.payloads.decoding import Payloads
 from cqrs_fast.payloads.wire import JSON
 
@@ -418,3 +423,65 @@ BUS = bus_of(Add, Note, Row, Kind, Typed)
 WARM = {"json": BUS.execute_json, "msgpack": BUS.execute_msgpack}
 for one in FORMATS:
     execute(BUS, one, Add(1))
+
+
+class ClosedPayment(msgspec.Struct, forbid_unknown_fields=True):
+    amount: Decimal
+
+
+class ClosedModel(pydantic.BaseModel, extra="forbid"):
+    amount: Decimal
+
+
+@pytest.mark.parametrize("cls", [ClosedPayment, ClosedModel])
+@pytest.mark.parametrize("text", ["1.25", "0.1", "-3"])
+def test_a_number_of_a_closed_message_keeps_its_digits(cls: Any, text: str) -> None:
+    bus = CommandBus()
+    bus.register_handler(cls, lambda message: str(message.amount))
+    payload = f'{{"$type": "{message_name(cls)}", "amount": {text}}}'
+    assert bus.execute_json(payload) == f'"{text}"'.encode()
+
+
+def test_a_struct_keeps_more_digits_than_a_float_has() -> None:
+    bus = CommandBus()
+    bus.register_handler(ClosedPayment, lambda message: str(message.amount))
+    payload = b'{"amount": 12345678901234567890.250, "$type": "ClosedPayment"}'
+    assert bus.execute_json(payload) == b'"12345678901234567890.250"'
+
+
+def test_an_array_without_a_tag_is_no_payload() -> None:
+    class Row(msgspec.Struct, array_like=True):
+        name: str
+
+    bus = CommandBus()
+    bus.register_handler(Row, lambda row: row.name)
+    with pytest.raises(TypeError, match="its name has no place in an array"):
+        bus.execute_json(b'["Row", "a"]')
+
+
+def test_a_pydantic_error_with_the_name_of_a_limit_needs_none() -> None:
+    class Custom(pydantic.BaseModel):
+        a: int
+
+        @pydantic.field_validator("a")
+        @classmethod
+        def check(cls, value: int) -> int:
+            raise pydantic_core.PydanticCustomError("less_than", "bad")
+
+    bus = CommandBus()
+    bus.register_handler(Custom, lambda custom: custom.a)
+    with pytest.raises(ValidationError) as caught:
+        bus.execute_json(b'{"$type": "Custom", "a": 1}')
+    assert caught.value.errors == [("$.a", "lt", "expected a value < the limit")]
+
+
+def test_a_counter_beside_a_wrong_field_is_no_matter() -> None:
+    class Counted(Command[None]):
+        z: int
+        c: collections.Counter[str] | None = None
+
+    bus = CommandBus()
+    bus.register_handler(Counted, lambda command: None)
+    with pytest.raises(ValidationError) as caught:
+        bus.execute_json(b'{"$type": "Counted", "z": "s"}')
+    assert [error[:2] for error in caught.value.errors] == [("$.z", "type")]

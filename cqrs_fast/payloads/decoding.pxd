@@ -24,7 +24,7 @@ cdef class Payloads:
     cdef object decode_tags
     cdef dict decoders            # name -> Decoder, made at first use
 
-    # hot: a new reference, or NULL: with the decoder's exception, or without one where
+    # A new reference, or NULL: with the decoder's exception, or without one where
     # the payload is not for one pass. Then the others do.
     cdef PyObject* decode_at_once(self, object payload) noexcept
     # A contiguous buffer, for the two below; ValidationError for one that is too large.

@@ -76,8 +76,10 @@ def form_of(cls: Any, is_json: bool) -> PydanticForm | UntaggedForm | None:
     if not is_record(plain) or issubclass(plain, dict | tuple):
         raise TypeError("it is no Struct, dataclass, attrs class or Pydantic model")
     config = getattr(plain, "__struct_config__", None)
+    if config and config.array_like and config.tag is None:
+        raise TypeError("its name has no place in an array: give the class a tag")
     if config and config.forbid_unknown_fields and config.tag is None:
-        return None if config.array_like else UntaggedForm(cls, is_json)
+        return UntaggedForm(cls, is_json)
     return None
 
 
@@ -88,12 +90,20 @@ class UntaggedForm:
 
     def __init__(self, cls: Any, is_json: bool) -> None:
         module = msgspec.json if is_json else msgspec.msgpack
-        self.decode_any = module.Decoder().decode
+        # Raw: what is not looked at stays as it was sent, to the last digit.
+        self.decode_parts = module.Decoder(dict[str, msgspec.Raw]).decode
         self.decode_rest = module.Decoder(cls).decode
         self.encode = module.Encoder().encode
 
     def decode(self, payload: Any) -> Any:
-        return self.decode_rest(self.encode(unnamed(self.decode_any(payload))))
+        return self.decode_rest(self.encode(unnamed(self.decode_parts(payload))))
+
+
+class Limits(dict[str, Any]):
+    """The limits that an error tells of; one that it does not know is left open."""
+
+    def __missing__(self, name: str) -> str:
+        return "the limit"
 
 
 class PydanticForm:
@@ -108,6 +118,7 @@ class PydanticForm:
         self.error = pydantic.ValidationError
         module = msgspec.json if is_json else msgspec.msgpack
         self.decode_any = module.Decoder().decode
+        self.decode_parts = module.Decoder(dict[str, msgspec.Raw]).decode
         self.names = names_of(cls)
         config = getattr(cls, "model_config", None)
         config = config or getattr(cls, "__pydantic_config__", None) or {}
@@ -118,12 +129,11 @@ class PydanticForm:
             if isinstance(payload, memoryview):
                 payload = bytes(payload)
             return self.adapter.validate_json(payload)
-        value = self.decode_any(payload)
-        if self.is_closed:
-            value = unnamed(value)
         if self.is_json:
-            return self.adapter.validate_json(msgspec.json.encode(value))
-        return self.adapter.validate_python(value)
+            parts = unnamed(self.decode_parts(payload))
+            return self.adapter.validate_json(msgspec.json.encode(parts))
+        value = self.decode_any(payload)
+        return self.adapter.validate_python(unnamed(value) if self.is_closed else value)
 
     def problems_of(self, error: Any) -> list[Problem] | None:
         """Return the errors of Pydantic in our words, without any value.
@@ -140,7 +150,9 @@ class PydanticForm:
         code = CODES.get(error["type"], "invalid")
         text = "the value is not valid"
         if code in TEXTS:
-            text = TEXTS[code].format(**error.get("ctx", {}))
+            # A validator's own error may have the name of one, and no limit.
+            limits = error.get("ctx") or {}
+            text = TEXTS[code].format_map(Limits(limits))
         elif fault == "type" or kind in LENIENT:
             kind = NAMES.get(kind, kind)
             code, text = "type", f"expected {kind}, got {type(error['input']).__name__}"

@@ -9,6 +9,7 @@ whether that works.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import enum
 import functools
@@ -157,7 +158,8 @@ class WireCompiler(Compiler):
     def unwrapped(self, hint: Any, cls: Any, limits: Limits) -> Node | None:
         if cls not in MAPPINGS:
             return super().unwrapped(hint, cls, limits)
-        key, value = typing.get_args(hint) or (typing.Any, typing.Any)
+        arguments = typing.get_args(hint) or (typing.Any, typing.Any)
+        key, value = (arguments[0], int) if cls is collections.Counter else arguments
         node = MappingNode(dict, self.key(key), self.part(value), **limits)
         return labelled(node, cls.__name__)
 

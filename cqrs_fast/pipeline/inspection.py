@@ -39,7 +39,8 @@ def handler_form(
     Raises TypeError for anything that is no handler.
     """
     call = _callable_of(handler)
-    kind = generator_kind(call)
+    kinds = map(generator_kind, [call, *_implementations(_plain_function(call))])
+    kind = next(filter(None, kinds), None)
     if kind is not None:
         raise TypeError(
             f"{_describe(handler)} is {kind}, whose work begins when its result is "
