@@ -335,8 +335,7 @@ def test_thirty_two_errors_are_told_and_no_more(wire: Wire) -> None:
 
 
 LEAVES = st.sampled_from([None, True, 0, 1, -1, 2**63, 1.0, 0.5]) | st.sampled_from(
-    ["", "a", "long", "red", "3", "2020-01-01", "2020-01-01T00:00:00Z", "00:00:00"]
-    + ["P1D", "YWI="]
+    ["", "a", "long", "red", "3", "P1D", "YWI=", "00:00:00", "2020-01-01"]
 )
 PARTS = st.recursive(
     LEAVES,
