@@ -11,6 +11,7 @@ import subprocess
 import threading
 import urllib.error
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from email.message import Message
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -254,6 +255,11 @@ def raised(call: Callable[[], Any]) -> Exception:
     raise AssertionError("nothing was raised")
 
 
+def no_statement() -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("x")
+
+
 def set_blocked() -> Exception:
     error = BlockingIOError(11, "full")
     error.characters_written = 3
@@ -324,7 +330,7 @@ CASES = [
          holds={"code": 7, "message": "several"}),
     Case(lambda: raised(lambda: json.loads("{")), holds={"pos": 1, "doc": "{"}),
     Case(lambda: subprocess.CalledProcessError(1, "ls", b"o"), holds={"output": b"o"}),
-    Case(lambda: raised(lambda: sqlite3.connect(":memory:").execute("x")),
+    Case(lambda: raised(no_statement),
          'near "x": syntax error', holds={"sqlite_errorname": "SQLITE_ERROR"}),
     Case(lambda: ssl.SSLError(1, "handshake"), holds={"errno": 1}),
     Case(lambda: raised(lambda: msgspec.json.decode(b"[")), "Input data was truncated"),
