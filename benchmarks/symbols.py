@@ -13,7 +13,8 @@ NAMELESS = "(without a name)"
 def readable(symbol: str) -> str:
     """Return the dotted name of a function in Cython's generated C.
 
-    `__pyx_f_9cqrs_fast_3bus_3Bus_route_for` is `cqrs_fast.bus.Bus.route_for`. What the
+    `__pyx_f_9cqrs_fast_5buses_3bus_3Bus_route_for` is
+    `cqrs_fast.buses.bus.Bus.route_for`. What the
     compiler split off a function, and its recursion, counts as that function; what is
     not Cython's stays.
     """

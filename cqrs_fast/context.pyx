@@ -4,8 +4,8 @@ cimport cython
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
-from cqrs_fast.clock cimport Clock, as_clock, read_clock
-from cqrs_fast.sealing cimport constructed, internal
+from cqrs_fast.base.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.base.sealing cimport constructed, internal
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 

@@ -22,8 +22,8 @@ from typing import (
 
 import msgspec
 
+from cqrs_fast.base.vectorcall import inherit_vectorcall
 from cqrs_fast.redaction import is_plain, masked_repr, rich_fields
-from cqrs_fast.vectorcall import inherit_vectorcall
 
 __all__ = [
     "Command",

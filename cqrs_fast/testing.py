@@ -16,13 +16,13 @@ from itertools import repeat
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cqrs_fast.bus import CommandBus, QueryBus
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
+from cqrs_fast.buses.bus import CommandBus, QueryBus
 from cqrs_fast.messages import message_kind
 from cqrs_fast.pipeline.middleware import Middleware
 
 if TYPE_CHECKING:
-    from cqrs_fast.bus import Bus
+    from cqrs_fast.buses.bus import Bus
     from cqrs_fast.context import Context
     from cqrs_fast.pipeline.hooks import Call
 

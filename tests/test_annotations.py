@@ -38,7 +38,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from typing_extensions import ReadOnly, TypeAliasType
 
 from cqrs_fast import Command, CommandBus, ValidationError, ValidationMiddleware
-from cqrs_fast.schema.constraints import compile_check
+from cqrs_fast.validation.constraints import compile_check
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -365,7 +365,7 @@ class Stem(Struct):
 STATEMENTS = """
 from typing import Annotated
 from msgspec import Meta, Struct, defstruct
-from cqrs_fast.schema.constraints import compile_check
+from cqrs_fast.validation.constraints import compile_check
 type Positive = Annotated[int, Meta(gt=0)]
 type Tree = list[Tree] | Positive
 type TreeOf[T] = list[TreeOf[T]] | T

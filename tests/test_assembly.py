@@ -19,7 +19,8 @@ from cqrs_fast import (
     TimeoutMiddleware,
     default_config,
 )
-from cqrs_fast.bus import Bus
+from cqrs_fast.assembly.order import DEFAULT_ORDER
+from cqrs_fast.buses.bus import Bus
 from cqrs_fast.config.assembly import check_config, middleware_of
 from cqrs_fast.config.model import (
     BusConfig,
@@ -27,7 +28,6 @@ from cqrs_fast.config.model import (
     RetryConfig,
 )
 from cqrs_fast.config.sections import fields_of, marked
-from cqrs_fast.pipeline.order import DEFAULT_ORDER
 
 BUSES = [CommandBus, QueryBus]
 

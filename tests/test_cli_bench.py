@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from cqrs_fast import Command, CommandBus
 from cqrs_fast.allocations import count_allocations
+from cqrs_fast.buses.registrations import has_metrics, registrations, similar_bus
 from cqrs_fast.cli import main
 from cqrs_fast.cli.bench_cases import (
     DIRECT,
@@ -35,7 +36,6 @@ from cqrs_fast.cli.machine import machine, refusal
 from cqrs_fast.cli.measuring import NOISY, Case, is_noisy, noise_of
 from cqrs_fast.cli.sample_messages import NoExample, example_of
 from cqrs_fast.cli.stepper import Stepper
-from cqrs_fast.registrations import has_metrics, registrations, similar_bus
 
 BUSES = """
 import asyncio

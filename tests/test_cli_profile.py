@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cqrs_fast.build import build_info
+from cqrs_fast.base.build import build_info
 from cqrs_fast.cli import main, make_parser, profile_cpu
 from cqrs_fast.cli.machine import refusal
 from cqrs_fast.cli.problem import Problem

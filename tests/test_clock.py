@@ -27,7 +27,7 @@ from cqrs_fast import (
     TimeoutMiddleware,
     TokenBucket,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 TICK = CoarseClock().tick_ns / 1e9
 SHORT = 0.012

@@ -34,7 +34,7 @@ from cqrs_fast import (
     TimeoutMiddleware,
     middleware,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.waits.waiter import Waiter
 
 PATIENCE = 20.0

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from cqrs_fast.errors import ValidationError
-from cqrs_fast.schema.constraints import MessageCheck, compile_check
+from cqrs_fast.validation.constraints import MessageCheck, compile_check
 
 T = TypeVar("T")
 UserId = NewType("UserId", Annotated[int, Meta(ge=1)])

@@ -21,7 +21,7 @@ from cqrs_fast import (
     Query,
     QueryBus,
 )
-from cqrs_fast.error_copies import copied_error, kept_error
+from cqrs_fast.base.error_copies import copied_error, kept_error
 from tests.error_cases import CASES, Case, Shown, check, name_of, ran
 from tests.support import eventually
 

@@ -69,7 +69,7 @@ def test_a_dump_is_read_by_function() -> None:
     dump = parse(DUMP)
     assert dump.label == "bare | 1000"
     assert dump.functions == {
-        "cqrs_fast.bus: Bus.execute": 4_000,
+        "cqrs_fast.buses.bus: Bus.execute": 4_000,
         "cqrs_fast.pipeline.sync_driver: run_sync": 72_000,
         "libpython3: _PyEval_EvalFrameDefault": 132,
         "libc: (without a name)": 8,
@@ -79,10 +79,10 @@ def test_a_dump_is_read_by_function() -> None:
 @pytest.mark.parametrize(
     ("symbol", "name"),
     [
-        ("__pyx_f_9cqrs_fast_3bus_3Bus_route_for", "cqrs_fast.bus.Bus.route_for"),
-        ("__pyx_pw_9cqrs_fast_3bus_3Bus_15execute", "cqrs_fast.bus.Bus.execute"),
-        ("__pyx_pf_9cqrs_fast_5build_build_info", "cqrs_fast.build.build_info"),
-        ("__pyx_f_9cqrs_fast_5clock_now.constprop.0", "cqrs_fast.clock.now"),
+        ("__pyx_f_9cqrs_fast_3bus_3Bus_route_for", "cqrs_fast.buses.bus.Bus.route_for"),
+        ("__pyx_pw_9cqrs_fast_3bus_3Bus_15execute", "cqrs_fast.buses.bus.Bus.execute"),
+        ("__pyx_pf_9cqrs_fast_5build_build_info", "cqrs_fast.base.build.build_info"),
+        ("__pyx_f_9cqrs_fast_5clock_now.constprop.0", "cqrs_fast.base.clock.now"),
         ("__pyx_tp_dealloc_3bus_Bus", "__pyx_tp_dealloc_3bus_Bus"),
         ("memset@@GLIBC_2.2.5", "memset"),
         ("list_dealloc'2", "list_dealloc"),
@@ -110,7 +110,7 @@ def test_a_case_is_the_difference_of_its_last_two_dumps() -> None:
     assert cases_of(dumps) == {"bare": Case(33.4, {"f": 30.0, "g": 3.0})}
 
 
-BEFORE = Case(1_000.0, {"cqrs_fast.bus: execute": 400.0, "libc: memset": 20.0})
+BEFORE = Case(1_000.0, {"cqrs_fast.buses.bus: execute": 400.0, "libc: memset": 20.0})
 
 
 @pytest.mark.parametrize(("now", "failed"), [(1_029.0, False), (1_031.0, True)])
@@ -121,13 +121,13 @@ def test_three_percent_are_tolerated(now: float, failed: bool) -> None:
 
 def test_the_function_that_grew_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     functions = {
-        "cqrs_fast.bus: execute": 450.0,
+        "cqrs_fast.buses.bus: execute": 450.0,
         "libpython3: PyDict_GetItem": 90.0,
         "libc: memset": 20.0,
     }
     verdict = judged(BEFORE, Case(1_140.0, functions), "bare")
     assert verdict.grown == [
-        ("cqrs_fast.bus: execute", 400.0, 450.0),
+        ("cqrs_fast.buses.bus: execute", 400.0, 450.0),
         ("libpython3: PyDict_GetItem", 0.0, 90.0),
     ]
     assert instructions.report([verdict]) == 1
@@ -137,9 +137,9 @@ def test_the_function_that_grew_is_named(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_without_names_the_module_is_named() -> None:
-    old = {"cqrs_fast.bus: execute": 400.0, "cqrs_fast.bus: look_up": 30.0, "a: b": 1.0}
-    new = {"cqrs_fast.bus: (without a name)": 500.0, "a: b": 1.0}
-    assert grown(old, new) == [("cqrs_fast.bus", 430.0, 500.0)]
+    old = {"cqrs_fast.buses.bus: execute": 400.0, "cqrs_fast.buses.bus: look_up": 30.0, "a: b": 1.0}
+    new = {"cqrs_fast.buses.bus: (without a name)": 500.0, "a: b": 1.0}
+    assert grown(old, new) == [("cqrs_fast.buses.bus", 430.0, 500.0)]
 
 
 def test_what_is_cheaper_passes_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +221,7 @@ def test_with_another_interpreter_our_own_functions_are_judged(
     gate: Gate, own: float, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gate.here = {**gate.here, "interpreter": {"version": "3.11.9"}}
-    functions = {"cqrs_fast.bus: execute": own, "libc: memset": 700.0}
+    functions = {"cqrs_fast.buses.bus: execute": own, "libc: memset": 700.0}
     gate.now = {"bare": Case(1_500.0, functions)}
     assert gate.run() == status
     assert "only those in cqrs_fast are judged: version" in capsys.readouterr().out

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cqrs_fast import Query
-from cqrs_fast.schema.keys import Unkeyable, message_key, plan_info
+from cqrs_fast.validation.keys import Unkeyable, message_key, plan_info
 
 
 class Find(Query[object]):

@@ -9,7 +9,7 @@ import pytest
 from support import Add, drive, suspend
 
 from cqrs_fast import CoarseClock, CommandBus, TimeoutMiddleware
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 
 class Counted:

@@ -15,6 +15,7 @@ import pydantic
 import pytest
 from msgspec import Meta
 
+from cqrs_fast.base.vectorcall import inherit_vectorcall
 from cqrs_fast.messages import (
     Command,
     Event,
@@ -24,7 +25,6 @@ from cqrs_fast.messages import (
     message_name,
     name_of_class,
 )
-from cqrs_fast.vectorcall import inherit_vectorcall
 
 T = TypeVar("T")
 NATIVE_REPR = msgspec.Struct.__repr__

@@ -25,7 +25,7 @@ from cqrs_fast import (
     TimeoutMiddleware,
     ValidationMiddleware,
 )
-from cqrs_fast.pipeline.order import DEFAULT_ORDER
+from cqrs_fast.assembly.order import DEFAULT_ORDER
 
 
 class Pay(Command[int]):

@@ -23,7 +23,7 @@ from cqrs_fast import Command, CommandBus, ValidationError
 from cqrs_fast.payloads.nodes import errors_of
 from cqrs_fast.payloads.wire import JSON, MSGPACK, Wire
 from cqrs_fast.payloads.wire_check import wire_check
-from cqrs_fast.schema.constraints import compile_check
+from cqrs_fast.validation.constraints import compile_check
 
 WIRES = [JSON, MSGPACK]
 Positive = Annotated[int, Meta(gt=0)]

@@ -23,7 +23,7 @@ from cqrs_fast import (
     RateLimitExceededError,
     ValidationError,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 TIMEOUT, LEASE, LONGEST = 4, 6, 10
 

@@ -39,7 +39,7 @@ from cqrs_fast import (
     RetryPolicy,
     ValidationError,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 
 class Flaky:
@@ -828,7 +828,7 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             seen.append(record.getMessage())
 
-    monkeypatch.setattr("cqrs_fast.callbacks._last", {})
+    monkeypatch.setattr("cqrs_fast.base.callbacks._last", {})
     handler = Records()
     logging.getLogger("cqrs_fast").addHandler(handler)
     yield seen

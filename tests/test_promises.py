@@ -25,7 +25,7 @@ from cqrs_fast import (
     ResultTypeError,
     RetryPolicy,
 )
-from cqrs_fast.promises import generator_kind
+from cqrs_fast.base.promises import generator_kind
 
 
 class Rows(Query[object]):

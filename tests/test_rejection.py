@@ -23,8 +23,8 @@ from cqrs_fast import (
     RateLimitingMiddleware,
     RejectedError,
 )
-from cqrs_fast.clock import ManualClock
-from cqrs_fast.rejection import Rejection
+from cqrs_fast.base.clock import ManualClock
+from cqrs_fast.base.rejection import Rejection
 
 
 def rejected(bus: CommandBus) -> RejectedError:

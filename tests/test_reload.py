@@ -37,7 +37,7 @@ from cqrs_fast import (
     default_config,
     high_throughput_config,
 )
-from cqrs_fast.bus import Bus
+from cqrs_fast.buses.bus import Bus
 from cqrs_fast.config.model import (
     BulkheadConfig,
     BusConfig,
@@ -880,8 +880,8 @@ def test_ten_thousand_reloads_do_not_grow_the_process() -> None:
 
 
 def test_the_order_warnings_that_are_remembered_are_bounded() -> None:
-    from cqrs_fast.pipeline.description import StageInfo
-    from cqrs_fast.pipeline.order import MOST_KNOWN, check_order
+    from cqrs_fast.assembly.description import StageInfo
+    from cqrs_fast.assembly.order import MOST_KNOWN, check_order
 
     known: set[str] = set()
     for number in range(MOST_KNOWN + 10):

@@ -16,9 +16,9 @@ from msgspec import Meta, Struct
 from support import run_script
 
 from cqrs_fast import Query
-from cqrs_fast.schema import annotations
-from cqrs_fast.schema import keys as keys_module
-from cqrs_fast.schema.checks import (
+from cqrs_fast.validation import annotations
+from cqrs_fast.validation import keys as keys_module
+from cqrs_fast.validation.checks import (
     BytesNode,
     InstanceNode,
     IntNode,
@@ -26,8 +26,8 @@ from cqrs_fast.schema.checks import (
     Node,
     NumberNode,
 )
-from cqrs_fast.schema.constraints import compile_check
-from cqrs_fast.schema.containers import (
+from cqrs_fast.validation.constraints import compile_check
+from cqrs_fast.validation.containers import (
     ArrayNode,
     Field,
     LinkNode,
@@ -36,7 +36,7 @@ from cqrs_fast.schema.containers import (
     TupleNode,
     UnionNode,
 )
-from cqrs_fast.schema.keys import Unkeyable, message_key, plan_info
+from cqrs_fast.validation.keys import Unkeyable, message_key, plan_info
 
 
 def errors_of(annotation: Any, value: Any) -> list[tuple[str, str, str]]:

@@ -37,13 +37,13 @@ from cqrs_fast import (
     TokenBucket,
     ValidationMiddleware,
 )
-from cqrs_fast.clock import Clock, ManualClock
-from cqrs_fast.pipeline.class_table import ClassTable
+from cqrs_fast.assembly.class_table import ClassTable
+from cqrs_fast.base.clock import Clock, ManualClock
+from cqrs_fast.base.rejection import Rejection
+from cqrs_fast.buses.metrics import Metrics
 from cqrs_fast.pipeline.route import Route
 from cqrs_fast.policies.keyed_buckets import Bucket
-from cqrs_fast.rejection import Rejection
-from cqrs_fast.schema.keys import KeyPlan, TypedKey
-from cqrs_fast.stages.metrics import Metrics
+from cqrs_fast.validation.keys import KeyPlan, TypedKey
 
 MAKERS: list[Callable[[], Any]] = [
     lambda: AuditMiddleware(print),

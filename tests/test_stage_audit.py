@@ -18,7 +18,7 @@ from cqrs_fast import (
     Context,
     DeadlineExceededError,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.stages.audit import AuditMiddleware
 from cqrs_fast.stages.audit_event import AuditEvent
 from cqrs_fast.stages.authentication import AuthenticationMiddleware
@@ -191,7 +191,7 @@ def test_a_broken_sink_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("cqrs_fast.callbacks._last", {})
+    monkeypatch.setattr("cqrs_fast.base.callbacks._last", {})
     error = KeyError("the handler's own")
 
     def handle(message: Any) -> Any:

@@ -27,7 +27,7 @@ from cqrs_fast import (
     Query,
     QueryBus,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 
 class Find(Query[object]):
@@ -105,7 +105,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    monkeypatch.setattr("cqrs_fast.callbacks._last", {})
+    monkeypatch.setattr("cqrs_fast.base.callbacks._last", {})
     seen: list[str] = []
 
     class Records(logging.Handler):

@@ -22,7 +22,7 @@ from cqrs_fast import (
     RateLimitExceededError,
     TimeoutMiddleware,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 TIMEOUT = 10.0
 

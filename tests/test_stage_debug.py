@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cqrs_fast import BusClosedError, Command, CommandBus, Secret
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.stages.debug import DebugMiddleware
 
 SECRET = "hunter2"
@@ -163,7 +163,7 @@ def test_what_a_logger_raises_changes_no_outcome(
         def emit(self, record: logging.LogRecord) -> None:
             raise OSError
 
-    monkeypatch.setattr("cqrs_fast.callbacks._last", {})
+    monkeypatch.setattr("cqrs_fast.base.callbacks._last", {})
     logger = logging.getLogger("tests.debug_broken")
     logger.setLevel(logging.DEBUG)
     broken = Broken()

@@ -16,7 +16,7 @@ from cqrs_fast import (
     Middleware,
     TimeoutMiddleware,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 
 @pytest.fixture(params=DRIVERS, ids=lambda driver: driver.name)

@@ -24,7 +24,7 @@ from cqrs_fast import (
     Query,
     QueryBus,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 
 class Pay(Command[object]):

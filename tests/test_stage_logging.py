@@ -23,7 +23,7 @@ from cqrs_fast import (
     RejectedError,
     ValidationError,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.stages.logging import LoggingMiddleware
 
 Handler = Callable[[Any], Any]
@@ -285,7 +285,7 @@ def test_what_a_log_handler_raises_changes_no_outcome(
         def emit(self, record: logging.LogRecord) -> None:
             raise OSError(SECRET)
 
-    monkeypatch.setattr("cqrs_fast.callbacks._last", {})
+    monkeypatch.setattr("cqrs_fast.base.callbacks._last", {})
     logger = logging.getLogger("tests.broken")
     logger.setLevel(logging.INFO)
     broken = Broken()

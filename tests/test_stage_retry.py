@@ -30,7 +30,7 @@ from cqrs_fast import (
     TimeoutMiddleware,
     ValidationError,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.stages.retry import quiet_retry
 
 

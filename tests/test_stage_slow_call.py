@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cqrs_fast import Command, CommandBus, Query, QueryBus
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.stages.slow_call import SlowCallMiddleware
 
 SECRET = "hunter2"
@@ -143,7 +143,7 @@ def test_what_a_logger_raises_changes_no_outcome(
         def emit(self, record: logging.LogRecord) -> None:
             raise OSError
 
-    monkeypatch.setattr("cqrs_fast.callbacks._last", {})
+    monkeypatch.setattr("cqrs_fast.base.callbacks._last", {})
     logger = logging.getLogger("tests.slow_broken")
     broken = Broken()
     logger.addHandler(broken)

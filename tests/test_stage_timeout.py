@@ -25,7 +25,7 @@ from cqrs_fast import (
     RetryMiddleware,
     TimeoutMiddleware,
 )
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 
 class Seen(Middleware):

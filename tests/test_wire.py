@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 
 from cqrs_fast.errors import ValidationError
 from cqrs_fast.payloads.wire import JSON, MSGPACK, Wire
-from cqrs_fast.schema.constraints import compile_check
+from cqrs_fast.validation.constraints import compile_check
 
 FORMATS = [JSON, MSGPACK]
 MALFORMED = "malformed payload: the data is truncated or damaged"

@@ -88,7 +88,7 @@ class ShowVersion(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Print it and leave."""
-        from cqrs_fast.build import build_info
+        from cqrs_fast.base.build import build_info
 
         print(f"cqrs-fast {build_info()['version']}")
         parser.exit()

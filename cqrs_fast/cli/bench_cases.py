@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from msgspec import Meta
 
-from cqrs_fast.bus import CommandBus
+from cqrs_fast.buses.bus import CommandBus
 from cqrs_fast.cli.measuring import Case
 from cqrs_fast.cli.stepper import Stepper
 from cqrs_fast.messages import Command
 from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
-from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
+from cqrs_fast.stages.rate_limiting.middleware import RateLimitingMiddleware
 from cqrs_fast.stages.retry import RetryMiddleware
 from cqrs_fast.stages.timeout import TimeoutMiddleware
 from cqrs_fast.stages.validation import ValidationMiddleware

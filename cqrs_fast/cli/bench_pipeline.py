@@ -14,6 +14,14 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple
 
+from cqrs_fast.base.inspection import handler_form
+from cqrs_fast.base.naming import label_of
+from cqrs_fast.buses.registrations import (
+    Registration,
+    has_metrics,
+    registrations,
+    similar_bus,
+)
 from cqrs_fast.cli.bench_cases import (
     DIRECT,
     HAND_WRITTEN,
@@ -32,16 +40,8 @@ from cqrs_fast.cli.sample_messages import example_messages, read_messages
 from cqrs_fast.cli.stepper import Stepper
 from cqrs_fast.cli.target import Bus, bus_source, told
 from cqrs_fast.context import Context
-from cqrs_fast.pipeline.description import label_of
-from cqrs_fast.pipeline.inspection import handler_form
 from cqrs_fast.pipeline.middleware import Middleware
 from cqrs_fast.pipeline.stage import Stage
-from cqrs_fast.registrations import (
-    Registration,
-    has_metrics,
-    registrations,
-    similar_bus,
-)
 
 POINT_TO_MESSAGES = "give messages with --messages FILE"
 

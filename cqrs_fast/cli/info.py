@@ -8,9 +8,9 @@ import sys
 
 import msgspec
 
-from cqrs_fast.build import build_info
+from cqrs_fast.base.build import build_info
+from cqrs_fast.base.counter_clock import is_steady
 from cqrs_fast.cli.console import Style, pairs
-from cqrs_fast.counter_clock import is_steady
 
 
 def run(arguments: argparse.Namespace) -> int:

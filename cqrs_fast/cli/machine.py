@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from cqrs_fast.build import build_info
+from cqrs_fast.base.build import build_info
 from cqrs_fast.cli.problem import Problem
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from cqrs_fast.buses.registrations import Registration
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.target import told
 from cqrs_fast.errors import HandlerNotFoundError, ValidationError
 from cqrs_fast.payloads.decoding import Payloads
 from cqrs_fast.payloads.wire import JSON
-from cqrs_fast.registrations import Registration
 
 MOST_DEPTH = 16
 MOST_LENGTH = 64  # of a string that is tried against a pattern

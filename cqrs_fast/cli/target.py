@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from cqrs_fast.bus import CommandBus, QueryBus
+from cqrs_fast.buses.bus import CommandBus, QueryBus
 from cqrs_fast.cli.problem import Problem
 
 Bus: TypeAlias = CommandBus | QueryBus

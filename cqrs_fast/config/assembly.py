@@ -11,10 +11,10 @@ from cqrs_fast.config.sections import Section, fields_of, origins_of, shown
 from cqrs_fast.errors import ConfigError
 from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stages.bulkhead import BulkheadMiddleware
-from cqrs_fast.stages.caching import CachingMiddleware
+from cqrs_fast.stages.caching.middleware import CachingMiddleware
 from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
 from cqrs_fast.stages.logging import LoggingMiddleware
-from cqrs_fast.stages.rate_limiting import RateLimitingMiddleware
+from cqrs_fast.stages.rate_limiting.middleware import RateLimitingMiddleware
 from cqrs_fast.stages.retry import quiet_retry
 from cqrs_fast.stages.timeout import TimeoutMiddleware
 from cqrs_fast.stages.validation import ValidationMiddleware

@@ -16,8 +16,9 @@ from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 from weakref import WeakSet
 
-from cqrs_fast.arguments import seconds_or_zero, seconds_to_ns
-from cqrs_fast.bus import CommandBus, QueryBus
+from cqrs_fast.base.arguments import seconds_or_zero, seconds_to_ns
+from cqrs_fast.base.forks import let_know_of_forks
+from cqrs_fast.buses.bus import CommandBus, QueryBus
 from cqrs_fast.config.files import read_file
 from cqrs_fast.config.loading import config_from, load_config_from_env
 from cqrs_fast.config.model import Config
@@ -26,7 +27,6 @@ from cqrs_fast.config.sections import shown
 from cqrs_fast.config.telling import Callback, Telling
 from cqrs_fast.config.watching import LOGGER, Content, Watch, content_of
 from cqrs_fast.errors import ConfigError
-from cqrs_fast.forks import let_know_of_forks
 
 Bus = CommandBus | QueryBus
 F = TypeVar("F", bound=Callback)

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar, final
 
-from cqrs_fast.bus import Bus
+from cqrs_fast.buses.bus import Bus
 from cqrs_fast.config.assembly import Row
 from cqrs_fast.config.model import Config
 

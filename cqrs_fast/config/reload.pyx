@@ -8,16 +8,16 @@ the meantime makes the planning start again, so no change is lost.
 
 cimport cython
 
-from cqrs_fast.bus cimport Bus, Registry, publish
-from cqrs_fast.pipeline.builder cimport Handler
+from cqrs_fast.assembly.builder cimport Handler
+from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.buses.bus cimport Bus, Registry, publish
 from cqrs_fast.pipeline.stage cimport Revision, Stage
-from cqrs_fast.sealing cimport internal
 
 from operator import is_not
 
-from cqrs_fast.bus import MOST_PAYLOAD_BYTES, CommandBus
-from cqrs_fast.callbacks import report
-from cqrs_fast.clock import CoarseClock
+from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.clock import CoarseClock
+from cqrs_fast.buses.bus import MOST_PAYLOAD_BYTES, CommandBus
 from cqrs_fast.config.assembly import (
     INNER,
     OUTER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from cqrs_fast.callbacks import report
+from cqrs_fast.base.callbacks import report
 from cqrs_fast.config.model import Config
 
 Callback = Callable[[Config, Config], object]

@@ -43,4 +43,4 @@ cdef class Payloads:
 
 
 # Of the classes of some Handlers.
-cdef Payloads payloads_of(bint is_json, dict handlers, Py_ssize_t max_bytes)
+cdef Payloads payloads_of(bint is_json, dict classes, Py_ssize_t max_bytes)

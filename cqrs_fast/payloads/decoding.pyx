@@ -9,11 +9,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SI
 from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.ref cimport PyObject
 
+from cqrs_fast.base.calling cimport call_one
+from cqrs_fast.base.errstate cimport steal
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.payloads.wire cimport SOUND, Decoder, Wire
-from cqrs_fast.pipeline.builder cimport Handler
-from cqrs_fast.pipeline.calling cimport call_one
-from cqrs_fast.pipeline.errstate cimport steal
-from cqrs_fast.sealing cimport constructed
 
 from typing import get_origin
 
@@ -34,11 +33,7 @@ cdef Wire MSGPACK = formats.MSGPACK
 LONGEST_WIRE_NAME = 128     # characters, in an error
 
 
-cdef Payloads payloads_of(bint is_json, dict handlers, Py_ssize_t max_bytes):
-    cdef Handler handler
-    classes = {}
-    for name, handler in handlers.items():
-        classes[name] = handler.message_type
+cdef Payloads payloads_of(bint is_json, dict classes, Py_ssize_t max_bytes):
     return Payloads(JSON if is_json else MSGPACK, classes, max_bytes)
 
 

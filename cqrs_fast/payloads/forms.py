@@ -11,7 +11,7 @@ from typing import Any, get_origin
 
 import msgspec
 
-from cqrs_fast.schema.records import is_record
+from cqrs_fast.validation.records import is_record
 
 Problem = tuple[str, str, str]
 TAG_FIELD = "$type"

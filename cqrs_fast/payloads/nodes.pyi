@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, final
 
-from cqrs_fast.schema.checks import Node
-from cqrs_fast.schema.containers import Field, RecordNode, TupleNode
+from cqrs_fast.validation.checks import Node
+from cqrs_fast.validation.containers import Field, RecordNode, TupleNode
 
 UNCONVERTIBLE: tuple[type[Exception], ...]
 

@@ -6,7 +6,8 @@ from cpython.list cimport PyList_Check
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 
-from cqrs_fast.schema.checks cimport (
+from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.validation.checks cimport (
     STEP_KEY,
     STEP_ROOT,
     Node,
@@ -16,13 +17,12 @@ from cqrs_fast.schema.checks cimport (
     report_error,
     wrong_type,
 )
-from cqrs_fast.schema.containers cimport RecordNode
-from cqrs_fast.sealing cimport constructed
+from cqrs_fast.validation.containers cimport RecordNode
 
 import msgspec
 
-from cqrs_fast.schema.checks import LiteralNode, StrNode
-from cqrs_fast.schema.containers import UnionNode
+from cqrs_fast.validation.checks import LiteralNode, StrNode
+from cqrs_fast.validation.containers import UnionNode
 
 cdef Node STRING = StrNode()
 

@@ -6,8 +6,8 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
 
-from cqrs_fast.schema.checks cimport MAX_DEPTH
-from cqrs_fast.sealing cimport constructed
+from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.validation.checks cimport MAX_DEPTH
 
 import msgspec
 

@@ -29,8 +29,8 @@ from cqrs_fast.payloads.nodes import (
     UndecodableNode,
     labelled,
 )
-from cqrs_fast.schema.annotations import MAPPINGS, Compiler, Limits
-from cqrs_fast.schema.checks import (
+from cqrs_fast.validation.annotations import MAPPINGS, Compiler, Limits
+from cqrs_fast.validation.checks import (
     DATE,
     DATETIME,
     TIME,
@@ -38,7 +38,7 @@ from cqrs_fast.schema.checks import (
     BytesNode,
     Node,
 )
-from cqrs_fast.schema.containers import (
+from cqrs_fast.validation.containers import (
     ArrayNode,
     Field,
     MappingNode,
@@ -46,7 +46,7 @@ from cqrs_fast.schema.containers import (
     TupleNode,
     UnionNode,
 )
-from cqrs_fast.schema.records import is_record
+from cqrs_fast.validation.records import is_record
 
 # What the wire writes in another form: its types there, and what a good one is.
 TEXTS: dict[Any, tuple[tuple[type, ...], str]] = {

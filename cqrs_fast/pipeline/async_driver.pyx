@@ -12,16 +12,17 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_RawRealloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport Clock
-from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
-from cqrs_fast.forks cimport fork_count
-from cqrs_fast.pipeline.calling cimport (
+from cqrs_fast.base.calling cimport (
     awaitable_iterator,
     is_async_generator,
     is_awaitable,
     send,
 )
-from cqrs_fast.pipeline.errstate cimport raise_again, steal, take_raised
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
+from cqrs_fast.base.forks cimport fork_count
+from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
 from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
 from cqrs_fast.pipeline.refused_results cimport refuse_result
 from cqrs_fast.pipeline.route cimport (
@@ -48,10 +49,9 @@ from cqrs_fast.pipeline.route cimport (
 )
 from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
-from cqrs_fast.sealing cimport constructed
 
-from cqrs_fast.arguments import flag, whole_number
-from cqrs_fast.callbacks import report
+from cqrs_fast.base.arguments import flag, whole_number
+from cqrs_fast.base.callbacks import report
 from cqrs_fast.errors import AsyncHandlerError, DeadlineExceededError
 from cqrs_fast.pipeline.unawaited import call_origin, warn_never_awaited
 

@@ -2,11 +2,11 @@
 
 cimport cython
 
-from cqrs_fast.clock cimport monotonic_ns
-from cqrs_fast.forks cimport tell_of_forks
+from cqrs_fast.base.clock cimport monotonic_ns
+from cqrs_fast.base.forks cimport tell_of_forks
+from cqrs_fast.base.rejection cimport Rejection
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.waits.waiter cimport Waiter
-from cqrs_fast.rejection cimport Rejection
-from cqrs_fast.sealing cimport constructed, internal
 
 import msgspec
 

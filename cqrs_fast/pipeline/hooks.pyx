@@ -3,9 +3,10 @@
 cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
+from cqrs_fast.base.calling cimport call_one
+from cqrs_fast.base.errstate cimport is_transparent
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport background
-from cqrs_fast.pipeline.calling cimport call_one
-from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport (
     PROCEED,
     STOP,
@@ -16,7 +17,6 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.sealing cimport constructed
 
 from cqrs_fast.pipeline.middleware import Middleware
 

@@ -61,7 +61,7 @@ def middleware(function: Any = None, /, *, blocking: bool = False) -> Any:
     """
     if function is None:
         return partial(middleware, blocking=blocking)
-    from cqrs_fast.pipeline.inspection import is_around
+    from cqrs_fast.base.inspection import is_around
 
     if not is_around(function):
         raise TypeError(

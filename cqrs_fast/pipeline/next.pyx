@@ -2,11 +2,11 @@
 
 cimport cython
 
+from cqrs_fast.base.errstate cimport steal
+from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.async_driver cimport new_dispatch
-from cqrs_fast.pipeline.errstate cimport steal
 from cqrs_fast.pipeline.sync_driver cimport run_sync
-from cqrs_fast.sealing cimport internal
 
 
 @cython.final

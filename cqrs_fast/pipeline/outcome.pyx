@@ -1,6 +1,6 @@
 """The closed set of outcomes a dispatch can have."""
 
-from cqrs_fast.pipeline.errstate cimport is_transparent
+from cqrs_fast.base.errstate cimport is_transparent
 
 from cqrs_fast.errors import CQRSError
 

@@ -2,12 +2,12 @@
 
 from cpython.ref cimport PyObject
 
-from cqrs_fast.awaitables cimport is_async_generator
+from cqrs_fast.base.awaitables cimport is_async_generator
 from cqrs_fast.pipeline.frame cimport Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 
+from cqrs_fast.base.promises import kind_of, put_to_rest
 from cqrs_fast.errors import AsyncHandlerError, ResultTypeError
-from cqrs_fast.promises import kind_of, put_to_rest
 
 
 cdef object promise_error_of(Route route, object message, object promise):

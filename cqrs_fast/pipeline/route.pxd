@@ -3,11 +3,11 @@
 from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport Clock, coarse_ns, monotonic_ns
+from cqrs_fast.base.calling cimport call_one
+from cqrs_fast.base.clock cimport Clock, coarse_ns, monotonic_ns
+from cqrs_fast.base.counter_clock cimport counted_ns
+from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.context cimport NO_DEADLINE, Context
-from cqrs_fast.counter_clock cimport counted_ns
-from cqrs_fast.forks cimport fork_count
-from cqrs_fast.pipeline.calling cimport call_one
 from cqrs_fast.pipeline.frame cimport (
     NOT_ENDED,
     PROCEED,

@@ -11,15 +11,16 @@ cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 
-from cqrs_fast.context cimport NO_DEADLINE, Context
-from cqrs_fast.counter_clock cimport counter_is_steady
-from cqrs_fast.pipeline.calling cimport call
-from cqrs_fast.pipeline.errstate cimport (
+from cqrs_fast.base.calling cimport call
+from cqrs_fast.base.counter_clock cimport counter_is_steady
+from cqrs_fast.base.errstate cimport (
     PyErr_GetHandledException,
     PyErr_SetHandledException,
     is_transparent,
     take_raised,
 )
+from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport (
     AGAIN,
     ENDED,
@@ -33,9 +34,8 @@ from cqrs_fast.pipeline.frame cimport (
     timeout_left_ns,
 )
 from cqrs_fast.pipeline.stage cimport Stage
-from cqrs_fast.sealing cimport internal
 
-from cqrs_fast.callbacks import report
+from cqrs_fast.base.callbacks import report
 from cqrs_fast.errors import DeadlineExceededError
 from cqrs_fast.messages import message_name
 

@@ -3,7 +3,7 @@ from typing import Any, final
 
 from typing_extensions import disjoint_base
 
-from cqrs_fast.clock import Clock
+from cqrs_fast.base.clock import Clock
 
 @final
 class RouteSpec:

@@ -2,9 +2,9 @@
 
 cimport cython
 
-from cqrs_fast.clock cimport Clock
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
-from cqrs_fast.sealing cimport constructed
 
 
 @cython.final

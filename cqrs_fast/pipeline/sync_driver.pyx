@@ -4,9 +4,9 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from cqrs_fast.forks cimport fork_count
-from cqrs_fast.pipeline.calling cimport call_one, is_promise
-from cqrs_fast.pipeline.errstate cimport raise_again, steal
+from cqrs_fast.base.calling cimport call_one, is_promise
+from cqrs_fast.base.errstate cimport raise_again, steal
+from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
 from cqrs_fast.pipeline.refused_results cimport promise_error_of, refuse_result
 from cqrs_fast.pipeline.route cimport (
@@ -28,8 +28,8 @@ from cqrs_fast.pipeline.route cimport (
     walk_in,
     walk_out,
 )
-from cqrs_fast.waits.waiter cimport Waiter
 from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
+from cqrs_fast.waits.waiter cimport Waiter
 
 from cqrs_fast.errors import AsyncHandlerError
 

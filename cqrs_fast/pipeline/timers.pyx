@@ -17,10 +17,10 @@ empty by then.
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.clock cimport Clock, read_clock, tick_of
-from cqrs_fast.sealing cimport internal
+from cqrs_fast.base.clock cimport Clock, read_clock, tick_of
+from cqrs_fast.base.sealing cimport internal
 
-from cqrs_fast.callbacks import report
+from cqrs_fast.base.callbacks import report
 
 cdef enum:
     STEP_NS = 1_000_000_000     # a timer looks at the list that often …

@@ -3,7 +3,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport Clock
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.waits.line cimport Ticket

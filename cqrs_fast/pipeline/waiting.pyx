@@ -2,7 +2,7 @@
 
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 
-from cqrs_fast.clock cimport Clock
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
 from cqrs_fast.pipeline.frame cimport (
     WAIT,

@@ -3,7 +3,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from cqrs_fast.clock cimport Clock
+from cqrs_fast.base.clock cimport Clock
 
 
 cdef extern from "cqrs_fast/policies/core/circuit_breaker.h":

@@ -1,9 +1,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar, final
 
-from cqrs_fast.clock import Clock
+from cqrs_fast.base.clock import Clock
 from cqrs_fast.policies.circuit_state import STATES as STATES
-from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
+from cqrs_fast.policies.circuit_state import CircuitEvent
+from cqrs_fast.stats import CircuitSnapshot
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

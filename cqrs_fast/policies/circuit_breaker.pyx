@@ -10,23 +10,23 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
-from cqrs_fast.awaitables cimport is_awaitable, may_be_promise
-from cqrs_fast.clock cimport Clock, as_clock, read_clock, tick_of
-from cqrs_fast.rejection cimport Rejection
-from cqrs_fast.sealing cimport constructed, internal
+from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
+from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, tick_of
+from cqrs_fast.base.rejection cimport Rejection
+from cqrs_fast.base.sealing cimport constructed, internal
 
-from cqrs_fast.callbacks import report
+from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.promises import unfinished
 from cqrs_fast.errors import CircuitOpenError
 from cqrs_fast.policies.circuit_state import (
     STATES,
     CircuitEvent,
     CircuitSettings,
-    CircuitSnapshot,
     changed,
     check,
     seed_of,
 )
-from cqrs_fast.promises import unfinished
+from cqrs_fast.stats import CircuitSnapshot
 
 cdef Rejection is_open = Rejection(CircuitOpenError, "state", "failures")
 

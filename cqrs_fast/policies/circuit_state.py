@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.arguments import real_number, seconds_to_ns, whole_number
+from cqrs_fast.base.arguments import real_number, seconds_to_ns, whole_number
 from cqrs_fast.errors import (
     ContextCancelledError,
     HandlerNotFoundError,
@@ -15,6 +15,7 @@ from cqrs_fast.errors import (
     RejectedError,
     ValidationError,
 )
+from cqrs_fast.stats import CircuitSnapshot
 
 # As the states are numbered in core/circuit_breaker.h.
 STATES = ("closed", "open", "half-open", "forced-open", "disabled")
@@ -49,33 +50,6 @@ class CircuitEvent(msgspec.Struct, frozen=True):
     after: str
     failures: int
     number: int
-
-
-class CircuitSnapshot(msgspec.Struct, frozen=True):
-    """One consistent picture of a circuit breaker.
-
-    Attributes:
-        state: "closed", "open", "half-open" (also while it is open and its timeout has
-            passed), "forced-open" or "disabled".
-        failures: consecutive failures.
-        successes: of probes, since it is half-open.
-        probes: in flight, their leases not run out.
-        retry_after: seconds until a call is admitted if nobody else calls; 0.0 where
-            one is admitted now, None where nobody knows.
-        opened: how often it has opened by failures.
-        rejected: calls that were not admitted.
-        late_results: completions of calls that were admitted before the newest
-            transition or reset; they only count here.
-    """
-
-    state: str
-    failures: int
-    successes: int
-    probes: int
-    retry_after: float | None
-    opened: int
-    rejected: int
-    late_results: int
 
 
 class CircuitSettings(msgspec.Struct, frozen=True, kw_only=True):

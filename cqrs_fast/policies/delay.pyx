@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cqrs_fast.sealing cimport internal
+from cqrs_fast.base.sealing cimport internal
 
 from _thread import allocate_lock
 from time import sleep

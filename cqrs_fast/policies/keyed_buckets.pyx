@@ -14,6 +14,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
 
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.policies.lru_cache cimport (
     LRU_MOST,
     LRU_NEVER,
@@ -28,7 +29,6 @@ from cqrs_fast.policies.lru_cache cimport (
     lru_next,
     lru_release,
 )
-from cqrs_fast.sealing cimport constructed, internal
 
 
 @cython.final

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from cqrs_fast.clock cimport Clock
+from cqrs_fast.base.clock cimport Clock
 
 cdef enum:
     SUB_BUCKET_BITS = 5                             # 32 buckets to each power of two

@@ -9,8 +9,8 @@ cimport cython
 from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 
-from cqrs_fast.clock cimport as_clock, read_clock
-from cqrs_fast.sealing cimport constructed
+from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.sealing cimport constructed
 
 
 cdef int64_t middle_of(int bucket) noexcept nogil:

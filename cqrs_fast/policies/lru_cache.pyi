@@ -12,7 +12,7 @@ from typing import TypeVar, final, overload
 
 from _typeshed import SupportsKeysAndGetItem
 
-from cqrs_fast.policies.lru_cache_stats import LRUCacheStats
+from cqrs_fast.stats import LRUCacheStats
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

@@ -3,15 +3,15 @@
 cimport cython
 from cpython.object cimport PyObject, visitproc
 
-from cqrs_fast.clock cimport as_clock, is_reached, read_clock
-from cqrs_fast.sealing cimport constructed
+from cqrs_fast.base.clock cimport as_clock, is_reached, read_clock
+from cqrs_fast.base.sealing cimport constructed
 
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from os import urandom
 from types import GenericAlias
 
-from cqrs_fast.arguments import seconds_or_zero, whole_number
-from cqrs_fast.policies.lru_cache_stats import LRUCacheStats
+from cqrs_fast.base.arguments import seconds_or_zero, whole_number
+from cqrs_fast.stats import LRUCacheStats
 
 
 cdef extern from *:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from cqrs_fast.clock cimport Clock
+from cqrs_fast.base.clock cimport Clock
 
 
 cdef extern from "cqrs_fast/policies/core/retry.h":

@@ -1,7 +1,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, final, overload
 
-from cqrs_fast.policies.retry_stats import RetryStats
+from cqrs_fast.stats import RetryStats
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -3,16 +3,16 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.awaitables cimport is_awaitable, may_be_promise
-from cqrs_fast.clock cimport as_clock, read_clock
+from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
+from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.policies.delay cimport block
-from cqrs_fast.sealing cimport constructed, internal
 
 import os
 from operator import attrgetter
 
-from cqrs_fast.arguments import (
+from cqrs_fast.base.arguments import (
     choice,
     exception_classes,
     real_number,
@@ -20,11 +20,11 @@ from cqrs_fast.arguments import (
     seconds_to_ns,
     whole_number,
 )
-from cqrs_fast.callbacks import report
+from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.promises import promise_error, unfinished
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
-from cqrs_fast.policies.retry_stats import RetryStats
-from cqrs_fast.promises import promise_error, unfinished
+from cqrs_fast.stats import RetryStats
 
 
 cdef extern from *:

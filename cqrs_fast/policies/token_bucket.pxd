@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport Clock
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.policies.keyed_buckets cimport Bucket, KeyedBuckets
 
 

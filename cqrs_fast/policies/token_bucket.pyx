@@ -7,7 +7,8 @@ generic cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
-from cqrs_fast.clock cimport as_clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport as_clock, read_clock, tick_of
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.keyed_buckets cimport (
     bucket_init,
     bucket_reset,
@@ -18,11 +19,10 @@ from cqrs_fast.policies.keyed_buckets cimport (
     bucket_wait,
     cqrs_bucket,
 )
-from cqrs_fast.sealing cimport constructed
 
 from math import gcd
 
-from cqrs_fast.arguments import seconds_to_ns, whole_number
+from cqrs_fast.base.arguments import seconds_to_ns, whole_number
 
 MOST_TOKENS = 10**12        # in a window or a burst
 MOST_KEYS = 10**9

@@ -5,16 +5,16 @@ from cpython.ref cimport PyObject
 from cpython.time cimport time
 from libc.stdint cimport int64_t
 
-from cqrs_fast.pipeline.calling cimport is_awaitable
+from cqrs_fast.base.calling cimport is_awaitable
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, seen_context
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
-from cqrs_fast.sealing cimport constructed
 
-from cqrs_fast.callbacks import report
-from cqrs_fast.pipeline.arguments import plain_callable
-from cqrs_fast.pipeline.description import label_of
-from cqrs_fast.promises import promise_error
+from cqrs_fast.base.callables import plain_callable
+from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.naming import label_of
+from cqrs_fast.base.promises import promise_error
 from cqrs_fast.stages.audit_event import AuditEvent
 
 cdef str INSTEAD = "put the event into a queue that an async task empties"

@@ -3,15 +3,15 @@
 cimport cython
 from cpython.ref cimport PyObject
 
+from cqrs_fast.base.calling cimport is_awaitable
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.calling cimport is_awaitable
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, put_in_place
 from cqrs_fast.pipeline.stage cimport Stage
-from cqrs_fast.sealing cimport constructed
 
-from cqrs_fast.pipeline.arguments import plain_callable
-from cqrs_fast.pipeline.description import label_of
-from cqrs_fast.promises import promise_error
+from cqrs_fast.base.callables import plain_callable
+from cqrs_fast.base.naming import label_of
+from cqrs_fast.base.promises import promise_error
 
 cdef str INSTEAD = (
     "write an async middleware (ctx, message, next) that awaits and goes on with "

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from cqrs_fast.pipeline.stage import Revision, Stage
-from cqrs_fast.stages.middleware_stats import BulkheadStats
+from cqrs_fast.stats import BulkheadStats
 
 MOST_PERMITS: int
 MOST_QUEUED: int

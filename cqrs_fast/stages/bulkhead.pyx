@@ -3,9 +3,11 @@
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
-from cqrs_fast.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.base.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.rejection cimport Rejection
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.forks cimport fork_count, tell_of_forks
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
@@ -15,7 +17,7 @@ from cqrs_fast.pipeline.waiting cimport (
     remaining_ns,
     wait_in_line,
 )
-from cqrs_fast.policies.bulkhead cimport (
+from cqrs_fast.policies.core.bulkhead cimport (
     ADMITTED,
     QUEUED,
     bulkhead_admit_next,
@@ -26,14 +28,12 @@ from cqrs_fast.policies.bulkhead cimport (
     bulkhead_resize,
     cqrs_bulkhead,
 )
-from cqrs_fast.rejection cimport Rejection
-from cqrs_fast.sealing cimport constructed
 from cqrs_fast.waits.line cimport Ticket
 from cqrs_fast.waits.permits cimport PermitLine, new_permit_line
 
-from cqrs_fast.arguments import seconds_or_zero, whole_number
+from cqrs_fast.base.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import BulkheadFullError
-from cqrs_fast.stages.middleware_stats import BulkheadStats
+from cqrs_fast.stats import BulkheadStats
 
 MOST_PERMITS = 10**9
 MOST_QUEUED = 10**6

@@ -2,7 +2,8 @@ from collections.abc import Callable
 from typing import Any, Literal, final
 
 from cqrs_fast.pipeline.stage import Revision, Stage
-from cqrs_fast.policies.circuit_state import CircuitEvent, CircuitSnapshot
+from cqrs_fast.policies.circuit_state import CircuitEvent
+from cqrs_fast.stats import CircuitSnapshot
 
 @final
 class CircuitBreakerMiddleware(Stage):

@@ -5,7 +5,8 @@ from cpython.dict cimport PyDict_Next
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from cqrs_fast.clock cimport Clock, as_clock
+from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
@@ -19,13 +20,12 @@ from cqrs_fast.policies.circuit_breaker cimport (
     plan_of,
     unmoved,
 )
-from cqrs_fast.sealing cimport constructed, internal
 
 from operator import attrgetter
 
-from cqrs_fast.arguments import choice
+from cqrs_fast.base.arguments import choice
+from cqrs_fast.base.naming import label_of
 from cqrs_fast.errors import HandlerNotFoundError
-from cqrs_fast.pipeline.description import label_of
 from cqrs_fast.policies.circuit_state import (
     CircuitSettings,
     changed,

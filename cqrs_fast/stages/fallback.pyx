@@ -3,19 +3,19 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.awaitables cimport is_promise
-from cqrs_fast.pipeline.errstate cimport is_transparent
+from cqrs_fast.base.awaitables cimport is_promise
+from cqrs_fast.base.errstate cimport is_transparent
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.waiting cimport may_begin
-from cqrs_fast.sealing cimport constructed
 
 from operator import attrgetter
 
-from cqrs_fast.arguments import exception_classes
-from cqrs_fast.pipeline.arguments import plain_callable
-from cqrs_fast.pipeline.description import label_of
-from cqrs_fast.promises import promise_error
+from cqrs_fast.base.arguments import exception_classes
+from cqrs_fast.base.callables import plain_callable
+from cqrs_fast.base.naming import label_of
+from cqrs_fast.base.promises import promise_error
 
 cdef str INSTEAD = (
     "write an async middleware (ctx, message, next) that awaits next(ctx, message) and "

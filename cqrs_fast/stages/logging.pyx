@@ -3,16 +3,16 @@
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport OUTCOMES, outcome_of
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.sealing cimport constructed
 
-from cqrs_fast.arguments import seconds_to_ns, whole_number
-from cqrs_fast.callbacks import report
-from cqrs_fast.pipeline.arguments import log_level, logger_of
-from cqrs_fast.pipeline.naming import logged_name
+from cqrs_fast.base.arguments import seconds_to_ns, whole_number
+from cqrs_fast.base.callables import log_level, logger_of
+from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.naming import logged_name
 
 cdef enum:
     # As in the logging module, which is imported only where a stage is made.

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, final
 
 from cqrs_fast.pipeline.stage import Revision, Stage
-from cqrs_fast.policies.retry_stats import RetryStats
+from cqrs_fast.stats import RetryStats
 
 _Classes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 

@@ -4,9 +4,10 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport read_clock
+from cqrs_fast.base.clock cimport read_clock
+from cqrs_fast.base.errstate cimport is_transparent
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope
-from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport (
     AGAIN,
     NOT_ENDED,
@@ -19,11 +20,10 @@ from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.retry_policy cimport RetryPolicy
-from cqrs_fast.sealing cimport constructed, internal
 
 from warnings import warn
 
-from cqrs_fast.arguments import flag
+from cqrs_fast.base.arguments import flag
 
 
 @cython.final

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any, Literal, final
 
 from cqrs_fast.pipeline.stage import Revision, Stage
-from cqrs_fast.stages.middleware_stats import TimeoutStats
+from cqrs_fast.stats import TimeoutStats
 
 @final
 class LateCount: ...

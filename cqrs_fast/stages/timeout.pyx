@@ -4,9 +4,10 @@ cimport cython
 from cpython.ref cimport Py_XINCREF, PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport Clock, as_clock
+from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.errstate cimport is_transparent
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.pipeline.errstate cimport is_transparent
 from cqrs_fast.pipeline.frame cimport (
     LATE,
     PROCEED,
@@ -19,11 +20,10 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
-from cqrs_fast.sealing cimport constructed, internal
 
-from cqrs_fast.arguments import choice, seconds_or_zero
+from cqrs_fast.base.arguments import choice, seconds_or_zero
 from cqrs_fast.errors import DeadlineExceededError
-from cqrs_fast.stages.middleware_stats import TimeoutStats
+from cqrs_fast.stats import TimeoutStats
 
 
 cdef enum:

@@ -10,16 +10,16 @@ The check of a class
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.schema.constraints cimport MessageCheck
-from cqrs_fast.schema.containers cimport RecordNode
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.sealing cimport constructed
+from cqrs_fast.validation.constraints cimport MessageCheck
+from cqrs_fast.validation.containers cimport RecordNode
 
-from cqrs_fast.schema.constraints import compile_check
+from cqrs_fast.base.arguments import whole_number
 from cqrs_fast.errors import ValidationError
 from cqrs_fast.messages import message_name
-from cqrs_fast.arguments import whole_number
+from cqrs_fast.validation.constraints import compile_check
 
 cdef str ATTRIBUTE = "__cqrs_fast_check__"
 

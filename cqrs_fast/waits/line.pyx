@@ -8,9 +8,9 @@ waits, who wakes by itself at its own bound and leaves, whatever ends the wait.
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.forks cimport fork_count
+from cqrs_fast.base.forks cimport fork_count
 
-from cqrs_fast.callbacks import report
+from cqrs_fast.base.callbacks import report
 
 
 @cython.no_gc_clear

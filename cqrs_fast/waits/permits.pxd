@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from cqrs_fast.policies.bulkhead cimport cqrs_bulkhead
+from cqrs_fast.policies.core.bulkhead cimport cqrs_bulkhead
 from cqrs_fast.waits.line cimport Line, Ticket
 
 

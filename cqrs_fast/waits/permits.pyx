@@ -6,15 +6,15 @@ an event loop that is held up stays with it; the others leave at their own bound
 
 cimport cython
 
-from cqrs_fast.forks cimport fork_count
-from cqrs_fast.policies.bulkhead cimport (
+from cqrs_fast.base.forks cimport fork_count
+from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.policies.core.bulkhead cimport (
     ADMITTED,
     QUEUED,
     bulkhead_enter,
     bulkhead_give_up,
     bulkhead_leave,
 )
-from cqrs_fast.sealing cimport constructed
 from cqrs_fast.waits.line cimport wake
 
 

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cqrs_fast.sealing cimport constructed
+from cqrs_fast.base.sealing cimport constructed
 
 from _thread import TIMEOUT_MAX, allocate_lock
 from weakref import ref

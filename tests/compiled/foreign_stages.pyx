@@ -4,7 +4,7 @@
 from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.clock cimport Clock, as_clock
+from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.pipeline cimport (
     AGAIN,
     PROCEED,

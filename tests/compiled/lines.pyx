@@ -1,6 +1,6 @@
 """Lines of tickets as the package uses them, each step a call from Python."""
 
-from cqrs_fast.policies.bulkhead cimport (
+from cqrs_fast.policies.core.bulkhead cimport (
     bulkhead_enter,
     bulkhead_init,
     bulkhead_leave,

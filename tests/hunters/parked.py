@@ -20,7 +20,7 @@ from reliability.parts import Get, Put, assert_at_rest, bus_of
 from support import suspend
 
 import cqrs_fast as c
-from cqrs_fast.clock import ManualClock
+from cqrs_fast.base.clock import ManualClock
 
 
 class Situation(NamedTuple):

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cqrs_fast/counter_clock.h"
+#include "cqrs_fast/base/counter_clock.h"
 #include "cqrs_fast/policies/core/random.h"
 
 enum {

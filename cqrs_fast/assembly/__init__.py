@@ -1,0 +1,1 @@
+"""From handlers and middleware to routes."""

@@ -1,0 +1,136 @@
+"""ClassTable: class -> route, by identity; the lookup of every dispatch."""
+
+cimport cython
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+from cqrs_fast.base.sealing cimport constructed
+
+from weakref import ref
+
+
+cdef enum:
+    SMALLEST = 8
+    LARGEST = 1 << 30
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ClassTable:
+    """Map classes to routes; `kept` holds the references, `entries` the pointers."""
+
+    def __init__(self, size_t capacity=0):
+        self.kept = {}
+        self.reserve(capacity)
+
+    def __dealloc__(self):
+        free(self.entries)
+
+    cdef int put(self, object cls, object route) except -1:
+        return self.keep(cls, cls, route)
+
+    cdef int put_weak(self, object cls, object route) except -1:
+        cdef uintptr_t address = <uintptr_t><PyObject *>cls
+        table = ref(self)
+
+        def forget(dead):
+            alive = table()
+            if alive is not None:
+                forget_class(alive, address)
+
+        return self.keep(cls, ref(cls, forget), route)
+
+    cdef int keep(self, object cls, object reference, object route) except -1:
+        cdef uintptr_t address = <uintptr_t><PyObject *>cls
+        self.reserve(len(self.kept) + 1)
+        # Let go of last: that may run any code, which must find the new route.
+        replaced = self.kept.get(address)
+        self.kept[address] = (reference, route)
+        self.insert(<PyObject *>cls, <PyObject *>route)
+        del replaced
+        return 0
+
+    cdef int drop(self, object cls) except -1:
+        cdef uintptr_t address = <uintptr_t><PyObject *>cls
+        self.remove(address)
+        self.kept.pop(address, None)
+        return 0
+
+    cdef ClassTable copy(self):
+        """Return one with as much room: what was reserved is never allocated twice."""
+        cdef ClassTable table = ClassTable.__new__(ClassTable)
+        cdef size_t size = (self.mask + 1) * sizeof(Entry)
+        table.kept = self.kept.copy()
+        # Not cleared first: every registration copies the whole table.
+        table.entries = <Entry *>malloc(size)
+        if table.entries == NULL:
+            raise MemoryError
+        table.mask = self.mask
+        table.shift = self.shift
+        memcpy(table.entries, self.entries, size)
+        return table
+
+    cdef int reserve(self, size_t count) except -1:
+        """Make room for `count` entries; the old ones move over."""
+        cdef size_t index, capacity = SMALLEST
+        cdef size_t old_capacity = 0 if self.entries == NULL else self.mask + 1
+        cdef Entry *entries
+        cdef Entry *old = self.entries
+        cdef int bits = 3
+        if count > LARGEST:
+            raise MemoryError
+        while capacity < 2 * count:
+            capacity *= 2
+            bits += 1
+        if capacity <= old_capacity:
+            return 0
+        entries = <Entry *>calloc(capacity, sizeof(Entry))
+        if entries == NULL:
+            raise MemoryError
+        self.entries = entries
+        self.mask = capacity - 1
+        self.shift = 8 * sizeof(uintptr_t) - bits
+        for index in range(old_capacity):
+            if old[index].cls != NULL:
+                self.insert(old[index].cls, old[index].route)
+        free(old)
+        return 0
+
+    cdef int insert(self, PyObject *cls, PyObject *route) noexcept:
+        cdef size_t index = home_of(self, cls)
+        while self.entries[index].cls != NULL and self.entries[index].cls != cls:
+            index = (index + 1) & self.mask
+        self.entries[index].cls = cls
+        self.entries[index].route = route
+        return 0
+
+    cdef int remove(self, uintptr_t address) noexcept:
+        """Take an entry out and close the gap, so that no probe ends too early."""
+        cdef PyObject *cls = <PyObject *>address
+        cdef Entry *entries = self.entries
+        cdef size_t mask = self.mask
+        cdef size_t gap = home_of(self, cls)
+        cdef size_t index, home
+        while entries[gap].cls != cls:
+            if entries[gap].cls == NULL:
+                return 0
+            gap = (gap + 1) & mask
+        index = (gap + 1) & mask
+        while entries[index].cls != NULL:
+            # It may fill the gap unless it would then lie before its home.
+            home = home_of(self, entries[index].cls)
+            if ((index - home) & mask) >= ((index - gap) & mask):
+                entries[gap] = entries[index]
+                gap = index
+            index = (index + 1) & mask
+        entries[gap].cls = NULL
+        return 0
+
+
+cdef int forget_class(ClassTable table, uintptr_t address) except -1:
+    table.remove(address)
+    table.kept.pop(address, None)
+    return 0
+
+
+constructed(ClassTable)

@@ -1,0 +1,1 @@
+"""What every other room stands on: clocks, forks, checks, reports, C-level helpers."""

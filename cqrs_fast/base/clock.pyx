@@ -1,0 +1,158 @@
+"""Monotonic time in int64 nanoseconds, and the alarms of clocks that are not real."""
+
+cimport cython
+
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.sealing cimport constructed, internal
+
+
+@cython.auto_pickle(False)
+cdef class Clock:
+    """Tell monotonic time in nanoseconds. Use ManualClock in tests."""
+
+    cdef int64_t now(self) except? -1:
+        return monotonic_ns()
+
+    cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1:
+        return True
+
+    cdef bint set_alarm(self, int64_t delay_ns, object waiter) except -1:
+        return False
+
+    cdef bint is_manual(self) noexcept:
+        return False
+
+    cdef int forget(self, object waiter) except -1:
+        return 0
+
+    def __call__(self):
+        """Return the present reading in nanoseconds."""
+        return self.now()
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CallableClock(Clock):
+    """A user's callable as a clock; its waits take real time."""
+
+    cdef object read
+
+    cdef int64_t now(self) except? -1:
+        return self.read()
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class CoarseClock(Clock):
+    """The system's monotonic clock as of its last tick, which is cheaper to read.
+
+    Much cheaper than the system's exact one, hardly so than the processor's counter;
+    `cqrs-fast info` tells which of these times dispatches otherwise.
+
+    As the clock of a bus it serves whatever asks for a time: deadlines, times to live,
+    limits. Each comes at most a tick (`tick_ns` nanoseconds: 1 to 10 milliseconds) too
+    early or too late, and a wait lasts up to a tick longer. Where a stage measures how
+    long dispatches take (metrics, logging, slow calls, audit), its route reads the
+    exact clock. Without a coarse clock in the system this is the exact one, and
+    `tick_ns` is 0. Safe to use from any thread.
+    """
+
+    def __cinit__(self):
+        self.coarse = True
+        self.tick_ns = system_tick_ns()
+
+    cdef int64_t now(self) except? -1:
+        return coarse_ns()
+
+    def __repr__(self):
+        return "CoarseClock()"
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ManualClock(Clock):
+    """A clock that stands still until it is told to move.
+
+    Parameters:
+        start: the first reading, in seconds.
+        auto_advance: a wait on this clock advances it at once instead of blocking, so
+            that a test of one thread never hangs.
+
+    A wait made on this clock ends when `advance` reaches its time, whichever thread or
+    event loop waits. Safe to use from any thread.
+    """
+
+    cdef int64_t reading
+    cdef list alarms  # [due_ns, waiter] in no order: a test has few
+    cdef readonly bint auto_advance
+
+    def __init__(self, start=0.0, *, auto_advance=False):
+        self.reading = seconds_to_ns(start)
+        self.alarms = []
+        self.auto_advance = auto_advance
+
+    cdef int64_t now(self) except? -1:
+        return self.reading
+
+    cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1:
+        if self.auto_advance:
+            self.move(delay_ns)
+            waiter.wake()
+        else:
+            self.alarms.append((self.reading + delay_ns, waiter))
+        return False
+
+    cdef bint set_alarm(self, int64_t delay_ns, object waiter) except -1:
+        self.alarms.append((self.reading + delay_ns, waiter))
+        return True
+
+    cdef bint is_manual(self) noexcept:
+        return True
+
+    cdef int forget(self, object waiter) except -1:
+        self.alarms = [alarm for alarm in self.alarms if alarm[1] is not waiter]
+        return 0
+
+    def advance(self, seconds):
+        """Move by `seconds`; negative ones make a clock that jumps back.
+
+        Waits whose time has come are woken before this returns.
+        """
+        self.move(seconds_to_ns(seconds))
+
+    cdef int move(self, int64_t delay_ns) except -1:
+        self.reading += delay_ns
+        due = [alarm for alarm in self.alarms if alarm[0] <= self.reading]
+        self.alarms = [alarm for alarm in self.alarms if alarm[0] > self.reading]
+        for _, waiter in due:
+            waiter.wake()
+        return 0
+
+    @property
+    def waiting(self):
+        """How many waits this clock still has to end."""
+        return len(self.alarms)
+
+    def __repr__(self):
+        return f"ManualClock({self.reading / 1e9!r})"
+
+
+cdef int64_t seconds_to_ns(object seconds) except? -1:
+    return round(seconds * 1_000_000_000)
+
+
+cdef Clock as_clock(object clock):
+    if clock is None or isinstance(clock, Clock):
+        return clock
+    if not callable(clock):
+        raise TypeError(
+            f"clock must be callable and return nanoseconds, got {clock!r}"
+        )
+    cdef CallableClock wrapped = CallableClock.__new__(CallableClock)
+    wrapped.read = clock
+    return wrapped
+
+
+constructed(CoarseClock)
+constructed(ManualClock)
+internal(CallableClock)

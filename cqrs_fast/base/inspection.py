@@ -1,0 +1,343 @@
+"""Find out, once at registration, which form a handler or a middleware has."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, singledispatchmethod
+from types import FrameType, FunctionType, MappingProxyType, MethodType, UnionType
+from typing import Any, NamedTuple, Union, get_origin
+
+from cqrs_fast.base.promises import generator_kind
+from cqrs_fast.messages import class_meant, message_kind, message_meant
+
+HANDLER_FORMS = (
+    "a handler is a callable (message) or (ctx, message), sync or async, or an object "
+    "with such a `handle` method"
+)
+MIDDLEWARE_FORMS = (
+    "middleware is a Middleware or Stage object, a callable (ctx, message, next), or a "
+    "factory (next)"
+)
+
+
+class HandlerForm(NamedTuple):
+    """How the pipeline calls a handler."""
+
+    call: Callable[..., Any]
+    with_context: bool
+    is_async: bool
+
+
+def handler_form(
+    handler: object, *, is_async: bool | None = None, with_context: bool | None = None
+) -> HandlerForm:
+    """Tell how to call `handler`; the two keywords override what its signature says.
+
+    Raises TypeError for anything that is no handler.
+    """
+    call = _callable_of(handler)
+    kinds = map(generator_kind, [call, *_implementations(_plain_function(call))])
+    kind = next(filter(None, kinds), None)
+    if kind is not None:
+        raise TypeError(
+            f"{_describe(handler)} is {kind}, whose work begins when its result is "
+            f"iterated, after the pipeline: return a list of it; {HANDLER_FORMS}"
+        )
+    if with_context is None:
+        with_context = _takes_context(handler, call)
+    if is_async is None:
+        is_async = is_coroutine_function(call)
+    return HandlerForm(call, with_context, is_async)
+
+
+def message_of(handler: object) -> Any:
+    """Return the class that the handler's message parameter is annotated with.
+
+    That may be a generic class with its arguments. Raises TypeError, with the reason,
+    where the annotation names no class.
+    """
+    call = _callable_of(handler)
+    _takes_context(handler, call)  # what is no handler is told as that
+    required = _required_positional(call)
+    parameter = required[-1] if required else None
+    annotation = parameter.annotation if parameter else inspect.Parameter.empty
+    where = _describe(handler)
+    remedy = "name the message: @bus.handler(CreateUser)"
+    if parameter is None or annotation is inspect.Parameter.empty:
+        raise TypeError(
+            f"cannot tell which message {where} handles: annotate its last parameter "
+            f"with the message class, or {remedy}"
+        )
+    try:
+        annotation = _resolved(call, annotation)
+    except Exception as error:  # an annotation is any expression
+        reason = "what it names must be known at run time"
+        if "<locals>" in where:
+            reason = "a function that has ended knows its classes no more"
+        raise TypeError(
+            f"cannot tell which message {where} handles: its annotation "
+            f"{annotation!r} cannot be resolved ({error}): {reason}; {remedy}"
+        ) from error
+    meant = message_meant(annotation)
+    if meant is None:
+        reason = f"{annotation!r} is no class"
+        if get_origin(annotation) in (Union, UnionType):
+            reason = f"{annotation} is a union: register each class of it by its own"
+        raise TypeError(
+            f"cannot tell which message {where} handles: {reason}, or {remedy}"
+        )
+    return meant
+
+
+def refuse_handler_class(cls: type) -> None:
+    """Raise TypeError for a class under `@bus.handler` that is no message."""
+    handles = callable(getattr(cls, "handle", None)) or any(
+        "__call__" in vars(base) for base in cls.__mro__
+    )
+    if handles and message_kind(cls) is None:
+        raise TypeError(
+            f"{cls.__qualname__} is a class, and @bus.handler takes functions: write "
+            f"bus.register_handler(CreateUser, {cls.__name__}(...))"
+        )
+
+
+def is_around(function: object) -> bool:
+    """Tell whether a callable takes (ctx, message, next)."""
+    required = _required_positional(function) if callable(function) else None
+    return required is not None and len(required) == 3
+
+
+def is_factory(function: object) -> bool:
+    """Tell whether a callable takes (next) alone."""
+    if not callable(function) or isinstance(function, type):
+        return False
+    required = _required_positional(function)
+    return required is not None and len(required) == 1
+
+
+def is_coroutine_function(call: object) -> bool:
+    """Tell whether calling it gives a coroutine, as far as its definition says."""
+    plain = _plain_function(call)
+    if implementations := _implementations(plain):
+        return any(map(is_coroutine_function, implementations))
+    method = getattr(type(plain), "__call__", None)  # noqa: B004 - to look into it
+    return any(_is(inspect.iscoroutinefunction, one) for one in (plain, method))
+
+
+def _is(kind: Callable[[object], bool], function: object) -> bool:
+    try:
+        return kind(function)
+    except TypeError:  # a mock of a function has a mock for its code, too
+        return False
+
+
+def _callable_of(handler: object) -> Callable[..., Any]:
+    if isinstance(handler, type):
+        raise TypeError(
+            f"{handler.__qualname__} is a class, not an instance: pass "
+            f"{handler.__name__}(...); {HANDLER_FORMS}"
+        )
+    if (
+        not inspect.isroutine(handler)
+        and not isinstance(handler, partial)
+        # Of its class: a mock has every attribute that it is asked for.
+        and callable(getattr(type(handler), "handle", None))
+    ):
+        return handler.handle  # type: ignore[attr-defined,no-any-return]
+    if isinstance(handler, classmethod) or _is_method_without_object(handler):
+        cls, _, name = _describe(handler).rpartition(".")
+        raise TypeError(
+            f"{cls}.{name} is a method without its object: mark it with "
+            f"@handles(CreateUser) and write bus.register({cls}(...)), or pass "
+            f"{cls}(...).{name}"
+        )
+    if callable(handler):
+        return handler
+    raise TypeError(f"{_describe(handler)} is no handler: {HANDLER_FORMS}")
+
+
+def _is_method_without_object(handler: object) -> bool:
+    """Tell whether a function was defined in a class and waits for its `self`.
+
+    By its names alone: in the body of its class it is a function like any other, and a
+    static method stays one. So the first parameter must have the name of convention.
+    """
+    if not inspect.isroutine(handler) or isinstance(handler, MethodType):
+        return False
+    scope = _describe(handler).rpartition(".")[0]
+    if not scope or scope.endswith("<locals>"):
+        return False
+    signature = _signature(handler)
+    names = list(signature.parameters) if signature else []
+    return bool(names) and names[0] in ("self", "cls")
+
+
+def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
+    signature = _signature(call)
+    if signature is None:
+        return False
+    parameters = list(signature.parameters.values())
+    needed = [p.name for p in parameters if _is_required_keyword(p)]
+    if needed:
+        raise TypeError(
+            f"{_describe(handler)} needs the keyword {needed[0]!r}, which nobody "
+            f"passes; {HANDLER_FORMS}"
+        )
+    required = [p for p in parameters if _is_required_positional(p)]
+    if not required and any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return True
+    if len(required) not in (1, 2):
+        takes = ", ".join(p.name for p in required)
+        raise TypeError(f"{_describe(handler)} takes ({takes}); {HANDLER_FORMS}")
+    if len(required) == 2 and _implementations(_plain_function(call)):
+        raise TypeError(
+            f"{_describe(handler)} dispatches by its first parameter, which is the "
+            f"context: take the message alone; {HANDLER_FORMS}"
+        )
+    if len(required) == 2 and _is_message_annotation(call, required[0]):
+        raise TypeError(
+            f"{_describe(handler)} has its parameters swapped: the context comes "
+            f"first, then the message; {HANDLER_FORMS}"
+        )
+    return len(required) == 2
+
+
+def _is_message_annotation(call: object, parameter: inspect.Parameter) -> bool:
+    try:
+        cls = class_meant(_resolved(call, parameter.annotation))
+    except Exception:  # what it names may not exist at run time
+        return False
+    # Not by the suffix of its name: a class called SessionQuery may well be a context.
+    names = ("command_name", "query_name", "event_name")
+    return cls is not None and any(hasattr(cls, name) for name in names)
+
+
+def _resolved(call: object, annotation: Any) -> Any:
+    """Return what an annotation stands for where it is a text; raises what that does.
+
+    Its names are looked up in the function, in what it closes over, in the functions
+    around it that are still running, and in its module.
+    """
+    if not isinstance(annotation, str):
+        return annotation
+    function: Any = _plain_function(call)
+    if not inspect.isroutine(function):
+        function = getattr(  # noqa: B004 - to look into it, not to test for it
+            type(function), "__call__", function
+        )
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    scope = ChainMap(*_names_around(function))
+    for _ in range(2):  # a text in a postponed annotation
+        if isinstance(annotation, str):
+            annotation = eval(annotation, {}, scope)
+    return annotation
+
+
+def _names_around(function: Any) -> Iterator[Any]:
+    parameters = getattr(function, "__type_params__", ())
+    yield {parameter.__name__: parameter for parameter in parameters}
+    if closure := getattr(function, "__closure__", None):
+        names = function.__code__.co_freevars
+        cells = zip(names, closure, strict=True)
+        yield {name: cell.cell_contents for name, cell in cells if _is_full(cell)}
+    outer = getattr(function, "__qualname__", "")
+    module: Mapping[str, Any] = getattr(function, "__globals__", {})
+    while ".<locals>." in outer:
+        outer = outer.rpartition(".<locals>.")[0]
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if frame.f_code.co_qualname == outer and frame.f_globals is module:
+                yield dict(frame.f_locals)
+                break
+            frame = frame.f_back
+    yield module
+
+
+def _is_full(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - it raises where there is nothing yet
+    except ValueError:
+        return False
+    return True
+
+
+def _required_positional(function: object) -> list[inspect.Parameter] | None:
+    signature = _signature(function)
+    if signature is None:
+        return None
+    parameters = signature.parameters.values()
+    if any(_is_required_keyword(p) for p in parameters):
+        return None
+    return [p for p in parameters if _is_required_positional(p)]
+
+
+def _signature(function: Any) -> inspect.Signature | None:
+    """Return the callable's own signature; a wrapper's `*args` means what it wraps."""
+    method = _dispatching_method(function)
+    if method is not None:
+        return _signature(method)
+    wrapped = getattr(function, "__wrapped__", None)
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        if wrapped is None:
+            return None
+    else:
+        parameters = signature.parameters.values()
+        if wrapped is None or not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return signature
+    inner = _signature(wrapped)
+    if inner is None or not inspect.ismethod(function):
+        return inner
+    return inner.replace(parameters=list(inner.parameters.values())[1:])
+
+
+def _dispatcher(function: object) -> Any:
+    """Return the singledispatchmethod that this is the bound function of, or None."""
+    if type(function) is not FunctionType:
+        return None
+    found = getattr(vars(function).get("register"), "__self__", None)
+    return found if isinstance(found, singledispatchmethod) else None
+
+
+def _dispatching_method(function: object) -> Any:
+    """Return the function of a singledispatchmethod, bound as it will be, or None."""
+    dispatcher = _dispatcher(function)
+    if dispatcher is None:
+        return None
+    # Any object will do: only the parameters that are left are looked at.
+    return dispatcher.func.__get__(dispatcher, type(dispatcher))
+
+
+def _implementations(function: object) -> list[Any]:
+    """Return the functions that one with `singledispatch` chooses from."""
+    if type(function) is not FunctionType:
+        return []
+    dispatcher = _dispatcher(function)
+    chooses = function if dispatcher is None else dispatcher.dispatcher
+    registry = vars(chooses).get("registry")
+    return list(registry.values()) if isinstance(registry, MappingProxyType) else []
+
+
+def _is_required_positional(parameter: inspect.Parameter) -> bool:
+    positional = (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    return parameter.kind in positional and parameter.default is parameter.empty
+
+
+def _is_required_keyword(parameter: inspect.Parameter) -> bool:
+    keyword_only = parameter.kind is parameter.KEYWORD_ONLY
+    return keyword_only and parameter.default is parameter.empty
+
+
+def _plain_function(call: object) -> object:
+    while isinstance(call, partial):
+        call = call.func
+    return call
+
+
+def _describe(handler: object) -> str:
+    name = getattr(handler, "__qualname__", None)
+    return name if isinstance(name, str) else repr(handler)

@@ -1,0 +1,38 @@
+"""Rejections, made without a call of Python code: they come at high rates."""
+
+cimport cython
+
+from cqrs_fast.base.sealing cimport constructed
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Rejection:
+    """Make the errors of one class below RejectedError.
+
+    Their constructors only store into slots; here that is done without calling them.
+
+    Parameters:
+        cls: the class.
+        extras: its own slots, in the order in which they are put.
+    """
+
+    def __init__(self, type cls not None, *extras):
+        if len(extras) > MOST_EXTRAS:
+            raise TypeError(f"expected at most {MOST_EXTRAS} extras, got {len(extras)}")
+        self.cls = cls
+        self.retry_after = offset_of(cls, "retry_after")
+        self.middleware = offset_of(cls, "middleware")
+        self.name = offset_of(cls, "name")
+        for index, extra in enumerate(extras):
+            self.extras[index] = offset_of(cls, extra)
+
+
+cdef Py_ssize_t offset_of(type cls, str name) except -1:
+    cdef Py_ssize_t offset = slot_offset(getattr(cls, name))
+    if offset < 0:
+        raise TypeError(f"{cls.__name__}.{name} is no slot")
+    return offset
+
+
+constructed(Rejection)

@@ -1,0 +1,1 @@
+"""The buses: they hold routes and dispatch through them."""

@@ -1,0 +1,1 @@
+"""Pools of objects, and handlers over them."""

@@ -1,0 +1,27 @@
+"""Leases: an object of a pool for the length of a block, given back however it ends."""
+
+from libc.stdint cimport uint32_t
+
+from cqrs_fast.context cimport Context
+from cqrs_fast.pools.pool cimport Loan, ObjectPool
+
+
+cdef class Held:
+    """What both leases are: at most one loan at a time."""
+
+    cdef ObjectPool pool
+    cdef Context ctx
+    cdef Loan loan
+
+    cdef int end(self) except -1
+    cdef int check_free(self) except -1
+    # Hold what the pool has lent just now, and return it.
+    cdef object begin(self, uint32_t slot)
+
+
+cdef class Lease(Held):
+    pass
+
+
+cdef class LeaseAsync(Held):
+    pass

@@ -1,0 +1,13 @@
+from typing import Any, final
+
+from cqrs_fast.context import Context
+from cqrs_fast.errors import PoolExhaustedError
+from cqrs_fast.pools.pool import ObjectPool
+
+@final
+class PooledCall:
+    def __init__(self, pool: ObjectPool[Any]) -> None: ...
+    def set_form(self, by_method: bool, with_context: bool) -> None: ...
+    def handle(self, ctx: Context, message: object) -> Any: ...
+
+def put_name(error: PoolExhaustedError, message: object) -> None: ...

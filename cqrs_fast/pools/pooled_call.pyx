@@ -1,0 +1,71 @@
+"""PooledCall: what a route calls for a PooledHandler whose objects are sync."""
+
+cimport cython
+from cpython.ref cimport PyObject
+
+from cqrs_fast.base.awaitables cimport is_awaitable
+from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.context cimport Context
+from cqrs_fast.pools.pool cimport Loan, ObjectPool, lent
+
+from cqrs_fast.base.promises import promise_error
+from cqrs_fast.errors import PoolExhaustedError
+from cqrs_fast.messages import message_name
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class PooledCall:
+    """Call a handler object of a pool, each time one that nobody else is in.
+
+    Parameters:
+        pool: of handler objects, all of one form. It is made this handler's own: has an
+            object, and names the handler in refusals.
+    """
+
+    cdef ObjectPool pool
+    cdef bint by_method, with_context
+
+    def __cinit__(self, ObjectPool pool not None):
+        pool.owner = "PooledHandler"
+        pool.fill(1)
+        self.pool = pool
+
+    def set_form(self, bint by_method, bint with_context):
+        """Tell whether to call a method `handle`, and whether with the context."""
+        self.by_method = by_method
+        self.with_context = with_context
+
+    def handle(self, Context ctx, message):
+        """Handle `message`; the object goes back however that ends."""
+        cdef Loan loan
+        try:
+            loan = self.pool.loan(self.pool.take(ctx))
+        except PoolExhaustedError as error:
+            put_name(error, message)
+            raise
+        try:
+            result = self.call(lent(self.pool, loan.slot), ctx, message)
+            if is_awaitable(<PyObject *>result):
+                raise promise_error(
+                    "a pooled handler", result, "make it an `async def` to be awaited"
+                )
+        finally:
+            self.pool.let_go(&loan)
+        return result
+
+    cdef object call(self, object handler, Context ctx, object message):
+        if self.by_method:
+            if self.with_context:
+                return handler.handle(ctx, message)
+            return handler.handle(message)
+        return handler(ctx, message) if self.with_context else handler(message)
+
+
+def put_name(error, message):
+    """Let a refusal say which message it was for."""
+    if error.name is None:
+        error.name = message_name(message)
+
+
+constructed(PooledCall)

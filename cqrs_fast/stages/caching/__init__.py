@@ -1,0 +1,1 @@
+"""The caching middleware: its cache, and the loads in flight."""

@@ -1,0 +1,42 @@
+"""CacheCore: the state of one CachingMiddleware, shared by its routes."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.context cimport Context
+from cqrs_fast.stages.caching.loads cimport Load, Loads
+from cqrs_fast.stages.caching.query_cache cimport QueryCache, Random
+from cqrs_fast.stages.caching.settings cimport CacheSettings
+from cqrs_fast.validation.keys cimport KeyPlan
+
+
+cdef class StoredError:
+    cdef object error           # holds no frames; a copy of it is raised
+
+
+cdef class CacheCore:
+    cdef CacheSettings config           # swapped as a whole
+    cdef uint64_t era                   # counts what keys were made by otherwise
+    cdef QueryCache cache
+    cdef Loads loads
+    cdef Clock clock                    # None is the system clock
+    cdef Random random
+    cdef dict ttls                      # address of a class: (class, ns)
+    cdef uint64_t hits, misses, bypasses
+    cdef uint64_t uncacheable           # of the bypasses, and results used up by use
+    cdef set told                       # names of the messages that had such a result
+
+    # The key and its hash without a scope; raises Unkeyable, and what users' code does.
+    cdef object make_key(
+        self, CacheSettings config, KeyPlan plan, object query, uint64_t *group
+    )
+    # How long an answer to a query of this class is used, 0: it is not stored.
+    cdef int64_t lifetime(self, CacheSettings config, object cls) except -1
+    cdef int64_t shortened(self, CacheSettings config, int64_t ttl_ns) noexcept
+    # Count a result that is not stored, and tell of it once.
+    cdef int pass_over(self, str name, object result) except -1
+    cdef int put(self, Load load, object value, int64_t ttl_ns) except -1
+
+
+# What keeps the answers for this context apart, as it is; None is the empty context.
+cdef object scope_in(CacheSettings config, Context ctx)

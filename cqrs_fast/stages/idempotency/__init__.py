@@ -1,0 +1,1 @@
+"""The idempotency middleware and its records."""

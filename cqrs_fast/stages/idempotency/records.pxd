@@ -1,0 +1,61 @@
+"""Records of commands by idempotency key: in progress, then with their outcome."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from cqrs_fast.validation.keys cimport TypedKey
+from cqrs_fast.waits.flight cimport Flight, Seat
+
+
+cdef enum Progress:
+    IN_PROGRESS = 0
+    SUCCEEDED = 1           # `outcome` is the result
+    ENDED_FINALLY = 2       # `outcome` is an exception to copy, which holds no frames
+
+
+cdef class Record:
+    cdef TypedKey key
+    cdef object fingerprint
+    cdef Progress progress
+    cdef object outcome
+    cdef int64_t expires_ns     # of the lease, then of what is kept
+    cdef Flight flight          # to wait for it while it is in progress
+
+
+cdef class Attempt(Seat):
+    """One dispatch with a key: it leads its record, or waits for another's."""
+
+    cdef TypedKey key
+    cdef object fingerprint
+    cdef Record record          # that it leads, or None
+
+
+# What is kept in the place of a result that its first use consumes, where there is no
+# memory for one that names its command.
+cdef object UNREPEATABLE
+
+
+cdef class Records:
+    cdef dict known             # TypedKey -> Record
+    cdef list due               # a heap of (expires_ns, number, record), some outdated
+    cdef int64_t number
+    cdef set told               # names of commands that had a result like that
+    cdef object __weakref__
+
+    # The record that is in force, or None.
+    cdef Record find(self, TypedKey key, int64_t now_ns)
+    # Put it in, in place of an expired one of the same key. Runs no Python code.
+    cdef int insert(self, Record record, tuple due) except -1
+    cdef tuple due_of(self, Record record, int64_t expires_ns)
+    # It ended with an outcome to keep until then.
+    cdef int complete(
+        self, Record record, Progress progress, object outcome, int64_t expires_ns
+    ) except -1
+    # The error for duplicates of a command whose result is used up; told once.
+    cdef object unrepeatable(self, str name, object result)
+    cdef int remove(self, Record record) except -1
+    cdef bint holds(self, Record record) except -1
+    # Remove what has expired, at most so many; how many that were.
+    cdef int evict(self, int64_t now_ns, int most) except -1
+    cdef int tidy(self) except -1
+    # When the first of them expires.
+    cdef int64_t next_ns(self) except? -1

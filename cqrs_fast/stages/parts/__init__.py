@@ -1,1 +1,0 @@
-"""What stages with much to remember are made of; no middleware themselves."""

@@ -1,0 +1,1 @@
+"""The rate limiting middleware and the line that waits for tokens."""

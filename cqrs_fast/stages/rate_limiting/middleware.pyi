@@ -1,0 +1,46 @@
+from collections.abc import Callable, Hashable
+from typing import Any, final
+
+from cqrs_fast.context import Context
+from cqrs_fast.pipeline.stage import Revision, Stage
+from cqrs_fast.stats import RateLimitStats
+
+MOST_WAITERS: int
+
+@final
+class RateLimitingMiddleware(Stage):
+    def __init__(
+        self,
+        requests_per_window: int = 1000,
+        window: float = 60.0,
+        *,
+        burst: int | None = None,
+        key: Callable[[Context, Any], Hashable] | None = None,
+        max_keys: int = 10000,
+        max_wait: float = 0.0,
+        max_waiters: int = 1000,
+        clock: Callable[[], int] | None = None,
+    ) -> None: ...
+    def remaining_tokens(self, key: Hashable = None) -> int: ...
+    def reset(self) -> None: ...
+    def update(
+        self,
+        *,
+        requests_per_window: int = ...,
+        window: float = ...,
+        burst: int | None = ...,
+        max_keys: int = ...,
+        max_wait: float = ...,
+        max_waiters: int = ...,
+    ) -> None: ...
+    def snapshot(self) -> RateLimitStats: ...
+    def settings(self) -> dict[str, Any]: ...
+
+@final
+class QueueingLimiter(Stage):
+    def __init__(self, limits: RateLimitingMiddleware) -> None: ...
+    def settings(self) -> dict[str, Any]: ...
+
+@final
+class NewLimits(Revision):
+    def __init__(self, stage: RateLimitingMiddleware) -> None: ...

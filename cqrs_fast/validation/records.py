@@ -1,0 +1,186 @@
+"""Read the classes whose fields a check looks into: names, places, annotations."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cqrs_fast.validation.containers import Field
+
+Bindings = dict[Any, Any]  # type variables and what they stand for
+
+WRAPPERS = {typing.Final, typing.ClassVar, typing.Required, typing.NotRequired}
+
+
+def is_record(hint: Any) -> bool:
+    """Tell whether this is a class whose fields msgspec would read."""
+    return (
+        isinstance(hint, type)
+        and not hasattr(hint, "__pydantic_validator__")  # Pydantic checks its own
+        and (
+            issubclass(hint, msgspec.Struct)
+            or dataclasses.is_dataclass(hint)
+            or hasattr(hint, "__attrs_attrs__")
+            or (issubclass(hint, tuple) and hasattr(hint, "_fields"))
+            or (issubclass(hint, dict) and hasattr(hint, "__total__"))
+        )
+    )
+
+
+def alias_of(hint: Any) -> Any:
+    """Return the `type` alias that an annotation is or instantiates, else None.
+
+    Known by the name of its class: typing_extensions has one of its own.
+    """
+    origin = typing.get_origin(hint)
+    alias = hint if origin is None else origin
+    return alias if type(alias).__name__ == "TypeAliasType" else None
+
+
+def is_wrapper(origin: Any) -> bool:
+    """Tell whether this says how a field is used, nothing of its values."""
+    return origin in WRAPPERS or getattr(origin, "_name", None) == "ReadOnly"
+
+
+def says_nothing(argument: Any) -> bool:
+    """Tell whether a type argument leaves everything open."""
+    if isinstance(argument, list | tuple):
+        return all(map(says_nothing, argument))
+    variables = (typing.TypeVar, typing.ParamSpec)
+    return argument in (typing.Any, object, ...) or isinstance(argument, variables)
+
+
+def shown(hint: Any) -> str:
+    """Return an annotation as its author wrote it."""
+    is_class = isinstance(hint, type) and typing.get_origin(hint) is None
+    return hint.__qualname__ if is_class else str(hint)
+
+
+def substitute(hint: Any, bindings: Bindings) -> Any:
+    """Put what type variables stand for in their place."""
+    if isinstance(hint, typing.TypeVar):
+        return bindings.get(hint, hint)
+    parameters: Any = getattr(hint, "__parameters__", ())
+    is_class = isinstance(hint, type) and typing.get_origin(hint) is None
+    if is_class or bindings.keys().isdisjoint(parameters):
+        return hint
+    values = [
+        typing.Unpack[name]
+        if isinstance(name, typing.TypeVarTuple)
+        else bindings.get(name, name)
+        for name in parameters
+    ]
+    return typing.cast(Any, hint)[tuple(values)]
+
+
+def bound_names(
+    parameters: tuple[Any, ...], arguments: typing.Sequence[Any]
+) -> Bindings:
+    """Pair type variables with arguments; those of a TypeVarTuple are left out."""
+    for index, name in enumerate(parameters):
+        if isinstance(name, typing.TypeVarTuple):
+            after = parameters[index + 1 :]
+            last = arguments[len(arguments) - len(after) :]
+            return {
+                **dict(zip(parameters[:index], arguments, strict=False)),
+                **dict(zip(after, last, strict=False)),
+            }
+    return dict(zip(parameters, arguments, strict=False))
+
+
+def bindings_of(hint: Any) -> dict[type, Bindings]:
+    """Return, for each generic class below, what its type variables stand for."""
+    found: dict[type, Bindings] = {}
+
+    def visit(alias: Any, scope: Bindings) -> None:
+        origin = typing.get_origin(alias) or alias
+        if not isinstance(origin, type) or origin in found or origin is typing.Generic:
+            return
+        parameters = getattr(origin, "__parameters__", ())
+        arguments = [substitute(part, scope) for part in typing.get_args(alias)]
+        found[origin] = bound_names(parameters, arguments)
+        for base in vars(origin).get("__orig_bases__", origin.__bases__):
+            visit(base, found[origin])
+
+    visit(hint, {})
+    return found
+
+
+def hints_of(cls: type) -> dict[str, Any]:
+    """Return the annotations of a class, as texts where one names what is not found."""
+    try:
+        return typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # one bad annotation hides all others
+        hints: dict[str, Any] = {}
+        for base in reversed(cls.__mro__):
+            hints |= vars(base).get("__annotations__", {})
+        return hints
+
+
+def fields_of(cls: Any) -> Iterator[tuple[str, str | int, bool]]:
+    """Yield (name, name on the wire or position, required) for each field."""
+    if issubclass(cls, msgspec.Struct):
+        config = cls.__struct_config__
+        names = cls.__struct_fields__
+        if config.array_like:
+            first = 0 if config.tag is None else 1
+            wire_names = range(first, first + len(names))
+        else:
+            wire_names = cls.__struct_encode_fields__
+        yield from zip(names, wire_names, [True] * len(names), strict=True)
+    elif dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            yield field.name, field.name, field.init
+    elif issubclass(cls, dict):
+        required_keys = typing.cast(Any, cls).__required_keys__
+        for name in cls.__annotations__:
+            yield name, name, name in required_keys
+    elif issubclass(cls, tuple):
+        for index, name in enumerate(typing.cast(Any, cls)._fields):
+            yield name, index, True
+    else:
+        for field in cls.__attrs_attrs__:
+            yield field.name, field.name, field.init
+
+
+def place(field: Field, cls: Any) -> None:
+    """Settle how the field of a class is read."""
+    if issubclass(cls, tuple):
+        field.read_from_tuple(typing.cast(Any, cls)._fields.index(field.name))
+        return
+    if issubclass(cls, dict):
+        field.read_from_dict()
+        return
+    owners = (vars(base) for base in cls.__mro__)
+    found = next((own[field.name] for own in owners if field.name in own), None)
+    # One of another class, kept under this name, lies elsewhere or nowhere.
+    if isinstance(found, types.MemberDescriptorType) and issubclass(
+        cls, found.__objclass__
+    ):
+        field.read_from_slot(found)
+
+
+class Scope(NamedTuple):
+    """Where the names of an annotation are looked up."""
+
+    owner: Any  # the class or alias whose annotation it is
+    hint: Any  # the same, with its type arguments: what Self stands for
+    bindings: Bindings
+
+    def resolve(self, text: str) -> Any:
+        """Return what the text of an annotation stands for; raises what it raises."""
+        module = vars(sys.modules.get(self.owner.__module__, types))
+        own = {self.owner.__name__: self.owner}
+        for parameter in getattr(self.owner, "__type_params__", ()):
+            own[parameter.__name__] = parameter
+        inside = dict(vars(self.owner)) if isinstance(self.owner, type) else {}
+        # As typing does it: a field may be called as the class of its values is.
+        found = eval(text, inside, collections.ChainMap(own, module))
+        return substitute(found, self.bindings)

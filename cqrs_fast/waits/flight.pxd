@@ -1,0 +1,67 @@
+"""Flights: one run for everybody who asks for the same thing meanwhile.
+
+A dispatch that may share takes a Seat. The leader's runs; the others wait on theirs
+until the leader answers, fails, or leaves with no outcome to share: then one of them
+leads in its place. Nothing in here looks at keys: who keeps flights, finds them.
+"""
+
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t
+
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.pipeline.frame cimport Frame
+from cqrs_fast.waits.line cimport Line, Ticket
+
+
+cdef enum Stand:
+    ALONE = 0           # not in a flight, or it left one: what it does is its own
+    WAITING = 1
+    ANSWERED = 2        # `outcome` is the leader's result
+    FAILED = 3          # `outcome` is the leader's exception
+    LEADING = 4
+
+
+cdef class Seat(Ticket):
+    """One dispatch in a flight, kept in its slot. One that is freed gives up."""
+
+    cdef Stand stand
+    cdef object outcome
+    cdef Flight flight
+    # Who it is
+    cdef unsigned long thread
+    cdef PyObject *task             # that runs in this thread, to be compared, or NULL
+    cdef bint on_loop               # the async driver runs it
+    cdef bint blocks_loop           # the sync driver does, in a thread with a loop
+
+    # Find out who it is; runs code of asyncio.
+    cdef int identify(self, Frame *f) except -1
+    # A wait ended: leave the flight if nothing came; the stand says what did.
+    cdef Stand resume(self) noexcept
+    # It was cancelled, or its time is up: leave, and let another lead if it should.
+    cdef int give_up(self) except -1
+
+
+cdef class Flight(Line):
+    """Who leads, and those who wait in line."""
+
+    cdef PyObject *leader           # a Seat, borrowed; NULL once it has left
+    cdef bint closed                # its outcome is known, or will never be
+
+    cdef int lead(self, Seat seat) noexcept
+    # Whether this one can wait for it: not inside of what it would wait for, and not
+    # where it would block an event loop.
+    cdef bint admits(self, Seat seat) noexcept
+    # Let it wait, `most_ns` of `clock` at most; its stage says WAIT.
+    cdef int wait(self, Seat seat, Frame *f, Clock clock, int64_t most_ns) except -1
+    # Close it with the leader's outcome, and wake everybody.
+    cdef int answer(self, object result) except -1
+    cdef int fail(self, object error) except -1
+    # Close it without an outcome: each who waits does it itself.
+    cdef int dissolve(self) except -1
+    # The leader left without an outcome: another leads. False: nobody is left.
+    cdef bint pass_on(self) except -1
+    # After a fork: only this thread is left. Whether somebody leads.
+    cdef bint keep_only(self, unsigned long thread) except -1
+
+    cdef int dismiss(self) noexcept
+    cdef int close(self, Stand stand, object outcome) except -1
