@@ -14,9 +14,8 @@ def readable(symbol: str) -> str:
     """Return the dotted name of a function in Cython's generated C.
 
     `__pyx_f_9cqrs_fast_5buses_3bus_3Bus_route_for` is
-    `cqrs_fast.buses.bus.Bus.route_for`. What the
-    compiler split off a function, and its recursion, counts as that function; what is
-    not Cython's stays.
+    `cqrs_fast.buses.bus.Bus.route_for`. What the compiler split off a function, and its
+    recursion, counts as that function; what is not Cython's stays.
     """
     symbol = re.split(r"[.@']", symbol)[0]
     kind = next((kind for kind in KINDS if symbol.startswith(kind)), None)
