@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from error_cases import CASES, Case, Shown, check, name_of, ran
+from support import eventually
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -22,8 +24,6 @@ from cqrs_fast import (
     QueryBus,
 )
 from cqrs_fast.error_copies import copied_error, kept_error
-from tests.error_cases import CASES, Case, Shown, check, name_of, ran
-from tests.support import eventually
 
 
 class Ask(Query[object]):
