@@ -71,7 +71,7 @@ rivals: build  ## compare with other libraries and with Go; they get .venv-rival
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .
-	cython-lint cqrs_fast tests/compiled profiles
+	cython-lint cqrs_fast tests/support/compiled profiles
 
 format:  ## sort imports and mend what can be mended
 	$(PYTHON) -m ruff check --fix .

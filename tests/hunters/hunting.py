@@ -146,7 +146,8 @@ class Nursery:
 
 def environment() -> dict[str, str]:
     """Return the environment in which the package and the hunters are found."""
-    path = [str(TESTS), str(TESTS.parent), *filter(None, sys.path)]
+    folders = (TESTS / "support", TESTS, TESTS.parent)
+    path = [*map(str, folders), *filter(None, sys.path)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONHASHSEED": "0"}
 
 

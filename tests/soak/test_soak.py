@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from places import TESTS
 from soak import __main__ as runner
 from soak.rows import ROWS, Row
 
 TABLE = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
-TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.filterwarnings("ignore::cqrs_fast.MiddlewareOrderWarning")
@@ -60,7 +60,7 @@ def test_what_all_schedules_came_to_can_fail_too(
 
 
 def test_the_table_of_rows_names_tests_that_exist() -> None:
-    named = re.findall(r"`((?:\w+/)?test_\w+\.py)(?:::(\w+))?`", TABLE)
+    named = re.findall(r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`", TABLE)
     assert len(named) > 15
     for file, test in named:
         text = (TESTS / file).read_text(encoding="utf-8")

@@ -15,12 +15,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks.environment import without_folders  # noqa: E402
-from profiles import (  # noqa: E402
+from benchmarks.environment import without_folders
+from profiles import (
     annotate,
     cpu,
     latency,

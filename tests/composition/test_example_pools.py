@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
 from cqrs_fast import CommandBus, Context, QueryBus
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = "cqrs_fast.examples"
 SERVER = os.environ.get("CQRS_FAST_POSTGRES", "")
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks import callgrind, instructions, workload  # noqa: E402
-from benchmarks.callgrind import Dump, parse  # noqa: E402
-from benchmarks.instruction_cases import CASES  # noqa: E402
-from benchmarks.instructions import Case, cases_of, grown, judged  # noqa: E402
-from benchmarks.symbols import readable, title  # noqa: E402
+from benchmarks import callgrind, instructions, workload
+from benchmarks.callgrind import Dump, parse
+from benchmarks.instruction_cases import CASES
+from benchmarks.instructions import Case, cases_of, grown, judged
+from benchmarks.symbols import readable, title
 
 SO = "cpython-311-x86_64-linux-gnu.so"
 DUMP = f"""# callgrind format

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
 from cqrs_fast import load_config
 from cqrs_fast.cli import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 MARKED = re.compile(r"<!-- run: (\w+) -->\n```python\n(.*?)```", re.DOTALL)
 JSON = re.compile(r"```json\n(.*?)```", re.DOTALL)
 

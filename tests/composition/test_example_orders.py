@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from jsonschema import Draft202012Validator
+from places import ROOT
 
 from cqrs_fast import (
     CircuitOpenError,
@@ -29,7 +30,6 @@ from cqrs_fast import (
 from cqrs_fast.cli import main
 from cqrs_fast.config.schema import config_schema
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = "cqrs_fast.examples"
 ENVIRONMENTS = ("production", "staging", "development", "test")
 

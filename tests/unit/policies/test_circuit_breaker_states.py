@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from places import TESTS
 
 import cqrs_fast
 
-SOURCE = Path(__file__).parent / "native" / "shared" / "circuit_breaker.c"
+SOURCE = TESTS / "native" / "shared" / "circuit_breaker.c"
 PACKAGES = Path(cqrs_fast.__file__).parents[1]
 
 CLOSED, OPEN, HALF_OPEN, FORCED_OPEN, DISABLED = range(5)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from bench_results import Results, go, results, rival, row  # noqa: E402
+from bench_results import Results, go, results, rival, row
 
-from benchmarks.compare import Comparison, main  # noqa: E402
+from benchmarks.compare import Comparison, main
 
 
 def difference(unit: str, measured: float, case: float) -> Results:

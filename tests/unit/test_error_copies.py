@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from error_cases import CASES, Case, Shown, check, name_of, ran
+from support import eventually
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -22,8 +24,6 @@ from cqrs_fast import (
     QueryBus,
 )
 from cqrs_fast.base.error_copies import copied_error, kept_error
-from tests.error_cases import CASES, Case, Shown, check, name_of, ran
-from tests.support import eventually
 
 
 class Ask(Query[object]):
@@ -299,7 +299,7 @@ def test_a_chain_of_any_length_is_copied_to_some_depth() -> None:
 
 
 def test_a_class_that_is_gone_is_forgotten() -> None:
-    from cqrs_fast import error_copies
+    from cqrs_fast.base import error_copies
 
     def one() -> weakref.ref[type]:
         kind = type("Passing", (Exception,), {})

@@ -6,20 +6,19 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from bench_results import go, results, rival, row  # noqa: E402
+from bench_results import go, results, rival, row
 
-from benchmarks import latency, noise, ratios, report  # noqa: E402
-from benchmarks.ratios import Sample  # noqa: E402
-from benchmarks.table import Difference, Operation, Pair, Row  # noqa: E402
+from benchmarks import latency, noise, ratios, report
+from benchmarks.ratios import Sample
+from benchmarks.table import Difference, Operation, Pair, Row
 
 # Noise
 

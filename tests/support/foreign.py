@@ -1,4 +1,4 @@
-"""Modules of tests/compiled, built outside the package from its `.pxd` files."""
+"""Modules of compiled/, built outside the package from its `.pxd` files."""
 
 from __future__ import annotations
 

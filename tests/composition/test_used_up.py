@@ -18,6 +18,7 @@ from typing import Any
 from unittest.mock import MagicMock, Mock
 
 import pytest
+from support import eventually
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -28,7 +29,6 @@ from cqrs_fast import (
     QueryBus,
     ResultTypeError,
 )
-from tests.support import eventually
 
 
 class Rows(Query[object]):

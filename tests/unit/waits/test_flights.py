@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from error_cases import Shown
 from support import TRANSPARENT, Halt, eventually, suspend
 
 from cqrs_fast import (
@@ -25,7 +26,6 @@ from cqrs_fast import (
     QueryBus,
 )
 from cqrs_fast.base.clock import ManualClock
-from tests.error_cases import Shown
 
 
 class Find(Query[object]):

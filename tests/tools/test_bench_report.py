@@ -11,13 +11,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from bench_results import DISTRIBUTION, Results, go, results, rival, row  # noqa: E402
+from bench_results import DISTRIBUTION, Results, go, results, rival, row
 
-from benchmarks import document, latency, ratios, readme, report  # noqa: E402
+from benchmarks import document, latency, ratios, readme, report
 
 
 def line_with(text: str, found: str) -> str:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-import benchmarks.conftest as benchmarks_conftest  # noqa: E402
-from benchmarks import ratios, readme, report, suite, workload  # noqa: E402
-from benchmarks.environment import build, environment  # noqa: E402
-from benchmarks.table import (  # noqa: E402
+import benchmarks.conftest as benchmarks_conftest
+from benchmarks import ratios, readme, report, suite, workload
+from benchmarks.environment import build, environment
+from benchmarks.table import (
     Difference,
     LoopOperation,
     Operation,
@@ -29,7 +29,7 @@ from benchmarks.table import (  # noqa: E402
     ceiling_of,
     missing_module,
 )
-from cqrs_fast.cli.machine import refusal  # noqa: E402
+from cqrs_fast.cli.machine import refusal
 
 PAIRS = [row for row in ratios.ROWS if isinstance(row, Row)]
 DIFFERENCES = [row for row in ratios.ROWS if isinstance(row, Difference)]

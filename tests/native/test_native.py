@@ -11,7 +11,7 @@ import pytest
 
 import cqrs_fast
 
-NATIVE = Path(__file__).parent / "native"
+NATIVE = Path(__file__).parent
 PACKAGES = Path(cqrs_fast.__file__).parents[1]
 PROGRAMS = sorted(path.stem for path in NATIVE.glob("*.c"))
 OPERATIONS = 20_000

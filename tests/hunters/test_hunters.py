@@ -13,10 +13,10 @@ from hunters import report
 from hunters.__main__ import SEED, SHORT_MOST_FAULTS, SHORT_SCHEDULES
 from hunters.hunters import CHOSEN, HUNTERS
 from hunters.hunting import AND, Effort, Nursery, hunt, show
+from places import ROOT
 
 from cqrs_fast import build_info
 
-ROOT = Path(__file__).parents[1]
 SHORT = Effort(
     whole=False,
     seed=SEED,

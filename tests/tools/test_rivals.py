@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
-from benchmarks.environment import environment as here  # noqa: E402
-from benchmarks.go import measure as go  # noqa: E402
-from benchmarks.rivals import dispatch, dispatch_async, duel, measure  # noqa: E402
-from benchmarks.rivals.duel import (  # noqa: E402
+from benchmarks.environment import environment as here
+from benchmarks.go import measure as go
+from benchmarks.rivals import dispatch, dispatch_async, duel, measure
+from benchmarks.rivals.duel import (
     Duel,
     Duels,
     Match,
@@ -35,13 +35,13 @@ from benchmarks.rivals.duel import (  # noqa: E402
     WrongWork,
     check,
 )
-from benchmarks.rivals.isolation import (  # noqa: E402
+from benchmarks.rivals.isolation import (
     ABSENT,
     STANDARD_LIBRARY,
     in_child,
     pins,
 )
-from benchmarks.rivals.messages import (  # noqa: E402
+from benchmarks.rivals.messages import (
     BETWEEN,
     ORDER,
     QUANTITY,

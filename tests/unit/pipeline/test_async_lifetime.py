@@ -396,7 +396,7 @@ def test_interrupted_while_it_begins_it_is_left_by_who_looks_on() -> None:
 FAILED = """
 import gc
 from cqrs_fast import CommandBus, Middleware
-from test_async_lifetime import Interrupting
+from unit.pipeline.test_async_lifetime import Interrupting
 
 class Hook(Middleware):
     def before(self, call):

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "cqrs_fast").rglob("*.p[yx][xd]"))
 MODULES = [path for path in SOURCES if path.suffix == ".pyx"]
 
