@@ -17,7 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def revise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Return `revise(stage, **settings)`: the Change of support/compiled/revising.pyx."""
+    """Return `revise(stage, **settings)`: that of support/compiled/revising.pyx."""
     module = compiled("revising", tmp_path_factory.mktemp("revising"))
     found: Callable[..., Any] = module.revise
     return found

@@ -62,13 +62,16 @@ def choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
 
 
 def exception_classes(argument: str, classes: object) -> tuple[type[Exception], ...]:
-    """Return an Exception class, or a tuple of them, as a tuple."""
+    """Return an Exception class, or several in a tuple, list or set, as a tuple.
+
+    What is no Exception, a cancellation say, is nobody else's to see.
+    """
     found: list[type[Exception]] = []
-    for one in classes if isinstance(classes, tuple) else (classes,):
+    several = isinstance(classes, tuple | list | set | frozenset)
+    for one in classes if several else (classes,):  # type: ignore[attr-defined]
         if not isinstance(one, type) or not issubclass(one, Exception):
             raise TypeError(
-                f"{argument} must be an Exception class or a tuple of such, "
-                f"got {classes!r}"
+                f"{argument} must be an Exception class or several, got {one!r}"
             )
         found.append(one)
     return tuple(found)

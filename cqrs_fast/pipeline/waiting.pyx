@@ -3,6 +3,7 @@
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 
 from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
 from cqrs_fast.pipeline.frame cimport (
     WAIT,
@@ -37,6 +38,16 @@ cdef int64_t remaining_ns(Frame *f) except? -1:
 
 cdef bint may_begin(Frame *f) except -1:
     return not f.closing and remaining_ns(f) > 0
+
+
+cdef bint is_own_fate(Frame *f) except -1:
+    if is_transparent(f.error):
+        return True
+    if isinstance(<object>f.error, ContextCancelledError):
+        return True
+    if isinstance(<object>f.error, DeadlineExceededError):
+        return remaining_ns(f) <= 0
+    return False
 
 
 cdef bint blocks_loop(Frame *f) except -1:

@@ -7,7 +7,12 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.base.arguments import real_number, seconds_to_ns, whole_number
+from cqrs_fast.base.arguments import (
+    exception_classes,
+    real_number,
+    seconds_to_ns,
+    whole_number,
+)
 from cqrs_fast.errors import (
     ContextCancelledError,
     HandlerNotFoundError,
@@ -80,18 +85,6 @@ class Checked(msgspec.Struct, frozen=True):
     ignored: tuple[type[Exception], ...]
 
 
-def _exceptions(argument: str, given: object) -> tuple[type[Exception], ...]:
-    found: list[type[Exception]] = []
-    for one in given if isinstance(given, tuple | list) else (given,):
-        # Anything that is no Exception passes every breaker uncounted.
-        if not isinstance(one, type) or not issubclass(one, Exception):
-            raise TypeError(
-                f"{argument} must be a subclass of Exception or several, got {one!r}"
-            )
-        found.append(one)
-    return tuple(found)
-
-
 def _callback(argument: str, function: Any) -> None:
     from inspect import iscoroutinefunction
 
@@ -126,12 +119,12 @@ def check(settings: CircuitSettings) -> Checked:
                 f"got {settings.max_timeout!r}"
             )
     real_number("timeout_jitter", settings.timeout_jitter, 0.0, 1.0)
-    ignored = _exceptions("ignore", settings.ignore)
+    ignored = exception_classes("ignore", settings.ignore)
     if settings.failure_on is None:
         failure_on: tuple[type[Exception], ...] = (Exception,)
         ignored += NO_FAILURES
     else:
-        failure_on = _exceptions("failure_on", settings.failure_on)
+        failure_on = exception_classes("failure_on", settings.failure_on)
         if not failure_on:
             raise ValueError("failure_on must name an exception, got none")
     _callback("is_failure", settings.is_failure)

@@ -37,6 +37,3 @@ cdef class CachedRoute(Stage):
 cdef Stage cached_route(
     Stage owner, CacheCore core, CacheSettings config, RouteSpec spec
 )
-
-# Whether the error of a dispatch is its caller's alone and says nothing of the message.
-cdef bint is_own_fate(Frame *f) except -1

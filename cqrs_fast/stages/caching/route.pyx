@@ -7,7 +7,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
 from cqrs_fast.base.clock cimport by_system, is_reached, read_clock
-from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport (
@@ -22,7 +21,7 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiting cimport remaining_ns
+from cqrs_fast.pipeline.waiting cimport is_own_fate
 from cqrs_fast.policies.lru_cache cimport LruNode, lru_touch
 from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.loads cimport Load, Loads
@@ -49,7 +48,6 @@ from cqrs_fast.waits.flight cimport (
 
 from cqrs_fast.base.callbacks import report
 from cqrs_fast.base.error_copies import copied_error, kept_error
-from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 from cqrs_fast.validation.keys import Unkeyable
 
 
@@ -379,17 +377,6 @@ cdef tuple frozen_tags(object tags):
     if isinstance(tags, str):
         raise TypeError("tags must return an iterable of tags, not one string")
     return tuple(freeze_values(tags))
-
-
-cdef bint is_own_fate(Frame *f) except -1:
-    """Whether the error is this caller's alone and says nothing of the query."""
-    if is_transparent(f.error):
-        return True
-    if isinstance(<object>f.error, ContextCancelledError):
-        return True
-    if isinstance(<object>f.error, DeadlineExceededError):
-        return remaining_ns(f) <= 0
-    return False
 
 
 internal(CachedRoute)

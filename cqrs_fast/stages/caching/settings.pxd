@@ -23,7 +23,3 @@ cdef class CacheSettings:
     cdef bint plain                     # a hit calls none of users' code
 
     cdef int take_scope(self, object scope) except -1
-
-
-# Exception classes as a tuple; one class alone may stand for itself.
-cdef tuple error_types(str argument, object types)

@@ -9,6 +9,7 @@ import copy as copying
 
 from cqrs_fast.base.arguments import (
     choice,
+    exception_classes,
     flag,
     real_number,
     seconds_or_zero,
@@ -40,7 +41,7 @@ cdef class CacheSettings:
             self.tags = plain_callable("tags", tags, INSTEAD, yields=True)
         self.jitter = real_number("ttl_jitter", ttl_jitter, 0.0, 1.0)
         self.negative_ttl_ns = seconds_or_zero("negative_ttl", negative_ttl)
-        self.negative_on = error_types("negative_on", negative_on)
+        self.negative_on = exception_classes("negative_on", negative_on)
         self.single_flight = flag("single_flight", single_flight)
         self.wait_ns = seconds_to_ns("flight_wait_max", flight_wait_max)
         if isinstance(copy, str) or not callable(copy):
@@ -82,19 +83,6 @@ cdef class CacheSettings:
 
 cdef object callable_or_none(str argument, object function):
     return None if function is None else plain_callable(argument, function, INSTEAD)
-
-
-cdef tuple error_types(str argument, object types):
-    """Return exception classes as a tuple; one class alone may stand for itself."""
-    if isinstance(types, type):
-        types = (types,)
-    if not isinstance(types, (tuple, list, set, frozenset)):
-        raise TypeError(f"{argument} must be a tuple of exceptions, got {types!r}")
-    for one in types:
-        # What is no Exception passes through, and is nobody else's to see.
-        if not isinstance(one, type) or not issubclass(one, Exception):
-            raise TypeError(f"{argument} must hold Exception classes, got {one!r}")
-    return tuple(types)
 
 
 constructed(CacheSettings)

@@ -21,9 +21,7 @@ from cqrs_fast.pipeline.frame cimport (
 )
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiting cimport remaining_ns
-from cqrs_fast.stages.caching.route cimport is_own_fate
-from cqrs_fast.stages.caching.settings cimport error_types
+from cqrs_fast.pipeline.waiting cimport is_own_fate, remaining_ns
 from cqrs_fast.stages.idempotency.records cimport (
     ENDED_FINALLY,
     IN_PROGRESS,
@@ -51,7 +49,12 @@ from cqrs_fast.waits.flight cimport (
     Stand,
 )
 
-from cqrs_fast.base.arguments import choice, seconds_to_ns, whole_number
+from cqrs_fast.base.arguments import (
+    choice,
+    exception_classes,
+    seconds_to_ns,
+    whole_number,
+)
 from cqrs_fast.base.callables import plain_callable
 from cqrs_fast.base.error_copies import copied_error, kept_error
 from cqrs_fast.base.naming import label_of
@@ -137,7 +140,7 @@ cdef class IdempotencyMiddleware(Stage):
         ttl_ns = seconds_to_ns("ttl", given["ttl"])
         most = whole_number("max_records", given["max_records"], 1, MOST_RECORDS)
         on_duplicate = choice("on_duplicate", given["on_duplicate"], ("wait", "raise"))
-        final_on = error_types("final_on", given["final_on"])
+        final_on = exception_classes("final_on", given["final_on"])
         self.lease_ns = seconds_to_ns("lease", given["lease"])
         self.key = key
         self.ttl_ns = ttl_ns

@@ -1,0 +1,10 @@
+"""Look into a route."""
+
+from cqrs_fast.pipeline.route cimport Route
+
+
+# Its RouteInfo.
+cdef object describe_route(Route outermost)
+
+# Whether there is something in it that the order of the others matters to.
+cdef bint has_retry(Route outermost) except -1

@@ -1,0 +1,32 @@
+"""Look into a route."""
+
+from cqrs_fast.pipeline.route cimport Route
+from cqrs_fast.pipeline.stage cimport Stage
+
+
+cdef object describe_route(Route outermost):
+    from cqrs_fast.assembly.description import RouteInfo, StageInfo
+    from cqrs_fast.base.naming import label_of
+
+    cdef Route route = outermost
+    cdef Stage stage
+    stages = []
+    while route is not None:
+        for stage in route.stages:
+            stages.append(StageInfo(*stage.described()))
+        if route.around is not None:
+            settings = {"function": label_of(route.around)}
+            stages.append(StageInfo(route.around_kind, settings))
+        route = route.inner
+    handler = label_of(outermost.handler)
+    return RouteInfo(outermost.name, handler, outermost.is_async, stages)
+
+
+cdef bint has_retry(Route outermost) except -1:
+    cdef Route route = outermost
+    while route is not None:
+        for stage in route.stages:
+            if type(stage).__name__ == "RetryMiddleware":
+                return True
+        route = route.inner
+    return False

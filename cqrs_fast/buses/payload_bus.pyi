@@ -1,0 +1,26 @@
+from collections.abc import Coroutine
+from typing import Any, TypeAlias
+
+from cqrs_fast.buses.lookup import RouteFinder
+from cqrs_fast.context import Context
+
+_Payload: TypeAlias = bytes | bytearray | memoryview | str
+
+class PayloadBus(RouteFinder):
+    @property
+    def max_payload_bytes(self) -> int: ...
+    # Payloads
+    def execute_json(self, payload: _Payload, ctx: Context | None = None) -> bytes: ...
+    def execute_msgpack(
+        self, payload: _Payload, ctx: Context | None = None
+    ) -> bytes: ...
+    def execute_json_async(
+        self, payload: _Payload, ctx: Context | None = None
+    ) -> Coroutine[Any, Any, bytes]: ...
+    def execute_msgpack_async(
+        self, payload: _Payload, ctx: Context | None = None
+    ) -> Coroutine[Any, Any, bytes]: ...
+
+def execute_payload_async(
+    bus: PayloadBus, is_json: bool, payload: _Payload, ctx: Context | None
+) -> Coroutine[Any, Any, bytes]: ...
