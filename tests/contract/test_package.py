@@ -230,7 +230,7 @@ def test_typed_and_open_to_cimport() -> None:
     for path in compiled:
         module = path.with_name(path.name.split(".")[0])
         assert module.with_suffix(".pyi").exists(), f"{module} has no stub"
-    for name in ("clock", "context", "pipeline/__init__", "pipeline/stage"):
+    for name in ("base/clock", "context", "pipeline/__init__", "pipeline/stage"):
         assert (PACKAGE / f"{name}.pxd").exists()
 
 

@@ -24,8 +24,8 @@ from cqrs_fast import (
     PoolExhaustedError,
     PoolStats,
     build_info,
-    callbacks,
 )
+from cqrs_fast.base import callbacks
 from cqrs_fast.testing import ManualClock
 
 # Builds for debugging warn of what many of these tests leave in use.
