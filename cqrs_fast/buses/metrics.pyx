@@ -7,7 +7,8 @@ from cqrs_fast.base.clock cimport Clock, read_exactly
 from cqrs_fast.base.forks cimport fork_count, tell_of_forks
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, Context
-from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame, set_error
+from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
+from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.outcome cimport (
     ERROR,
     OK,

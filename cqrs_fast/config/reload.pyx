@@ -9,16 +9,16 @@ the meantime makes the planning start again, so no change is lost.
 cimport cython
 
 from cqrs_fast.assembly.builder cimport Handler
-from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.assembly.registry cimport Registry, publish
+from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.buses.bus cimport Bus
 from cqrs_fast.pipeline.stage cimport Revision, Stage
 
 from operator import is_not
 
+from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.base.callbacks import report
 from cqrs_fast.base.clock import CoarseClock
-from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.buses.bus import CommandBus
 from cqrs_fast.config.assembly import (
     INNER,

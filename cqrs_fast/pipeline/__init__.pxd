@@ -9,6 +9,8 @@ from cqrs_fast.pipeline.frame cimport (
     Frame,
     Slot,
     Verdict,
+)
+from cqrs_fast.pipeline.frame_ops cimport (
     clear_outcome,
     frame_context,
     seen_context,

@@ -23,32 +23,28 @@ from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
-from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
+from cqrs_fast.pipeline.deadline cimport refusal, refuse_done, timeout_error
+from cqrs_fast.pipeline.frame cimport Frame, Slot
+from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.refused_results cimport refuse_result
-from cqrs_fast.pipeline.route cimport (
+from cqrs_fast.pipeline.route cimport Route, Router, frame_name, own_name
+from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
+from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
+from cqrs_fast.pipeline.walk cimport (
     CALL,
     DONE,
     PARK,
     Action,
-    Route,
-    Router,
     capture_error,
     end_wait,
-    frame_name,
     invoke,
     may_be_over,
-    own_name,
-    refusal,
-    refuse_done,
     release,
     start,
-    timeout_error,
     turn,
     walk_in,
     walk_out,
 )
-from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
-from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 
 from cqrs_fast.base.arguments import flag, whole_number
 from cqrs_fast.base.callbacks import report

@@ -7,14 +7,8 @@ from cqrs_fast.base.calling cimport call_one
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport background
-from cqrs_fast.pipeline.frame cimport (
-    PROCEED,
-    STOP,
-    Frame,
-    frame_context,
-    set_error,
-    set_result,
-)
+from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
+from cqrs_fast.pipeline.frame_ops cimport frame_context, set_error, set_result
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 

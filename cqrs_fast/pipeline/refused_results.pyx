@@ -3,7 +3,8 @@
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.awaitables cimport is_async_generator
-from cqrs_fast.pipeline.frame cimport Frame, set_error
+from cqrs_fast.pipeline.frame cimport Frame
+from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 
 from cqrs_fast.base.promises import kind_of, put_to_rest

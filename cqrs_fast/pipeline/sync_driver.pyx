@@ -7,28 +7,27 @@ from libc.stdint cimport int64_t, uint32_t
 from cqrs_fast.base.calling cimport call_one, is_promise
 from cqrs_fast.base.errstate cimport raise_again, steal
 from cqrs_fast.base.forks cimport fork_count
-from cqrs_fast.pipeline.frame cimport Frame, Slot, set_error
+from cqrs_fast.pipeline.deadline cimport refusal, refuse_done
+from cqrs_fast.pipeline.frame cimport Frame, Slot
+from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.refused_results cimport promise_error_of, refuse_result
-from cqrs_fast.pipeline.route cimport (
+from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
+from cqrs_fast.pipeline.walk cimport (
     CALL,
     DONE,
     PARK,
     Action,
-    Route,
     capture_error,
     end_wait,
     invoke,
     may_be_over,
-    own_name,
-    refusal,
-    refuse_done,
     release,
     start,
     turn,
     walk_in,
     walk_out,
 )
-from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
 from cqrs_fast.waits.waiter cimport Waiter
 
 from cqrs_fast.errors import AsyncHandlerError

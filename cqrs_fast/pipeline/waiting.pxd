@@ -22,17 +22,6 @@ cdef int wait_in_line(
 cdef Ticket join_line(Frame *f)
 
 
-# What is left of the time of this dispatch by now: NO_DEADLINE, or nanoseconds that are
-# negative once it is over. Reads a clock only where there is a deadline.
-cdef int64_t remaining_ns(Frame *f) except? -1
-
-# Whether something new of the user's may begin on the way out: a fallback, another
-# attempt. Not after the deadline, nor where the dispatch is being closed.
-cdef bint may_begin(Frame *f) except -1
-
-# Whether the error of a dispatch is its caller's alone and says nothing of the message.
-cdef bint is_own_fate(Frame *f) except -1
-
 # Begin the wait that a stage asked for; None: it was ended at once, the frame says why.
 # Sets timeout_ns to what the driver lets pass in real time, -1 without a limit.
 cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns)

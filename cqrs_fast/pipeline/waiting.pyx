@@ -3,51 +3,17 @@
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 
 from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
-from cqrs_fast.pipeline.frame cimport (
-    WAIT,
-    Frame,
-    caller_context,
-    delay_by,
-    timeout_left_ns,
-)
-from cqrs_fast.pipeline.route cimport (
-    Route,
-    begin_pass,
-    end_wait,
-    frame_name,
-    time_of,
-    timeout_error,
-)
+from cqrs_fast.pipeline.deadline cimport timeout_error
+from cqrs_fast.pipeline.frame cimport WAIT, Frame
+from cqrs_fast.pipeline.frame_ops cimport caller_context, delay_by, timeout_left_ns
+from cqrs_fast.pipeline.route cimport Route, frame_name
+from cqrs_fast.pipeline.walk cimport begin_pass, end_wait, time_of
 from cqrs_fast.waits.line cimport Ticket
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.waiter cimport Waiter
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
-
-
-cdef int64_t remaining_ns(Frame *f) except? -1:
-    cdef int64_t left_ns = NO_DEADLINE
-    if f.limited:
-        left_ns = caller_context(f).remaining_ns()
-    if f.deadline_ns != NO_DEADLINE:
-        left_ns = min(left_ns, timeout_left_ns(f))
-    return left_ns
-
-
-cdef bint may_begin(Frame *f) except -1:
-    return not f.closing and remaining_ns(f) > 0
-
-
-cdef bint is_own_fate(Frame *f) except -1:
-    if is_transparent(f.error):
-        return True
-    if isinstance(<object>f.error, ContextCancelledError):
-        return True
-    if isinstance(<object>f.error, DeadlineExceededError):
-        return remaining_ns(f) <= 0
-    return False
 
 
 cdef bint blocks_loop(Frame *f) except -1:

@@ -7,7 +7,8 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.pipeline.frame cimport PROCEED, Frame, seen_context
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame
+from cqrs_fast.pipeline.frame_ops cimport seen_context
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
 

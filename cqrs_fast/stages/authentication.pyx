@@ -6,7 +6,8 @@ from cpython.ref cimport PyObject
 from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, put_in_place
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame
+from cqrs_fast.pipeline.frame_ops cimport frame_context, put_in_place
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.callables import plain_callable

@@ -8,15 +8,12 @@ from cqrs_fast.base.forks cimport fork_count, tell_of_forks
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
+from cqrs_fast.pipeline.deadline cimport remaining_ns
+from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
+from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
-from cqrs_fast.pipeline.waiting cimport (
-    blocks_loop,
-    join_line,
-    remaining_ns,
-    wait_in_line,
-)
+from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
 from cqrs_fast.policies.core.bulkhead cimport (
     ADMITTED,
     QUEUED,

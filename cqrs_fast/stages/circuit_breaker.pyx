@@ -7,7 +7,8 @@ from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.base.sealing cimport constructed, internal
-from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame, set_error
+from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
+from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.policies.circuit_breaker cimport (

@@ -6,9 +6,10 @@ from cpython.ref cimport PyObject
 from cqrs_fast.base.awaitables cimport is_promise
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.pipeline.frame cimport PROCEED, Frame, frame_context, set_result
+from cqrs_fast.pipeline.deadline cimport may_begin
+from cqrs_fast.pipeline.frame cimport PROCEED, Frame
+from cqrs_fast.pipeline.frame_ops cimport frame_context, set_result
 from cqrs_fast.pipeline.stage cimport Stage
-from cqrs_fast.pipeline.waiting cimport may_begin
 
 from operator import attrgetter
 

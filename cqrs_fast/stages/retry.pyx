@@ -8,17 +8,11 @@ from cqrs_fast.base.clock cimport read_clock
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope
-from cqrs_fast.pipeline.frame cimport (
-    AGAIN,
-    NOT_ENDED,
-    PROCEED,
-    Frame,
-    caller_context,
-    delay_by,
-)
+from cqrs_fast.pipeline.deadline cimport remaining_ns
+from cqrs_fast.pipeline.frame cimport AGAIN, NOT_ENDED, PROCEED, Frame
+from cqrs_fast.pipeline.frame_ops cimport caller_context, delay_by
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
-from cqrs_fast.pipeline.waiting cimport remaining_ns
 from cqrs_fast.policies.retry_policy cimport RetryPolicy
 
 from warnings import warn

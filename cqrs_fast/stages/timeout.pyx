@@ -8,11 +8,8 @@ from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.pipeline.frame cimport (
-    LATE,
-    PROCEED,
-    Frame,
-    Slot,
+from cqrs_fast.pipeline.frame cimport LATE, PROCEED, Frame, Slot
+from cqrs_fast.pipeline.frame_ops cimport (
     caller_context,
     stage_now,
     system_now,

@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.pipeline.frame cimport Frame, delay_by
+from cqrs_fast.pipeline.frame cimport Frame
+from cqrs_fast.pipeline.frame_ops cimport delay_by
 from cqrs_fast.waits.line cimport wake
 from cqrs_fast.waits.loops cimport running_loop
 

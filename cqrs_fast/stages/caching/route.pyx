@@ -9,19 +9,11 @@ from cqrs_fast.base.awaitables cimport is_used_up
 from cqrs_fast.base.clock cimport by_system, is_reached, read_clock
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.frame cimport (
-    CACHE_HIT,
-    PROCEED,
-    STOP,
-    WAIT,
-    Frame,
-    seen_context,
-    set_error,
-    set_result,
-)
+from cqrs_fast.pipeline.deadline cimport is_own_fate
+from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, STOP, WAIT, Frame
+from cqrs_fast.pipeline.frame_ops cimport seen_context, set_error, set_result
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiting cimport is_own_fate
 from cqrs_fast.policies.lru_cache cimport LruNode, lru_touch
 from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.loads cimport Load, Loads

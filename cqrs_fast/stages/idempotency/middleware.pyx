@@ -9,19 +9,11 @@ from cqrs_fast.base.awaitables cimport is_used_up
 from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, tick_of
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.pipeline.frame cimport (
-    ENDED,
-    PROCEED,
-    STOP,
-    WAIT,
-    Frame,
-    seen_context,
-    set_error,
-    set_result,
-)
+from cqrs_fast.pipeline.deadline cimport is_own_fate, remaining_ns
+from cqrs_fast.pipeline.frame cimport ENDED, PROCEED, STOP, WAIT, Frame
+from cqrs_fast.pipeline.frame_ops cimport seen_context, set_error, set_result
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
-from cqrs_fast.pipeline.waiting cimport is_own_fate, remaining_ns
 from cqrs_fast.stages.idempotency.records cimport (
     ENDED_FINALLY,
     IN_PROGRESS,

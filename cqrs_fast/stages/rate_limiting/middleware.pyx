@@ -9,22 +9,12 @@ from cqrs_fast.base.clock cimport Clock, read_clock, tick_of
 from cqrs_fast.base.forks cimport tell_of_forks
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.pipeline.frame cimport (
-    PROCEED,
-    STOP,
-    Frame,
-    frame_context,
-    set_error,
-    stage_now,
-)
+from cqrs_fast.pipeline.deadline cimport remaining_ns
+from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
+from cqrs_fast.pipeline.frame_ops cimport frame_context, set_error, stage_now
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
-from cqrs_fast.pipeline.waiting cimport (
-    blocks_loop,
-    join_line,
-    remaining_ns,
-    wait_in_line,
-)
+from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
 from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_remaining, bucket_take
 from cqrs_fast.policies.token_bucket cimport NewRate, TokenBucket
 from cqrs_fast.stages.rate_limiting.token_line cimport (
