@@ -114,6 +114,8 @@ def row_of(hunter: Hunter, effort: Effort) -> dict[str, Any]:
         return {**row, "missing": str(missing)}
     tell_of(hunter, found, time.monotonic() - began)
     show(found.faults, hunter, sys.stdout)
+    for what, times in found.seen.items():
+        print(f"{hunter.name:10} {times:8,} {what}")
     for scenario, wrong in found.excused:
         print(f"excused {hunter.name} {scenario}: {wrong}")
     row["scenarios"] = found.scenarios
