@@ -46,8 +46,9 @@ def main() -> int:
         SHORT_MOST_FAULTS if options.short else MOST_FAULTS,
     )
     if options.everywhere:
-        rows = builds.everywhere(chosen, effort, options.mode, options.version)
-        report.write(rows)
+        rows = report.write_each(
+            builds.everywhere(chosen, effort, options.mode, options.version)
+        )
     else:
         rows = [row_of(HUNTERS[name], effort) for name in chosen]
     if options.json:
