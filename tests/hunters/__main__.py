@@ -47,8 +47,9 @@ def main() -> int:
         SHORT_MOST_FAULTS if options.short else MOST_FAULTS,
     )
     if options.everywhere:
-        rows = builds.everywhere(chosen, effort, options.mode, options.version)
-        report.write(rows)
+        rows = report.write_each(
+            builds.everywhere(chosen, effort, options.mode, options.version)
+        )
     else:
         rows = [row_of(HUNTERS[name], effort) for name in chosen]
     if options.json:
@@ -115,6 +116,8 @@ def row_of(hunter: Hunter, effort: Effort) -> dict[str, Any]:
         return {**row, "missing": str(missing)}
     tell_of(hunter, found, time.monotonic() - began)
     show(found.faults, hunter, sys.stdout)
+    for what, times in found.seen.items():
+        print(f"{hunter.name:10} {times:8,} {what}")
     for scenario, wrong in found.excused:
         print(f"excused {hunter.name} {scenario}: {wrong}")
     row["scenarios"] = found.scenarios

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,24 @@ def everywhere(
     effort: Effort,
     modes: list[str] | None,
     versions: list[str] | None,
-) -> list[dict[str, Any]]:
-    """Hunt in all builds on all Pythons, or in the given ones; return the rows."""
-    rows: list[dict[str, Any]] = []
+) -> Iterator[dict[str, Any]]:
+    """Hunt in all builds on all Pythons, or in the given ones; yield each row."""
     for version in versions or VERSIONS:
         python = find_python(version)
         if python is None:
             print(f"Python {version}: not found")
-            rows.append({"python": version, "missing": "there is no such Python here"})
+            yield {"python": version, "missing": "there is no such Python here"}
             continue
         for mode in modes or MODES:
             print(f"\n== {mode} build on Python {version}", flush=True)
             try:
-                rows += hunted(prepared(python, version, mode), mode, chosen, effort)
+                copy = prepared(python, version, mode)
             except subprocess.CalledProcessError as error:
                 print(f"not built: {error}")
-                rows.append(
-                    {"python": version, "mode": mode, "missing": "it cannot be built"}
-                )
-    return rows
+                yield {"python": version, "mode": mode, "missing": "it cannot be built"}
+                continue
+            for name in chosen:
+                yield hunted(copy, version, mode, name, effort)
 
 
 def find_python(version: str) -> str | None:
@@ -147,24 +147,22 @@ def requirements() -> list[str]:
 
 
 def hunted(
-    copy: Path, mode: str, chosen: list[str], effort: Effort
-) -> list[dict[str, Any]]:
-    """Hunt in a copy; return its rows."""
-    version = copy.name.partition("-")[0]
+    copy: Path, version: str, mode: str, name: str, effort: Effort
+) -> dict[str, Any]:
+    """Let one hunter hunt in a copy; return its row."""
     python = str(PLACE / f"venv-{version}" / "bin" / "python")
     schedules = max(effort.schedules // FEWER.get(mode, 1), 1)
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "rows.json"
-        command = [python, "-m", "tests.hunters", "--json", str(told)]
+        command = [python, "-m", "tests.hunters", "--hunter", name]
         command += ["--seed", str(effort.seed), "--schedules", str(schedules)]
-        command += [] if effort.whole else ["--short"]
-        for name in chosen:
-            command += ["--hunter", name]
+        command += ["--json", str(told)] + ([] if effort.whole else ["--short"])
         subprocess.run(command, cwd=copy, env=surroundings(mode, copy), check=False)
-        if not told.exists():
-            return [{"python": version, "mode": mode, "missing": "the run itself died"}]
-        rows: list[dict[str, Any]] = json.loads(told.read_text())
-        return rows
+        if told.exists():
+            rows: list[dict[str, Any]] = json.loads(told.read_text())
+            return rows[0]
+    row = {"hunter": name, "python": version, "mode": mode}
+    return {**row, "missing": "the run itself died"}
 
 
 def surroundings(mode: str, copy: Path) -> dict[str, str]:

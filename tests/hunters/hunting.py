@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -36,6 +37,10 @@ def noted() -> str:
     return _noted[:MOST_NOTE_BYTES].rstrip(b"\0").decode(errors="replace")
 
 
+# What happened in the scenario of this process, and how often.
+seen: Counter[str] = Counter()
+
+
 class Ending(NamedTuple):
     """What became of a scenario.
 
@@ -44,12 +49,14 @@ class Ending(NamedTuple):
         fault: a signal, a hang or an error in a few words; None if all is well.
         at: the part that it noted last, or "".
         told: what it wrote, a native or Python traceback among it.
+        seen: what happened in it, and how often.
     """
 
     answer: str | None
     fault: str | None
     at: str
     told: str
+    seen: Mapping[str, int]
 
 
 Ask = Callable[[str], Ending]
@@ -118,7 +125,7 @@ class Nursery:
         line = process.stdout.readline()
         if not line:
             self.close()
-            return Ending(None, "the nursery died", "", "")
+            return Ending(None, "the nursery died", "", "", {})
         return Ending(*json.loads(line))
 
     def start(self) -> subprocess.Popen[str]:
@@ -158,11 +165,13 @@ class Hunt(NamedTuple):
         scenarios: how many ran.
         faults: those of this library.
         excused: those of the interpreter, as its name and what it did wrong.
+        seen: what happened in the scenarios, and how often.
     """
 
     scenarios: int
     faults: list[Fault]
     excused: list[tuple[str, str]]
+    seen: Counter[str]
 
 
 def hunt(
@@ -171,6 +180,7 @@ def hunt(
     """Let a hunter ask for its scenarios; `tell` hears of the progress."""
     faults: list[Fault] = []
     excused: list[tuple[str, str]] = []
+    happened: Counter[str] = Counter()
     scenarios = 0
     with Nursery(hunter) as nursery:
 
@@ -187,14 +197,15 @@ def hunt(
                     faults.append(Fault(part, ending.fault, ending.told))
                 else:
                     excused.append((part, wrong))
-            tell(Hunt(scenarios, faults, excused))
+            happened.update(ending.seen)
+            tell(Hunt(scenarios, faults, excused, happened))
             if len(faults) > effort.most_faults:
                 raise GiveUp
             return ending
 
         with suppress(GiveUp):
             hunter.hunt(ask, effort)
-    return Hunt(scenarios, faults, excused)
+    return Hunt(scenarios, faults, excused, happened)
 
 
 # Between the parts of a scenario that one process runs.

@@ -16,7 +16,7 @@ import traceback
 from typing import Any
 
 from hunters.hunters import HUNTERS
-from hunters.hunting import Ending, Hunter, note, noted, wait_for
+from hunters.hunting import Ending, Hunter, note, noted, seen, wait_for
 
 from cqrs_fast import build_info
 
@@ -44,7 +44,8 @@ def raised(hunter: Hunter, scenario: str) -> Ending:
         if pid == 0:
             live(hunter, scenario, seconds, told, answered)
         code, hung = wait_for(pid, seconds)
-        text, answer = content(told), content(answered)
+        text, written = content(told), content(answered)
+    answer, happened = json.loads(written) if written else ("", {})
     fault = None
     if hung:
         fault = f"hangs: no end within {seconds:g} s"
@@ -54,7 +55,8 @@ def raised(hunter: Hunter, scenario: str) -> Ending:
         fault = answer
     elif code != 0:
         fault = f"exits with {code}"
-    return Ending(answer if fault is None else None, fault, noted(), text[-6000:])
+    kept = answer if fault is None else None
+    return Ending(kept, fault, noted(), text[-6000:], happened)
 
 
 def live(
@@ -72,7 +74,7 @@ def live(
         code = RAISED
         answer = f"{type(error).__name__}: {error}"[:500]
         os.write(told.fileno(), traceback.format_exc().encode())
-    os.write(answered.fileno(), answer.encode())
+    os.write(answered.fileno(), json.dumps([answer, seen]).encode())
     os._exit(code)
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from hunters.hunting import Ask, Effort, Hunter, ask_together, run_parts
+from hunters.hunting import Ask, Effort, Hunter, ask_together, run_parts, seen
 
 
 def abort() -> None:
@@ -28,18 +28,22 @@ def fail() -> None:
     raise AssertionError("a promise is broken")
 
 
+def see() -> None:
+    seen["sights"] += 1
+
+
 def leave() -> None:
     os._exit(3)
 
 
 PLANTED: dict[str, Callable[[], None]] = {
-    "fine": lambda: None,
+    "fine": see,
     "abort": abort,
     "segv": read_nothing,
     "hang": hang,
     "fail": fail,
     "leave": leave,
-    "fine too": lambda: None,
+    "fine too": see,
 }
 
 

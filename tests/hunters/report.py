@@ -5,6 +5,8 @@ A row stays until the same hunter ran again in the same build and on the same Py
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,17 @@ HEAD = (
     "| again with |",
     "| --- | --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
 )
+
+
+def write_each(
+    rows: Iterable[dict[str, Any]], page: Path = PAGE
+) -> list[dict[str, Any]]:
+    """Write each row as it comes: an interrupted hunt loses none. Return all."""
+    written = []
+    for row in rows:
+        write([row], page)
+        written.append(row)
+    return written
 
 
 def write(rows: list[dict[str, Any]], page: Path = PAGE) -> None:
@@ -31,8 +44,11 @@ def write(rows: list[dict[str, Any]], page: Path = PAGE) -> None:
     for name in HEAD:
         lines.pop(key(name), None)
     block = "\n".join([*HEAD, *(lines[one] for one in sorted(lines))])
-    page.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
-    print(f"written: {page}")
+    # As a whole, or not at all.
+    fresh = page.with_suffix(".new")
+    fresh.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+    os.replace(fresh, page)
+    print(f"written: {page}", flush=True)
 
 
 def key(line: str) -> tuple[str, ...]:

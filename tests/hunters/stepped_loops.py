@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from hunters.hunting import seen
 from reliability.parts import Get, Put, bus_of, gauges
 
 import cqrs_fast as c
@@ -115,9 +116,15 @@ class Schedule(NamedTuple):
 
 
 def limiter(numbers: tuple[int, ...], **options: Any) -> Any:
-    limit, burst, max_wait, _ = numbers
+    limit, burst, max_wait = numbers
     return c.RateLimitingMiddleware(
         limit, 0.1, burst=burst, max_wait=max_wait / 1000, clock=now, **options
+    )
+
+
+def pool(numbers: tuple[int, ...]) -> Any:
+    return c.ObjectPool(
+        list, numbers[1], preallocate=False, max_wait=numbers[2] / 1000, clock=now
     )
 
 
@@ -143,13 +150,17 @@ STAGES: dict[str, Callable[[tuple[int, ...]], Any]] = {
         lease=DEFAULT_WAIT / 1000,
         clock=now,
     ),
+    "pool": pool,
+    "crowded limiter": limiter,
 }
 
 
 def drawn(seed: int) -> Schedule:
     """Draw the schedule of a seed."""
     rng = random.Random(seed)
-    loops = rng.randrange(1, 4)
+    stage = rng.choice(tuple(STAGES))
+    is_crowded = stage == "crowded limiter"
+    loops = rng.randrange(2 if is_crowded else 1, 4)
     span = rng.choice((1, 20, 200))
 
     def some(probability: float, most: int) -> int | None:
@@ -166,21 +177,20 @@ def drawn(seed: int) -> Schedule:
             cancelled_after=some(0.2, 80),
             deadline_after=some(0.3, 120),
         )
-        for _ in range(rng.randrange(2, 14))
+        for _ in range(rng.randrange(*((8, 30) if is_crowded else (2, 14))))
     ]
     events = [
         Event(rng.randrange(1, span + 60), rng.randrange(loops), some(0.7, 150))
-        for _ in range(rng.choice((0, 1, 1, 2)))
+        for _ in range(rng.choice((1, 2, 3, 4, 5) if is_crowded else (0, 1, 1, 2)))
     ]
     numbers = (
-        rng.randrange(1, 20),
+        rng.randrange(5, 61) if is_crowded else rng.randrange(1, 20),
         rng.randrange(1, 4),
-        rng.randrange(5, 100),
-        0,
+        rng.randrange(40, 201) if is_crowded else rng.randrange(5, 100),
     )
     return Schedule(
         seed,
-        rng.choice(tuple(STAGES)),
+        stage,
         numbers,
         loops,
         sorted(callers, key=lambda caller: caller.at),
@@ -195,20 +205,38 @@ class Run:
         self.schedule = schedule
         self.stage = STAGES[schedule.stage](schedule.numbers)
         self.message: Any = Put if schedule.stage == "idempotency" else Get
-        self.bus = bus_of([self.stage], self.message, self.handle, clock=now)
-        self.sync = bus_of([self.stage], self.message, lambda message: 1, clock=now)
+        stages = [] if schedule.stage == "pool" else [self.stage]
+        self.bus = bus_of(stages, self.message, self.handle, clock=now)
+        self.sync = bus_of(stages, self.message, self.handle_now, clock=now)
         self.loops = [SteppedLoop() for _ in range(schedule.loops)]
         self.started: dict[int, int] = {}
         # How long each caller waited until its handler began or it was turned away.
         self.ended: dict[int, tuple[Any, int]] = {}
         self.running: set[int] = set()
+        # In which they came.
+        self.order: dict[int, int] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.blocking: dict[int, int] = dict.fromkeys(range(schedule.loops), 0)
+        # How often somebody was served before one who waits on a loop that is held up.
+        self.overtakings = 0
 
     async def handle(self, ctx: Any, message: Any) -> int:
+        if self.schedule.stage == "pool":
+            async with self.stage.lease_async(ctx):
+                return await self.work(ctx)
+        return await self.work(ctx)
+
+    def handle_now(self, ctx: Any, message: Any) -> int:
+        if self.schedule.stage == "pool":
+            with self.stage.lease(ctx):
+                return 1
+        return 1
+
+    async def work(self, ctx: Any) -> int:
         number = CALLER.get()
         caller = self.schedule.callers[number]
         self.started[number] = now()
+        self.overtakings += self.overtakes(number)
         if caller.nests:
             self.nest(ctx, caller)
         if caller.takes:
@@ -216,6 +244,23 @@ class Run:
         if caller.fails:
             raise ConnectionError
         return 1
+
+    def overtakes(self, number: int) -> bool:
+        """Whether one who came earlier waits on: only where its loop is held up."""
+        if "limiter" not in self.schedule.stage:
+            return False
+        key = self.schedule.callers[number].key
+        ahead = [
+            self.schedule.callers[one]
+            for one in self.running - self.started.keys()
+            if self.order[one] < self.order[number]
+        ]
+        if self.schedule.stage == "keyed limiter":
+            ahead = [one for one in ahead if one.key == key]
+        for one in ahead:
+            blocked = self.loops[one.loop].blocked_until
+            assert blocked >= now(), f"caller {number} overtook {one}, which could run"
+        return bool(ahead)
 
     def nest(self, ctx: Any, caller: Caller) -> None:
         """Dispatch synchronously, in the thread of a loop: nothing may wait here."""
@@ -241,6 +286,7 @@ class Run:
         if caller.cancelled_after is not None:
             loop.call_later(caller.cancelled_after / 1000, task.cancel)
         self.running.add(number)
+        self.order[number] = len(self.order)
         came = now()
         outcome: Any = None
         try:
@@ -324,15 +370,18 @@ class Run:
 
     def check_nobody_waits_in_vain(self) -> None:
         """While no loop is blocked, what is free is taken."""
-        if "bulkhead" not in self.schedule.stage:
+        if self.schedule.stage == "pool":
+            in_use = self.stage.stats().in_use
+        elif "bulkhead" in self.schedule.stage:
+            in_use = self.stage.snapshot().in_flight
+        else:
             return
         if any(loop.blocked_until > now() for loop in self.loops):
             return
-        seen = self.stage.snapshot()
         waiting = [one for one in self.running if one not in self.started]
-        free = self.schedule.numbers[1] - seen.in_flight
+        free = self.schedule.numbers[1] - in_use
         assert not (waiting and free > 0), (
-            f"{waiting} wait at {(now() - START_NS) / MILLISECOND} ms, {seen} is free"
+            f"{waiting} wait at {(now() - START_NS) / MILLISECOND} ms, {free} are free"
         )
 
     def check(self) -> None:
@@ -382,6 +431,9 @@ class Run:
             assert not held, f"held at the end: {held}"
             report = bus.close(0)
             assert report.drained, report
+        if self.schedule.stage == "pool":
+            stats = self.stage.stats()
+            assert (stats.in_use, stats.waiting) == (0, 0), stats
 
 
 def run(schedule: Schedule) -> None:
@@ -393,3 +445,4 @@ def run(schedule: Schedule) -> None:
         one.go()
         one.check()
         one.end()
+    seen["overtakings"] += one.overtakings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hunters import report
+from hunters import builds, report
 from hunters.__main__ import SEED, SHORT_MOST_FAULTS, SHORT_SCHEDULES
 from hunters.hunters import CHOSEN, HUNTERS
 from hunters.hunting import AND, Effort, Nursery, hunt, show
@@ -41,6 +41,9 @@ def test_nothing_is_found(name: str) -> None:
     show(found.faults, hunter, told)
     assert found.faults == [], told.getvalue()
     assert found.scenarios > 500
+    if name == "waiters":
+        # Those whose loop is held up were passed over, in virtual time.
+        assert found.seen["overtakings"] > 10
 
 
 # Planted faults
@@ -58,6 +61,8 @@ def test_each_planted_fault_is_found_and_told_with_its_command() -> None:
         "leave": "exits with 3",
     }
     assert found.scenarios == 7
+    # What came before a fault in the same process is lost if it dies.
+    assert found.seen == {"sights": 1}
     # Where it stood: a traceback of what crashed, of what hung, of what raised.
     assert "in abort" in faults["abort"].told
     assert "in read_nothing" in faults["segv"].told
@@ -163,6 +168,26 @@ def test_the_run_writes_its_numbers_between_the_marks(tmp_path: Path) -> None:
     report.write([{**ROW, "python": "3.12.9", "seconds": 5}], page)
     told[1] = told[1].replace("3.12.1", "3.12.9").replace("61 s", "5 s")
     assert page.read_text().splitlines()[4:-2] == told
+
+
+def test_each_row_is_written_as_its_hunter_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "reliability.md"
+    page.write_text(f"{report.BEGIN}\n{report.END}\n")
+
+    def hunted(copy: Path, version: str, mode: str, name: str, effort: Effort) -> Any:
+        if name == "waiters":
+            raise KeyboardInterrupt
+        return {**ROW, "hunter": name, "mode": mode, "python": version}
+
+    monkeypatch.setattr(builds, "prepared", lambda *arguments: tmp_path)
+    monkeypatch.setattr(builds, "hunted", hunted)
+    version = ".".join(map(str, sys.version_info[:2]))
+    rows = builds.everywhere(["liars", "waiters"], SHORT, ["debug"], [version])
+    with pytest.raises(KeyboardInterrupt):
+        report.write_each(rows, page)
+    assert f"| liars | debug | {version} |" in page.read_text()
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ handlers block. What must hold:
 - Each waiter ends at its own max_wait or deadline, whoever stands before it, or once
   its own loop runs again.
 - Nobody waits while what it waits for is free: no wake-up is lost.
+- In a limiter's line nobody overtakes one whose loop runs; how often one is overtaken
+  whose loop is held up, is counted.
 - A sync dispatch on the thread of a running loop never waits.
 - Nothing is held after: permits, slots, flights, places in line, timers.
 """
@@ -44,5 +46,5 @@ HUNTER = Hunter(
     "schedules of waiters on blocked, closed and nesting loops",
     run_parts(run_one),
     hunt,
-    seconds=8.0,
+    seconds=15.0,
 )

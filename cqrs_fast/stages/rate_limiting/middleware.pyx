@@ -62,8 +62,9 @@ cdef class RateLimitingMiddleware(Stage):
     Everybody in line keeps to its own `max_wait` and deadline, whoever stands before
     it. Where an event loop is held up by code that blocks it, those who wait on it are
     passed over after a quarter of `max_wait`, 50 ms at most, until they act again; one
-    whose loop is closed loses its place. A sync dispatch in a thread that runs an event
-    loop never waits, for it would block that loop: it is rejected at once.
+    whose loop is closed loses its place. `clock` tells that time too. A sync dispatch
+    in a thread that runs an event loop never waits, for it would block that loop: it is
+    rejected at once.
 
     Parameters:
         requests_per_window: tokens that come back in each window, from 1 to 10**12.
@@ -116,6 +117,7 @@ cdef class RateLimitingMiddleware(Stage):
         self.max_waiters = whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
         self.lines = TokenLines()
         self.lines.set_max_wait(self.max_wait_ns)
+        self.lines.clock = self.clock
         tell_of_forks(self)
         if self.max_wait_ns > 0:
             self.queueing = QueueingLimiter.__new__(QueueingLimiter, self)
@@ -192,7 +194,7 @@ cdef class RateLimitingMiddleware(Stage):
         # Who waits goes by the clock that it came under.
         if self.clock is None and spec.clock is not None and self.lines.waiting == 0:
             self.tokens.tell_time_by(spec.clock)
-            self.clock = spec.clock
+            self.clock = self.lines.clock = spec.clock
         return self if queueing is None else queueing
 
     cdef Revision revise(self, dict settings):

@@ -3,6 +3,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.policies.keyed_buckets cimport Bucket
 from cqrs_fast.waits.line cimport Line, Ticket
 
@@ -11,7 +12,8 @@ cdef class TokenLines:
     """What the lines of one limiter share."""
 
     cdef int64_t waiting        # in all lines together
-    cdef int64_t grace_ns       # so long may one take to act once it was woken
+    cdef int64_t grace_ns       # so long may one take to act once it was woken …
+    cdef Clock clock            # … by this clock
 
     cdef int set_max_wait(self, int64_t max_wait_ns) noexcept
 
@@ -20,7 +22,9 @@ cdef class TokenLine(Line):
     cdef TokenLines lines
     cdef Bucket bucket          # attached to it while somebody waits
     cdef PyObject *turn         # whose turn it is: the first that is not passed over
-    cdef int64_t asked_ns       # when it was asked to act and did not yet, or 0
+    cdef bint asked             # it was asked to act, and did not yet …
+    cdef bint counted           # … for a time that is known …
+    cdef int64_t asked_ns       # … since then
     cdef int64_t passed         # how many are passed over
     cdef int64_t joined         # how many ever stood in it
     cdef list held_up           # the event loops of those
@@ -36,6 +40,8 @@ cdef class TokenLine(Line):
     cdef int ask(self) except -1
 
     cdef int give_turn(self, PyObject *candidate) except -1
+    cdef int begin_count(self) except -1
+    cdef bint is_held_up(self, Ticket turn) except -1
     cdef int pass_over(self, Ticket ticket) except -1
     cdef int recall(self, Ticket ticket) noexcept
     cdef int take_out(self, Ticket ticket) except -1

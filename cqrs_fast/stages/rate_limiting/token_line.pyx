@@ -16,7 +16,7 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.clock cimport monotonic_ns
+from cqrs_fast.base.clock cimport read_exactly
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_take, bucket_wait
 from cqrs_fast.waits.line cimport Line, Ticket, wake
@@ -63,7 +63,7 @@ cdef class TokenLine(Line):
         self.lines.waiting += 1
         if self.turn == NULL:
             self.turn = <PyObject *>ticket
-            self.asked_ns = 0
+            self.asked = False
         return 0
 
     cdef int64_t act(self, Ticket ticket, int64_t now_ns, int64_t *wait_ns) except -2:
@@ -80,7 +80,7 @@ cdef class TokenLine(Line):
             if now_ns >= ticket.until_ns:
                 return -1
             return self.next_look_ns(ticket, now_ns)
-        self.asked_ns = 0
+        self.asked = False
         wait_ns[0] = bucket_take(&self.bucket.state, now_ns, 1)
         if wait_ns[0] == 0:
             self.leave(ticket)
@@ -110,22 +110,35 @@ cdef class TokenLine(Line):
         return min(delay_ns, grace_ns, left_ns)
 
     cdef int look_after(self, int64_t now_ns) except -1:
-        cdef int64_t grace_ns = self.lines.grace_ns
         cdef Ticket turn
         if self.turn == NULL:
             return 0
         turn = <Ticket>self.turn
-        if self.asked_ns == 0:
-            if turn.due_ns > now_ns - grace_ns // SLACKS_PER_GRACE:
+        if not self.asked:
+            if turn.due_ns > now_ns - self.lines.grace_ns // SLACKS_PER_GRACE:
                 return 0
             return self.ask()
-        if monotonic_ns() - self.asked_ns < grace_ns:
-            return 0
+        if not self.counted:
+            return self.begin_count()
+        return self.pass_over(turn) if self.is_held_up(turn) else 0
+
+    cdef bint is_held_up(self, Ticket turn) except -1:
+        """Whether the one with the turn should have acted, and its loop is not this."""
+        if read_exactly(self.lines.clock) - self.asked_ns < self.lines.grace_ns:
+            return False
         loop = turn.waiter.loop
         if loop is not None and loop is running_loop():
-            return 0
-        # Another may have done so meanwhile.
-        return self.pass_over(turn) if self.turn == <PyObject *>turn else 0
+            return False
+        # A user's clock runs code: it may have acted, or was passed over, meanwhile.
+        return self.asked and self.turn == <PyObject *>turn
+
+    cdef int begin_count(self) except -1:
+        cdef int64_t now_ns
+        if self.asked and not self.counted:
+            now_ns = read_exactly(self.lines.clock)
+            self.asked_ns = now_ns
+            self.counted = True
+        return 0
 
     cdef int ask(self) except -1:
         return 0 if self.turn == NULL else self.give_turn(self.turn)
@@ -141,7 +154,14 @@ cdef class TokenLine(Line):
                 self.passed += 1
                 continue
             self.turn = <PyObject *>ticket
-            self.asked_ns = monotonic_ns()
+            self.asked = True
+            self.counted = False
+            try:
+                self.begin_count()
+            except BaseException:
+                # Of a user's clock: whoever looks next begins to count.
+                wake(ticket)
+                raise
             # Others may act meanwhile.
             if wake(ticket) or self.turn != <PyObject *>ticket:
                 return 0

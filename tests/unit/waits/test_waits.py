@@ -360,7 +360,7 @@ def test_those_of_a_blocked_loop_are_passed_over_together_and_keep_the_rate(
     loops: Any,
 ) -> None:
     clock = ManualClock()
-    limit, bus, ran = burst_of_one(clock)
+    limit, bus, ran = burst_of_one(clock, max_wait=0.09)
     lame = loops()
     tasks = [lame.begin(lambda n=n: bus.execute_async(Order(n))) for n in (1, 2, 3)]
     lame.block()
@@ -371,8 +371,7 @@ def test_those_of_a_blocked_loop_are_passed_over_together_and_keep_the_rate(
     eventually(lambda: clock.waiting == 5)
     clock.advance(0.04)  # the fourth token would be there, so one waits for long
     eventually(lambda: clock.waiting == 2)
-    time.sleep(0.03)  # more than a quarter of max_wait
-    clock.advance(0.02)
+    clock.advance(0.023)  # more than a quarter of max_wait
     others[0].result(5)
     assert not others[1].done()
     eventually(lambda: clock.waiting == 1)
@@ -406,14 +405,14 @@ def test_those_of_two_blocked_loops_are_passed_over(loops: Any) -> None:
 
 def test_a_newcomer_finds_a_line_of_which_nobody_acts_empty(loops: Any) -> None:
     clock = ManualClock()
-    limit, bus, ran = burst_of_one(clock)
+    limit, bus, ran = burst_of_one(clock, max_wait=0.02)
     lame = loops()
     lame.begin(lambda: bus.execute_async(Order(1)))
     lame.block()
     clock.advance(0.02)
     early = come(bus, 2)
     waits_until(limit, 2)
-    time.sleep(0.03)
+    clock.advance(0.006)  # the early one does not look yet
     late = come(bus, 3)
     # Asked by the early one, passed over for the late one.
     early.result(5)
@@ -422,6 +421,40 @@ def test_a_newcomer_finds_a_line_of_which_nobody_acts_empty(loops: Any) -> None:
     clock.advance(0.01)
     late.result(5)
     assert ran == [0, 2, 3]
+
+
+def test_a_clock_that_raises_where_the_turn_is_handed_on_costs_nobody_its_turn(
+    loops: Any,
+) -> None:
+    failures = 0
+    reading = 0
+
+    def clock() -> int:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ArithmeticError("the clock is broken")
+        return reading
+
+    limit = RateLimitingMiddleware(100, 1.0, burst=1, max_wait=0.2, clock=clock)
+    bus = CommandBus(middleware=[limit])
+    bus.register_handler(Order, lambda message: message.number)
+    bus.execute(Order(0))
+    first, lame = loops(), loops()
+    gone = first.begin(lambda: bus.execute_async(Order(1)))
+    lame.begin(lambda: bus.execute_async(Order(2)))
+    lame.block()
+    failures = 1
+    first.loop.call_soon_threadsafe(gone.cancel)
+    eventually(lambda: failures == 0 and gone.done())
+    assert limit.snapshot().waiting == 1
+    # The turn is the next one's, and it is passed over as ever.
+    reading = 20_000_000
+    late = come(bus, 3)
+    waits_until(limit, 2)
+    reading = 80_000_000
+    assert late.result(5) == 3
+    assert limit.snapshot().waiting == 1
 
 
 # What nobody steps again
