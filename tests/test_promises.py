@@ -8,6 +8,7 @@ import gc
 import types
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from cqrs_fast import (
     CachingMiddleware,
     CircuitBreaker,
     CircuitBreakerMiddleware,
+    ConfigManager,
     DeadlineExceededError,
     FallbackMiddleware,
     PooledHandler,
@@ -56,6 +58,22 @@ def collected(*arguments: Any) -> Any:
         return [1]
 
 
+def collecting(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*arguments: Any) -> Any:
+        return list(function(*arguments))
+
+    return wrapper
+
+
+@functools.singledispatch
+def chosen_again(query: Any) -> Any:
+    return [query]
+
+
+chosen_again.register(int, chosen_again)
+
+
 @types.coroutine
 def old_coroutine(*_: Any) -> Any:
     yield from asyncio.sleep(0).__await__()
@@ -78,6 +96,63 @@ class CalledStatically:
         yield 1
 
 
+class CalledPartially:
+    def rows(self, query: Any) -> Iterator[int]:
+        yield 1
+
+    __call__ = functools.partialmethod(rows)
+
+
+class AsyncCalledPartially:
+    async def rows(self, first: Any, query: Any) -> AsyncIterator[int]:
+        yield 1
+
+    __call__ = functools.partialmethod(rows, "first")
+
+
+class CalledByClass:
+    @classmethod
+    def __call__(cls, query: Any) -> Iterator[int]:
+        yield 1
+
+
+class CalledByAnother:
+    __call__ = Called()
+
+
+class CalledByChoice:
+    @functools.singledispatchmethod
+    def __call__(self, query: Any) -> Any:
+        return [query]
+
+    @__call__.register(int)
+    @__call__.register(Rows)
+    def _(self, query: Any) -> Iterator[int]:
+        yield 1
+
+
+@functools.singledispatch
+def chosen(query: Any) -> Any:
+    return [query]
+
+
+@chosen.register(int)
+@chosen.register(Rows)
+def _(query: Any) -> Iterator[int]:
+    yield 1
+
+
+@functools.singledispatch
+def async_chosen(query: Any) -> Any:
+    return [query]
+
+
+@async_chosen.register(int)
+@async_chosen.register(Rows)
+async def _(query: Any) -> AsyncIterator[int]:
+    yield 1
+
+
 class Handling:
     def handle(self, query: Any) -> Iterator[int]:
         yield 1
@@ -93,6 +168,18 @@ class Methods:
 
     @staticmethod
     def static(query: Any) -> Iterator[int]:
+        yield 1
+
+    part = functools.partialmethod(rows)
+    part_of_object = functools.partialmethod(Called())
+
+    @functools.singledispatchmethod
+    def chosen(self, query: Any) -> Any:
+        return [query]
+
+    @chosen.register(int)
+    @chosen.register(Rows)
+    def _(self, query: Any) -> Iterator[int]:
         yield 1
 
 
@@ -111,6 +198,18 @@ GENERATORS: dict[str, Any] = {
     "callable": Called(),
     "async callable": AsyncCalled(),
     "callable by a static method": CalledStatically(),
+    "callable by a class method": CalledByClass(),
+    "callable by another object": CalledByAnother(),
+    "callable by a partial method": CalledPartially(),
+    "async callable by a partial method": AsyncCalledPartially(),
+    "callable by singledispatchmethod": CalledByChoice(),
+    "singledispatch": chosen,
+    "async singledispatch": async_chosen,
+    "partial of singledispatch": functools.partial(chosen),
+    "singledispatchmethod": Methods().chosen,
+    "partial method": Methods().part,
+    "partial method by its class": functools.partial(Methods.part, Methods()),
+    "partial method of an object": functools.partial(Methods.part_of_object),
     "handle": Handling(),
 }
 
@@ -120,6 +219,11 @@ PLAIN: dict[str, Any] = {
     "builtin": len,
     "old coroutine": old_coroutine,
     "class": list,
+    "wrapper of singledispatch that collects": collecting(chosen),
+    "wrapper of a method that collects": collecting(Methods().chosen),
+    "wrapper of a partial method that collects": collecting(Methods.part),
+    "singledispatch that chooses itself": chosen_again,
+    "metaclass": type,
 }
 
 
@@ -542,6 +646,53 @@ def test_callbacks_that_would_do_nothing_are_refused() -> None:
         AuditMiddleware(rows)
     with pytest.raises(TypeError, match="key must be a plain function, not an async"):
         CachingMiddleware(key=async_rows)
+
+
+class AwaitedPartially:
+    async def late(self, *_: Any) -> None: ...
+
+    __call__ = functools.partialmethod(late)
+
+
+@functools.singledispatch
+def chosen_late(*_: Any) -> None: ...
+
+
+@chosen_late.register(int)
+async def _(*_: Any) -> None: ...
+
+
+LATE: dict[str, Any] = {
+    "partial method": AwaitedPartially(),
+    "singledispatch": chosen_late,
+    "generators of singledispatch": chosen,
+    "partial method that yields": CalledPartially(),
+    "callable": Called(),
+}
+
+
+@pytest.mark.parametrize("function", LATE.values(), ids=LATE)
+def test_every_callback_is_looked_into_alike(function: Any, tmp_path: Path) -> None:
+    told = r" must be (no async function|a plain function, not a generator function)"
+    with pytest.raises(TypeError, match=f"^on_retry{told}, got "):
+        RetryPolicy(on_retry=function)
+    with pytest.raises(TypeError, match=f"^is_failure{told}, got "):
+        CircuitBreaker(is_failure=function)
+    with pytest.raises(TypeError, match=f"^on_event{told}, got "):
+        CircuitBreaker(on_event=function)
+    with pytest.raises(TypeError, match=f"^fallback{told}: "):
+        FallbackMiddleware(function)
+    file = tmp_path / "config.json"
+    file.write_text("{}")
+    told = f"^callback{told}, got "
+    with ConfigManager(file) as manager, pytest.raises(TypeError, match=told):
+        manager.on_change(function)
+
+
+def test_a_coroutine_function_behind_a_partial_method_is_async() -> None:
+    bus = QueryBus()
+    bus.register_handler(Rows, AwaitedPartially(), with_context=False)
+    assert bus.describe()[0].is_async
 
 
 def test_tags_may_come_one_by_one() -> None:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 from weakref import WeakSet
@@ -27,6 +26,7 @@ from cqrs_fast.config.telling import Callback, Telling
 from cqrs_fast.config.watching import LOGGER, Content, Watch, content_of
 from cqrs_fast.errors import ConfigError
 from cqrs_fast.forks import let_know_of_forks
+from cqrs_fast.promises import check_plain
 
 Bus = CommandBus | QueryBus
 F = TypeVar("F", bound=Callback)
@@ -218,12 +218,7 @@ class ConfigManager:
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {shown(callback)}")
-        if iscoroutinefunction(callback) or iscoroutinefunction(
-            type(callback).__call__
-        ):
-            raise TypeError(
-                f"callback must be no async function, got {shown(callback)}"
-            )
+        check_plain("callback", callback, f", got {shown(callback)}")
         self._telling.add(callback)
         return callback
 

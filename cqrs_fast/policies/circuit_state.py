@@ -15,6 +15,7 @@ from cqrs_fast.errors import (
     RejectedError,
     ValidationError,
 )
+from cqrs_fast.promises import check_plain
 
 # As the states are numbered in core/circuit_breaker.h.
 STATES = ("closed", "open", "half-open", "forced-open", "disabled")
@@ -119,16 +120,11 @@ def _exceptions(argument: str, given: object) -> tuple[type[Exception], ...]:
 
 
 def _callback(argument: str, function: Any) -> None:
-    from inspect import iscoroutinefunction
-
     if function is None:
         return
     if not callable(function):
         raise TypeError(f"{argument} must be callable or None, got {function!r}")
-    if iscoroutinefunction(function) or iscoroutinefunction(
-        type(function).__call__
-    ):
-        raise TypeError(f"{argument} must be no async function, got {function!r}")
+    check_plain(argument, function, f", got {function!r}")
 
 
 def check(settings: CircuitSettings) -> Checked:

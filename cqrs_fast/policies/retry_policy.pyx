@@ -24,7 +24,7 @@ from cqrs_fast.callbacks import report
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
 from cqrs_fast.policies.retry_stats import RetryStats
-from cqrs_fast.promises import promise_error, unfinished
+from cqrs_fast.promises import check_plain, promise_error, unfinished
 
 
 cdef extern from *:
@@ -348,10 +348,7 @@ cdef tuple check(dict given, cqrs_retry_settings *settings):
     if on_retry is not None:
         if not callable(on_retry):
             raise TypeError(f"on_retry must be callable, got {on_retry!r}")
-        from inspect import iscoroutinefunction
-
-        if iscoroutinefunction(on_retry):
-            raise TypeError(f"on_retry must be no async function, got {on_retry!r}")
+        check_plain("on_retry", on_retry, f", got {on_retry!r}")
     return retry_on, never_on, on_retry, max_elapsed_ns
 
 
