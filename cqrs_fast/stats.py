@@ -136,7 +136,7 @@ class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
         bypasses: not looked up, or not answered with what was found.
         evictions: entries that made room for others before their time.
         uncacheable: those of the bypasses whose fields or scope make no key, and misses
-            whose result is used up by its use.
+            whose result is used up by its use, or whose error has no copy to store.
         shared: those of the misses that took what another dispatch got.
         expired: entries that were met after their time and removed.
         loading: misses that have not ended.

@@ -54,9 +54,9 @@ cdef object prepare(object middleware):
     from cqrs_fast.base.inspection import (
         MIDDLEWARE_FORMS,
         is_around,
-        is_coroutine_function,
         is_factory,
     )
+    from cqrs_fast.base.promises import is_coroutine_function
 
     if isinstance(middleware, Stage):
         return middleware

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cqrs_fast.base.arguments import whole_number
-from cqrs_fast.base.promises import generator_kind
+from cqrs_fast.base.promises import check_plain
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -40,13 +40,7 @@ def plain_callable(
         instead: tells what to do with one that is.
         yields: whether it may be a generator function.
     """
-    from cqrs_fast.base.inspection import is_coroutine_function
-
     if not callable(function):
         raise TypeError(f"{argument} must be callable, got {function!r}")
-    if is_coroutine_function(function):
-        raise TypeError(f"{argument} must be no async function: {instead}")
-    kind = generator_kind(function)
-    if kind is not None and not yields:
-        raise TypeError(f"{argument} must be a plain function, not {kind}: {instead}")
+    check_plain(argument, function, f": {instead}", yields=yields)
     return function

@@ -35,20 +35,27 @@ def report(kind: str, name: str, error: BaseException) -> None:
     )
 
 
-def tell_used_up(name: str, result: object, instead: str) -> None:
-    """Log that the result of `name` can be used once only, and what comes of it.
+def tell_unshared(name: str, outcome: object, instead: str) -> None:
+    """Log that a result of `name` can be used once only, or its error not be copied.
 
     Never raises an Exception itself; who calls it sees to it that it is told once.
+
+    Parameters:
+        outcome: what the handler returned, or an exception that it raised.
+        instead: tells what comes of it.
     """
     import logging
 
+    kind = type(outcome).__name__
+    if isinstance(outcome, BaseException):
+        what = f"raised a {kind}, which cannot be copied"
+        remedy = "raise one of a Python class without __del__"
+    else:
+        what = f"returned a {kind}, which is used up by its use"
+        remedy = "return a list, say"
     try:
         logging.getLogger("cqrs_fast").warning(
-            "the handler of %s returned a %s, which is used up by its use: %s; return "
-            "a list, say (told once)",
-            name,
-            type(result).__name__,
-            instead,
+            "the handler of %s %s: %s; %s (told once)", name, what, instead, remedy
         )
     except Exception as error:
         report("logging", name, error)

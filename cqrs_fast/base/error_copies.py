@@ -9,20 +9,34 @@ and `repr` must be those of the original.
 
 Nothing is copied whose class keeps state where Python cannot see it, as extension types
 may, nor what has a `__del__`, which would run twice.
+
+A detached copy may be stored: it leads to no frame, and so to no local variable of a
+caller. Its cause is detached in turn, and so are exceptions among its members, args and
+attributes, and in tuples, lists, sets and dicts there, down to two in one another. It
+lacks tracebacks and frames that are found there, and the `obj` of an AttributeError.
+Other values are shared with the original.
 """
 
 from __future__ import annotations
 
 import builtins
+from operator import is_
 from struct import calcsize
-from types import GetSetDescriptorType, MemberDescriptorType
+from types import (
+    FrameType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    TracebackType,
+)
 from typing import Any, NamedTuple
 from weakref import ref
 
-__all__ = ["copied_error", "kept_error"]
+__all__ = ["copied_error", "detached_error"]
 
 # Causes of causes, members of groups in groups; what lies deeper is not copied.
 _DEEPEST = 32
+# Containers in containers, such as lists of errors by field.
+_NESTED = 2
 _POINTER = calcsize("P")
 
 _ABSENT: Any = object()
@@ -35,6 +49,8 @@ _SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
 _TRACEBACK: Any = vars(BaseException)["__traceback__"]
 _MESSAGE: Any = vars(BaseExceptionGroup)["message"]
 _MEMBERS: Any = vars(BaseExceptionGroup)["exceptions"]
+# Whose attribute was missing: an object that the handler had at hand.
+_OWNER: Any = vars(AttributeError)["obj"]
 _BASE: Any = vars(type)["__base__"]
 _MRO: Any = vars(type)["__mro__"]
 _NAMES: Any = vars(type)["__dict__"]
@@ -47,6 +63,7 @@ _BUILT_IN: dict[int, type] = {
     for one in vars(builtins).values()
     if isinstance(one, type) and issubclass(one, BaseException)
 }
+_CONTAINERS: tuple[Any, ...] = (tuple, list, set, frozenset, dict)
 # What built-in exceptions keep beside members.
 _KEPT_IN_C = ("characters_written",)
 # What these keep is copied by name, below.
@@ -61,20 +78,20 @@ class _Layout(NamedTuple):
     is_group: bool
 
 
+class _NotDetached(Exception):
+    """An exception inside of another has no copy, so that one has none either."""
+
+
 _layouts: dict[int, tuple[ref[type], _Layout | None]] = {}
 
 
-def copied_error(error: BaseException, *, deep: bool = False) -> BaseException:
-    """Return an equal of `error` without a traceback or context.
+def copied_error(error: BaseException) -> BaseException:
+    """Return an equal of `error` without a traceback or context, to be raised at once.
 
     That is `error` itself, its traceback and context removed, where no equal can be
     made. Safe from any thread.
-
-    Parameters:
-        deep: copy the cause, the members of a group and other exceptions in its
-            attributes too: nobody who raises them adds to what is kept.
     """
-    made = _copied(error, {} if deep else None, 0)
+    made = _copied(error, None, 0)
     if made is not None:
         return made
     _TRACEBACK.__set__(error, None)
@@ -82,14 +99,13 @@ def copied_error(error: BaseException, *, deep: bool = False) -> BaseException:
     return error
 
 
-def kept_error(error: BaseException) -> BaseException:
-    """Return an equal of `error` that can be kept: it holds no frames.
+def detached_error(error: BaseException) -> BaseException | None:
+    """Return an equal of `error` that holds no frames; None where none can be made.
 
-    `copied_error(kept, deep=True)` is what to raise of it. Where no equal can be made
-    it is `error` itself, whose traceback is left to whoever raises it now.
+    One is made to be stored, and one of that each time it is raised: nobody who raises
+    it adds to what is stored. Safe from any thread.
     """
-    made = _copied(error, {}, 0)
-    return error if made is None else made
+    return _copied(error, {}, 0)
 
 
 def _copied(
@@ -117,6 +133,8 @@ def _filled(
     if memo is not None:
         memo[id(error)] = made
     for name, member in layout.members:
+        if member is _OWNER and memo is not None:
+            continue
         value = _read(member, error)
         there = _read(member, made)
         if value is not there and value is not _ABSENT:
@@ -139,31 +157,43 @@ def _filled(
 
 
 def _attribute(name: str, value: Any, memo: dict[int, Any] | None, depth: int) -> Any:
-    if name == "__notes__" and type(value) is list:
-        return list(value)
-    return _handed_on(value, memo, depth)
+    value = _handed_on(value, memo, depth)
+    # `add_note` changes it in place.
+    return list(value) if name == "__notes__" and type(value) is list else value
 
 
-def _handed_on(value: Any, memo: dict[int, Any] | None, depth: int) -> Any:
-    """Return a value as its copy has it: exceptions are copied if they are at all."""
+def _handed_on(
+    value: Any, memo: dict[int, Any] | None, depth: int, nested: int = _NESTED
+) -> Any:
+    """Return a value as its copy has it: itself, unless it leads to frames."""
+    kind = type(value)
     if memo is None:
         return value
-    if type(value) in (tuple, list) and any(map(_is_error, value)):
-        # One of them alone is looked into: it may well contain itself.
-        return type(value)([_copy_of(item, memo, depth) for item in value])
-    return _copy_of(value, memo, depth)
-
-
-def _is_error(value: Any) -> bool:
     # By its true class: what a mock claims to be counts for nothing.
-    return issubclass(type(value), BaseException)
-
-
-def _copy_of(value: Any, memo: dict[int, Any], depth: int) -> Any:
-    if not _is_error(value):
+    if issubclass(kind, BaseException):
+        made = _remembered(value, memo, depth)
+        if made is None:
+            raise _NotDetached
+        return made
+    if kind is TracebackType or kind is FrameType:
+        return None
+    container = next((one for one in _CONTAINERS if issubclass(kind, one)), None)
+    # Only so deep: it may well contain itself.
+    if nested == 0 or container is None:
         return value
-    made = _remembered(value, memo, depth)
-    return value if made is None else made
+    if container is dict:
+        items = [one for pair in list(dict.items(value)) for one in pair]
+    else:
+        items = list(container.__iter__(value))
+    others = [_handed_on(item, memo, depth, nested - 1) for item in items]
+    if all(map(is_, others, items)):
+        return value
+    if kind is not container:
+        # Its own constructor would run.
+        raise _NotDetached
+    if container is dict:
+        return dict(zip(others[::2], others[1::2], strict=True))
+    return container(others)
 
 
 def _remembered(

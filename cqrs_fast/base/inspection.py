@@ -6,11 +6,16 @@ import inspect
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial, singledispatchmethod
-from types import FrameType, FunctionType, MappingProxyType, MethodType, UnionType
+from functools import partial
+from types import FrameType, MethodType, UnionType
 from typing import Any, NamedTuple, Union, get_origin
 
-from cqrs_fast.base.promises import generator_kind
+from cqrs_fast.base.promises import (
+    choices,
+    choosing_method,
+    generator_kind,
+    is_coroutine_function,
+)
 from cqrs_fast.messages import class_meant, message_kind, message_meant
 
 HANDLER_FORMS = (
@@ -39,8 +44,7 @@ def handler_form(
     Raises TypeError for anything that is no handler.
     """
     call = _callable_of(handler)
-    kinds = map(generator_kind, [call, *_implementations(_plain_function(call))])
-    kind = next(filter(None, kinds), None)
+    kind = generator_kind(call)
     if kind is not None:
         raise TypeError(
             f"{_describe(handler)} is {kind}, whose work begins when its result is "
@@ -118,22 +122,6 @@ def is_factory(function: object) -> bool:
     return required is not None and len(required) == 1
 
 
-def is_coroutine_function(call: object) -> bool:
-    """Tell whether calling it gives a coroutine, as far as its definition says."""
-    plain = _plain_function(call)
-    if implementations := _implementations(plain):
-        return any(map(is_coroutine_function, implementations))
-    method = getattr(type(plain), "__call__", None)  # noqa: B004 - to look into it
-    return any(_is(inspect.iscoroutinefunction, one) for one in (plain, method))
-
-
-def _is(kind: Callable[[object], bool], function: object) -> bool:
-    try:
-        return kind(function)
-    except TypeError:  # a mock of a function has a mock for its code, too
-        return False
-
-
 def _callable_of(handler: object) -> Callable[..., Any]:
     if isinstance(handler, type):
         raise TypeError(
@@ -192,7 +180,7 @@ def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
     if len(required) not in (1, 2):
         takes = ", ".join(p.name for p in required)
         raise TypeError(f"{_describe(handler)} takes ({takes}); {HANDLER_FORMS}")
-    if len(required) == 2 and _implementations(_plain_function(call)):
+    if len(required) == 2 and choices(_plain_function(call)):
         raise TypeError(
             f"{_describe(handler)} dispatches by its first parameter, which is the "
             f"context: take the message alone; {HANDLER_FORMS}"
@@ -295,31 +283,13 @@ def _signature(function: Any) -> inspect.Signature | None:
     return inner.replace(parameters=list(inner.parameters.values())[1:])
 
 
-def _dispatcher(function: object) -> Any:
-    """Return the singledispatchmethod that this is the bound function of, or None."""
-    if type(function) is not FunctionType:
-        return None
-    found = getattr(vars(function).get("register"), "__self__", None)
-    return found if isinstance(found, singledispatchmethod) else None
-
-
 def _dispatching_method(function: object) -> Any:
     """Return the function of a singledispatchmethod, bound as it will be, or None."""
-    dispatcher = _dispatcher(function)
+    dispatcher = choosing_method(function)
     if dispatcher is None:
         return None
     # Any object will do: only the parameters that are left are looked at.
     return dispatcher.func.__get__(dispatcher, type(dispatcher))
-
-
-def _implementations(function: object) -> list[Any]:
-    """Return the functions that one with `singledispatch` chooses from."""
-    if type(function) is not FunctionType:
-        return []
-    dispatcher = _dispatcher(function)
-    chooses = function if dispatcher is None else dispatcher.dispatcher
-    registry = vars(chooses).get("registry")
-    return list(registry.values()) if isinstance(registry, MappingProxyType) else []
 
 
 def _is_required_positional(parameter: inspect.Parameter) -> bool:

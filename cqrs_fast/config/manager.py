@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 from weakref import WeakSet
 
 from cqrs_fast.base.arguments import seconds_or_zero, seconds_to_ns
 from cqrs_fast.base.forks import let_know_of_forks
+from cqrs_fast.base.promises import check_plain
 from cqrs_fast.buses.bus import CommandBus, QueryBus
 from cqrs_fast.config.files import read_file
 from cqrs_fast.config.loading import config_from, load_config_from_env
@@ -218,12 +218,7 @@ class ConfigManager:
         """
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {shown(callback)}")
-        if iscoroutinefunction(callback) or iscoroutinefunction(
-            type(callback).__call__
-        ):
-            raise TypeError(
-                f"callback must be no async function, got {shown(callback)}"
-            )
+        check_plain("callback", callback, f", got {shown(callback)}")
         self._telling.add(callback)
         return callback
 

@@ -61,6 +61,7 @@ cdef class Dispatch:
     cdef int end(self) noexcept
     # True: suspended, with `out` for the event loop.
     cdef bint call_handler(self, PyObject **out) noexcept
+    cdef bint awaits_next(self, PyObject *promise) noexcept
     cdef bint park(self, PyObject **out) noexcept
     cdef bint step_inner(self, PyObject *sent, PyObject **out) noexcept
     cdef bint settle(self, Sent sent, PyObject *value, PyObject **out) noexcept

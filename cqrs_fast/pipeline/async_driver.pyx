@@ -16,6 +16,7 @@ from cqrs_fast.base.calling cimport (
     awaitable_iterator,
     is_async_generator,
     is_awaitable,
+    is_promise,
     send,
 )
 from cqrs_fast.base.clock cimport Clock
@@ -345,7 +346,9 @@ cdef class Dispatch:
         if returned == NULL:
             capture_error(f)
         elif not is_awaitable(returned):
-            take_result(f, returned)
+            f.result = returned
+            if is_async_generator(returned):
+                refuse_result(f, True)
         else:
             iterator = awaitable_iterator(returned)
             if iterator == NULL:
@@ -362,11 +365,27 @@ cdef class Dispatch:
                         self.begin_timeout()
                     return True
                 Py_DECREF(<object>iterator)
-                if status == RETURNED:
-                    take_result(f, value)
-                else:
+                if status != RETURNED:
                     capture_error(f)
+                elif not is_promise(value):
+                    f.result = value
+                elif self.awaits_next(value):
+                    if not self.step_inner(<PyObject *>None, out):
+                        return False
+                    if f.deadline_ns != NO_DEADLINE:
+                        self.begin_timeout()
+                    return True
         turn(f)
+        return False
+
+    cdef bint awaits_next(self, PyObject *promise) noexcept:
+        """Whether to await it: what an around's `next` gave. Else it is refused."""
+        if self.route.around is not None and type(<object>promise) is Dispatch:
+            self.inner = <object>promise
+            Py_DECREF(<object>promise)
+            return True
+        self.frame.result = promise
+        refuse_result(&self.frame, True)
         return False
 
     cdef bint park(self, PyObject **out) noexcept:
@@ -401,10 +420,12 @@ cdef class Dispatch:
             return True
         self.inner = None
         if self.waiter is None:
-            if sent == RETURNED:
-                take_result(f, value)
-            else:
+            if sent != RETURNED:
                 capture_error(f)
+            elif not is_promise(value):
+                f.result = value
+            elif self.awaits_next(value):
+                return self.step_inner(<PyObject *>None, out)
             if self.timed:
                 self.end_timeout()
             if f.error != NULL and f.limited and f.parent != NULL:
@@ -754,14 +775,6 @@ cdef int raise_misuse(State state) noexcept:
         error = TypeError("cannot send a value to a dispatch that was not started")
     Py_INCREF(error)
     raise_again(<PyObject *>error)
-    return 0
-
-
-cdef inline int take_result(Frame *f, PyObject *result) noexcept:
-    # hot
-    f.result = result
-    if is_async_generator(result):
-        refuse_result(f)
     return 0
 
 

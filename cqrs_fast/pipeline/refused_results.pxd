@@ -3,7 +3,10 @@
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.route cimport Route
 
-# What a handler returned: an awaitable that nobody awaits, or an async generator.
-cdef object promise_error_of(Route route, object message, object promise)
+# What a handler returned: an awaitable that nobody awaits, or an async generator. Where
+# the handler itself was awaited, this is what came of it.
+cdef object promise_error_of(
+    Route route, object message, object promise, bint was_awaited
+)
 # The result of the frame is one: the error takes its place.
-cdef int refuse_result(Frame *f) noexcept
+cdef int refuse_result(Frame *f, bint was_awaited) noexcept

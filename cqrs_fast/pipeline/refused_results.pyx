@@ -7,16 +7,26 @@ from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
 
+from cqrs_fast.base.naming import label_of
 from cqrs_fast.base.promises import kind_of, put_to_rest
 from cqrs_fast.errors import AsyncHandlerError, ResultTypeError
 
 
-cdef object promise_error_of(Route route, object message, object promise):
+cdef object promise_error_of(
+    Route route, object message, object promise, bint was_awaited
+):
     name = own_name(route, message)
     put_to_rest(promise, route.name)
     if is_async_generator(<PyObject *>promise):
         return ResultTypeError(
             "one whose work is done, such as a list", kind_of(promise), name
+        )
+    if was_awaited:
+        where = label_of(route.call)
+        return ResultTypeError(
+            f"one whose work is done: write `return await ...` in {where}",
+            kind_of(promise),
+            name,
         )
     return AsyncHandlerError(
         name,
@@ -25,12 +35,11 @@ cdef object promise_error_of(Route route, object message, object promise):
     )
 
 
-cdef int refuse_result(Frame *f) noexcept:
+cdef int refuse_result(Frame *f, bint was_awaited) noexcept:
+    cdef Route route = <Route>f.route
     try:
-        set_error(
-            f,
-            promise_error_of(<Route>f.route, <object>f.message, <object>f.result),
-        )
+        message, result = <object>f.message, <object>f.result
+        set_error(f, promise_error_of(route, message, result, was_awaited))
     except BaseException as error:
         set_error(f, error)
     return 0

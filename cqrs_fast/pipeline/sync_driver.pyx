@@ -119,7 +119,7 @@ cdef PyObject *refuse_promise(
 ) noexcept:
     promise = steal(result)
     try:
-        error = promise_error_of(route, message, promise)
+        error = promise_error_of(route, message, promise, False)
     except BaseException as raised:
         error = raised
     return fail(error)
@@ -152,7 +152,7 @@ cdef inline int call_handler(Frame *f) noexcept:
     if f.result == NULL:
         capture_error(f)
     elif is_promise(f.result):
-        refuse_result(f)
+        refuse_result(f, False)
     turn(f)
     return 0
 

@@ -13,6 +13,7 @@ from cqrs_fast.base.arguments import (
     seconds_to_ns,
     whole_number,
 )
+from cqrs_fast.base.promises import check_plain
 from cqrs_fast.errors import (
     ContextCancelledError,
     HandlerNotFoundError,
@@ -86,16 +87,11 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 def _callback(argument: str, function: Any) -> None:
-    from inspect import iscoroutinefunction
-
     if function is None:
         return
     if not callable(function):
         raise TypeError(f"{argument} must be callable or None, got {function!r}")
-    if iscoroutinefunction(function) or iscoroutinefunction(
-        type(function).__call__
-    ):
-        raise TypeError(f"{argument} must be no async function, got {function!r}")
+    check_plain(argument, function, f", got {function!r}")
 
 
 def check(settings: CircuitSettings) -> Checked:

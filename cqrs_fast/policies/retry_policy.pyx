@@ -21,7 +21,7 @@ from cqrs_fast.base.arguments import (
     whole_number,
 )
 from cqrs_fast.base.callbacks import report
-from cqrs_fast.base.promises import promise_error, unfinished
+from cqrs_fast.base.promises import check_plain, promise_error, unfinished
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
 from cqrs_fast.stats import RetryStats
@@ -348,10 +348,7 @@ cdef tuple check(dict given, cqrs_retry_settings *settings):
     if on_retry is not None:
         if not callable(on_retry):
             raise TypeError(f"on_retry must be callable, got {on_retry!r}")
-        from inspect import iscoroutinefunction
-
-        if iscoroutinefunction(on_retry):
-            raise TypeError(f"on_retry must be no async function, got {on_retry!r}")
+        check_plain("on_retry", on_retry, f", got {on_retry!r}")
     return retry_on, never_on, on_retry, max_elapsed_ns
 
 

@@ -10,7 +10,6 @@ import itertools
 import logging
 import sqlite3
 import threading
-import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,11 +70,6 @@ class AsyncCursor:
 
     async def __anext__(self) -> int:
         raise StopAsyncIteration
-
-
-class Awaitable:
-    def __await__(self) -> Iterator[Any]:
-        return iter(())
 
 
 class Again:
@@ -183,23 +177,6 @@ def test_whatever_else_is_cached(make: Any, ask: Any) -> None:
     bus.register_handler(Rows, lambda query: make())
     assert ask(bus, Rows()) is ask(bus, Rows())
     assert (cache.stats().hits, cache.stats().uncacheable) == (1, 0)
-
-
-def test_an_awaitable_that_a_coroutine_returns_is_not_cached() -> None:
-    cache = CachingMiddleware(60.0)
-    bus = QueryBus(middleware=[cache])
-
-    async def handle(query: Rows) -> Any:
-        return Awaitable()
-
-    bus.register_handler(Rows, handle)
-
-    async def main() -> None:
-        first = await bus.execute_async(Rows())
-        assert first is not await bus.execute_async(Rows())
-
-    asyncio.run(main())
-    assert cache.stats().uncacheable == 2
 
 
 def test_looking_into_a_result_stops_at_an_interruption() -> None:
@@ -349,25 +326,3 @@ def test_a_duplicate_that_waits_is_told_too() -> None:
     errors = [one for one in got if isinstance(one, ResultTypeError)]
     assert len({id(one) for one in errors}) == 2
     assert stage.stats().in_progress == 0
-
-
-def test_an_old_coroutine_is_an_awaitable() -> None:
-    @types.coroutine
-    def old() -> Any:
-        yield
-
-    made = old()
-    cache = CachingMiddleware(60.0)
-    bus = QueryBus(middleware=[cache])
-
-    async def handle(query: Rows) -> Any:
-        return made
-
-    bus.register_handler(Rows, handle)
-
-    async def main() -> None:
-        assert await bus.execute_async(Rows()) is made
-
-    asyncio.run(main())
-    assert len(cache) == 0
-    made.close()

@@ -137,6 +137,13 @@ class YieldingCall:
         yield cmd
 
 
+class PartlyYieldingCall:
+    def yielding(self, prefix, cmd: Add):
+        yield cmd
+
+    __call__ = functools.partialmethod(yielding, "prefix")
+
+
 class Methods:
     def one(self, cmd: Add):
         return (cmd,)
@@ -325,6 +332,12 @@ MATRIX: dict[str, tuple[Any, tuple[str, ...]]] = {
         functools.partial(sync_generator), everywhere("is a generator function"),
     ),
     "object that yields": (YieldingCall(), everywhere("is a generator function")),
+    "object that yields by a partialmethod": (
+        PartlyYieldingCall(), named_only("is a generator function", "name the message"),
+    ),
+    "generator behind partialmethod": (
+        PartlyYieldingCall().__call__, everywhere("is a generator function"),
+    ),
     "generator behind singledispatch": (
         yields_for_add, everywhere("is a generator function"),
     ),

@@ -322,7 +322,7 @@ CASES = [
          holds={"lineno": 1, "text": "text", "filename": "f"}),
     Case(lambda: ImportError("m", name="n", path="p"), "m", ("m",),
          {"name": "n", "path": "p", "msg": "m"}),
-    Case(lambda: AttributeError("m", name="n", obj=3), "m", holds={"obj": 3}),
+    Case(lambda: AttributeError("m", name="n", obj=3), "m", holds={"name": "n"}),
     Case(lambda: StopAsyncIteration(3), "3", (3,)),
     Case(lambda: ExceptionGroup("g", [ValueError(1), KeyError(2)]),
          "g (2 sub-exceptions)", holds={"message": "g"}),

@@ -12,7 +12,7 @@ from cqrs_fast.stages.caching.query_cache cimport QueryCache, random_unit
 from cqrs_fast.stages.caching.settings cimport SHARED, CacheSettings
 from cqrs_fast.validation.keys cimport KeyPlan, freeze_key, hash_frozen, key_of
 
-from cqrs_fast.base.callbacks import tell_used_up
+from cqrs_fast.base.callbacks import tell_unshared
 
 
 @cython.final
@@ -60,11 +60,13 @@ cdef class CacheCore:
             return ttl_ns
         return <int64_t>(ttl_ns * (1.0 - random_unit(&self.random) * config.jitter))
 
-    cdef int pass_over(self, str name, object result) except -1:
+    cdef int pass_over(self, str name, object outcome) except -1:
+        told = name, isinstance(outcome, BaseException)
         self.uncacheable += 1
-        if name not in self.told:
-            self.told.add(name)
-            tell_used_up(name, result, "it is neither cached nor shared")
+        if told not in self.told:
+            self.told.add(told)
+            instead = "not stored" if told[1] else "neither cached nor shared"
+            tell_unshared(name, outcome, f"it is {instead}")
         return 0
 
     cdef int put(self, Load load, object value, int64_t ttl_ns) except -1:

@@ -51,7 +51,9 @@ cdef class CachingMiddleware(Stage):
         tags: `tags(query)` returns an iterable of tags, for `invalidate_tags`.
         ttl_jitter: from 0 to 1: the part of `ttl` that is shortened at random.
         negative_ttl: the seconds that an error of `negative_on` is used; 0 for none.
-            Each hit raises a copy of its own, made without its constructor.
+            Each hit raises a copy of its own, made without its constructor. One that
+            cannot be copied is not stored; it counts as `uncacheable`, and is told once
+            for each message.
         negative_on: Exception classes.
         single_flight: whether those who miss while one computes wait for its outcome.
             They get its error too, each a copy of its own.

@@ -29,7 +29,7 @@ cdef class CachedRoute(Stage):
     cdef int tell(self, Frame *f, object error) except -1
     # On the way out.
     cdef object store(self, Frame *f, Load load, object value)
-    cdef int store_error(self, Load load, object error) except -1
+    cdef int store_error(self, Frame *f, Load load, object error) except -1
 
 
 # The stage for a route; None where its class is not to be cached. The settings say

@@ -39,7 +39,7 @@ from cqrs_fast.waits.flight cimport (
 )
 
 from cqrs_fast.base.callbacks import report
-from cqrs_fast.base.error_copies import copied_error, kept_error
+from cqrs_fast.base.error_copies import copied_error, detached_error
 from cqrs_fast.validation.keys import Unkeyable
 
 
@@ -190,7 +190,10 @@ cdef class CachedRoute(Stage):
         lru_touch(&core.cache.table, id)
         try:
             if type(value) is StoredError:
-                set_error(f, copied_error((<StoredError>value).error, deep=True))
+                error = detached_error((<StoredError>value).error)
+                if error is None:
+                    return self.bypass(f)
+                set_error(f, error)
             else:
                 set_result(f, value if config.copier is None else config.copier(value))
             core.hits += 1
@@ -310,7 +313,7 @@ cdef class CachedRoute(Stage):
             elif not is_own_fate(f):
                 outcome = <object>f.error
                 shared = True
-                self.store_error(load, outcome)
+                self.store_error(f, load, outcome)
         finally:
             loads.remove(load)
             flight = load.flight
@@ -342,17 +345,18 @@ cdef class CachedRoute(Stage):
             core.put(load, value, core.lifetime(config, type(<object>f.message)))
         return value
 
-    cdef int store_error(self, Load load, object error) except -1:
+    cdef int store_error(self, Frame *f, Load load, object error) except -1:
         cdef CacheSettings config = load.config
         cdef StoredError stored
         if config.negative_ttl_ns == 0 or not isinstance(error, config.negative_on):
             return 0
+        detached = detached_error(error)
+        if detached is None:
+            return self.core.pass_over((<Route>f.route).name, error)
         stored = StoredError.__new__(StoredError)
-        stored.error = kept_error(error)
-        self.core.put(
-            load, stored, self.core.shortened(config, config.negative_ttl_ns)
-        )
-        return 0
+        stored.error = detached
+        ttl_ns = self.core.shortened(config, config.negative_ttl_ns)
+        return self.core.put(load, stored, ttl_ns)
 
 
 cdef Load make_load(

@@ -48,7 +48,7 @@ from cqrs_fast.base.arguments import (
     whole_number,
 )
 from cqrs_fast.base.callables import plain_callable
-from cqrs_fast.base.error_copies import copied_error, kept_error
+from cqrs_fast.base.error_copies import copied_error
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.errors import (
     IdempotencyConflictError,
@@ -88,7 +88,8 @@ cdef class IdempotencyMiddleware(Stage):
             too where waiting would never end: inside of the command itself, and for a
             sync duplicate in a thread that runs an event loop.
         final_on: Exception classes that are kept as results are: a copy, without its
-            traceback, is raised for each duplicate.
+            traceback, is raised for each duplicate. In the place of one that cannot be
+            copied, for its `__del__` or its state in C, they get a ResultTypeError.
         lease: the seconds after which one in progress is given up: the next with its
             key is done. A deadline of the dispatch takes the place of it.
         clock: for tests; by default that of the bus.
@@ -296,7 +297,8 @@ cdef class IdempotencyMiddleware(Stage):
         if known.progress == SUCCEEDED:
             set_result(f, known.outcome)
         else:
-            set_error(f, copied_error(known.outcome, deep=True))
+            name = own_name(<Route>f.route, <object>f.message)
+            set_error(f, self.records.detached(name, known.outcome))
         return STOP
 
     cdef int refuse(self, Frame *f, int64_t now_ns) except -1:
@@ -387,7 +389,8 @@ cdef class IdempotencyMiddleware(Stage):
         elif f.error == NULL:
             self.records.complete(record, SUCCEEDED, <object>f.result, expires_ns)
         else:
-            error = kept_error(<object>f.error)
+            name = own_name(<Route>f.route, <object>f.message)
+            error = self.records.detached(name, <object>f.error)
             self.records.complete(record, ENDED_FINALLY, error, expires_ns)
         return 0
 

@@ -38,7 +38,7 @@ cdef class Records:
     cdef dict known             # TypedKey -> Record
     cdef list due               # a heap of (expires_ns, number, record), some outdated
     cdef int64_t number
-    cdef set told               # names of commands that had a result like that
+    cdef set told               # of which commands that was: (name, is_error)
     cdef object __weakref__
 
     # The record that is in force, or None.
@@ -50,8 +50,11 @@ cdef class Records:
     cdef int complete(
         self, Record record, Progress progress, object outcome, int64_t expires_ns
     ) except -1
-    # The error for duplicates of a command whose result is used up; told once.
-    cdef object unrepeatable(self, str name, object result)
+    # The error for duplicates where the result is used up, or the error has no copies;
+    # told once.
+    cdef object unrepeatable(self, str name, object outcome)
+    # A copy of an error that holds no frames, or that in its place.
+    cdef object detached(self, str name, object error)
     cdef int remove(self, Record record) except -1
     cdef bint holds(self, Record record) except -1
     # Remove what has expired, at most so many; how many that were.

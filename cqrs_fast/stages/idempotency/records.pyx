@@ -10,10 +10,13 @@ from cqrs_fast.base.forks cimport tell_of_forks
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.validation.keys cimport TypedKey
 
-from cqrs_fast.base.callbacks import tell_used_up
+from cqrs_fast.base.callbacks import tell_unshared
+from cqrs_fast.base.error_copies import detached_error
 from cqrs_fast.errors import ResultTypeError
 
 cdef str LASTING = "one that can be given twice, such as a list"
+cdef str COPIED = "one that can be raised twice, of a Python class without __del__"
+cdef str UNCOPIED = "which cannot be copied"
 cdef str USED_UP = "which its first caller has used up"
 UNREPEATABLE = ResultTypeError(LASTING, f"one {USED_UP}")
 
@@ -84,11 +87,19 @@ cdef class Records:
         record.progress = progress
         return self.tidy()
 
-    cdef object unrepeatable(self, str name, object result):
-        if name not in self.told:
-            self.told.add(name)
-            tell_used_up(name, result, "a duplicate gets an error")
-        return ResultTypeError(LASTING, f"a {type(result).__name__}, {USED_UP}", name)
+    cdef object unrepeatable(self, str name, object outcome):
+        kind = type(outcome).__name__
+        told = name, isinstance(outcome, BaseException)
+        if told not in self.told:
+            self.told.add(told)
+            tell_unshared(name, outcome, "a duplicate gets an error")
+        if told[1]:
+            return ResultTypeError(COPIED, f"an error, a {kind}, {UNCOPIED}", name)
+        return ResultTypeError(LASTING, f"a {kind}, {USED_UP}", name)
+
+    cdef object detached(self, str name, object error):
+        made = detached_error(error)
+        return self.unrepeatable(name, error) if made is None else made
 
     cdef int remove(self, Record record) except -1:
         if self.holds(record):

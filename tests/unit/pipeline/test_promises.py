@@ -8,6 +8,7 @@ import gc
 import types
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ from cqrs_fast import (
     CachingMiddleware,
     CircuitBreaker,
     CircuitBreakerMiddleware,
+    ConfigManager,
+    DeadlineExceededError,
     FallbackMiddleware,
     PooledHandler,
     Query,
     QueryBus,
     ResultTypeError,
     RetryPolicy,
+    TimeoutMiddleware,
 )
 from cqrs_fast.base.promises import generator_kind
 
@@ -54,6 +58,22 @@ def collected(*arguments: Any) -> Any:
         return [1]
 
 
+def collecting(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*arguments: Any) -> Any:
+        return list(function(*arguments))
+
+    return wrapper
+
+
+@functools.singledispatch
+def chosen_again(query: Any) -> Any:
+    return [query]
+
+
+chosen_again.register(int, chosen_again)
+
+
 @types.coroutine
 def old_coroutine(*_: Any) -> Any:
     yield from asyncio.sleep(0).__await__()
@@ -76,6 +96,63 @@ class CalledStatically:
         yield 1
 
 
+class CalledPartially:
+    def rows(self, query: Any) -> Iterator[int]:
+        yield 1
+
+    __call__ = functools.partialmethod(rows)
+
+
+class AsyncCalledPartially:
+    async def rows(self, first: Any, query: Any) -> AsyncIterator[int]:
+        yield 1
+
+    __call__ = functools.partialmethod(rows, "first")
+
+
+class CalledByClass:
+    @classmethod
+    def __call__(cls, query: Any) -> Iterator[int]:
+        yield 1
+
+
+class CalledByAnother:
+    __call__ = Called()
+
+
+class CalledByChoice:
+    @functools.singledispatchmethod
+    def __call__(self, query: Any) -> Any:
+        return [query]
+
+    @__call__.register(int)
+    @__call__.register(Rows)
+    def _(self, query: Any) -> Iterator[int]:
+        yield 1
+
+
+@functools.singledispatch
+def chosen(query: Any) -> Any:
+    return [query]
+
+
+@chosen.register(int)
+@chosen.register(Rows)
+def _(query: Any) -> Iterator[int]:
+    yield 1
+
+
+@functools.singledispatch
+def async_chosen(query: Any) -> Any:
+    return [query]
+
+
+@async_chosen.register(int)
+@async_chosen.register(Rows)
+async def _(query: Any) -> AsyncIterator[int]:
+    yield 1
+
+
 class Handling:
     def handle(self, query: Any) -> Iterator[int]:
         yield 1
@@ -91,6 +168,18 @@ class Methods:
 
     @staticmethod
     def static(query: Any) -> Iterator[int]:
+        yield 1
+
+    part = functools.partialmethod(rows)
+    part_of_object = functools.partialmethod(Called())
+
+    @functools.singledispatchmethod
+    def chosen(self, query: Any) -> Any:
+        return [query]
+
+    @chosen.register(int)
+    @chosen.register(Rows)
+    def _(self, query: Any) -> Iterator[int]:
         yield 1
 
 
@@ -109,6 +198,18 @@ GENERATORS: dict[str, Any] = {
     "callable": Called(),
     "async callable": AsyncCalled(),
     "callable by a static method": CalledStatically(),
+    "callable by a class method": CalledByClass(),
+    "callable by another object": CalledByAnother(),
+    "callable by a partial method": CalledPartially(),
+    "async callable by a partial method": AsyncCalledPartially(),
+    "callable by singledispatchmethod": CalledByChoice(),
+    "singledispatch": chosen,
+    "async singledispatch": async_chosen,
+    "partial of singledispatch": functools.partial(chosen),
+    "singledispatchmethod": Methods().chosen,
+    "partial method": Methods().part,
+    "partial method by its class": functools.partial(Methods.part, Methods()),
+    "partial method of an object": functools.partial(Methods.part_of_object),
     "handle": Handling(),
 }
 
@@ -118,6 +219,11 @@ PLAIN: dict[str, Any] = {
     "builtin": len,
     "old coroutine": old_coroutine,
     "class": list,
+    "wrapper of singledispatch that collects": collecting(chosen),
+    "wrapper of a method that collects": collecting(Methods().chosen),
+    "wrapper of a partial method that collects": collecting(Methods.part),
+    "singledispatch that chooses itself": chosen_again,
+    "metaclass": type,
 }
 
 
@@ -195,6 +301,206 @@ def test_nor_is_one_that_a_coroutine_returns(suspends: bool) -> None:
     # No success for those outside of the handler.
     assert breaker.get_state() == "open"
     assert bus.stats().total.errors == 1
+
+
+class Awaitable:
+    def __await__(self) -> Iterator[Any]:
+        return iter(())
+
+
+def started() -> Any:
+    return asyncio.ensure_future(asyncio.sleep(60))
+
+
+PROMISES: dict[str, Callable[[], Any]] = {
+    "coroutine": lambda: asyncio.sleep(60),
+    "task": started,
+    "Future": lambda: asyncio.get_running_loop().create_future(),
+    "generator": lambda: old_coroutine(),
+    "Awaitable": Awaitable,
+    "Dispatch": lambda: QueryBus().execute_async(Rows()),
+    "async generator": async_rows,
+}
+
+
+def is_at_rest(promise: Any) -> bool:
+    if isinstance(promise, asyncio.Future):
+        return promise.cancelled() or bool(promise.cancelling())  # type: ignore[attr-defined] # of a task
+    if isinstance(promise, types.GeneratorType):
+        return promise.gi_frame is None
+    if isinstance(promise, types.CoroutineType):
+        return promise.cr_frame is None
+    return "finished" in repr(promise) or isinstance(
+        promise, Awaitable | types.AsyncGeneratorType
+    )
+
+
+@pytest.mark.parametrize("make", PROMISES.values(), ids=PROMISES)
+@pytest.mark.parametrize("suspends", [False, True])
+@pytest.mark.parametrize("with_stages", [False, True])
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_what_an_awaited_handler_leaves_unawaited_is_no_result(
+    make: Any, suspends: bool, with_stages: bool, is_plain: bool
+) -> None:
+    made: list[Any] = []
+
+    async def handle(query: Rows) -> Any:
+        if suspends:
+            await asyncio.sleep(0)
+        made.append(make())
+        return made[-1]
+
+    def plain(query: Rows) -> Any:
+        return handle(query)
+
+    cache, breaker = CachingMiddleware(60.0), CircuitBreakerMiddleware(1)
+    bus = QueryBus(middleware=[breaker, cache] if with_stages else [])
+    bus.register_handler(Rows, plain if is_plain else handle)
+
+    async def main() -> ResultTypeError:
+        with pytest.raises(ResultTypeError) as caught:
+            await bus.execute_async(Rows())
+        return caught.value
+
+    error = asyncio.run(main())
+    assert error.name == "Rows"
+    if type(made[0]) is types.AsyncGeneratorType:
+        assert error.expected == "one whose work is done, such as a list"
+    else:
+        where = (plain if is_plain else handle).__qualname__
+        assert error.expected == (
+            f"one whose work is done: write `return await ...` in {__name__}.{where}"
+        )
+        assert error.actual.startswith("an awaitable, a ")
+    assert is_at_rest(made[0])
+    assert len(cache) == 0
+    assert breaker.get_state() == ("open" if with_stages else "closed")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_result_that_only_holds_a_promise_passes(is_async: bool) -> None:
+    future = asyncio.new_event_loop().create_future()
+
+    async def handle(query: Rows) -> Any:
+        return [future]
+
+    bus = QueryBus()
+    bus.register_handler(Rows, handle if is_async else lambda query: [future])
+
+    async def main() -> Any:
+        return await bus.execute_async(Rows())
+
+    assert asyncio.run(main()) == [future]
+    future.get_loop().close()
+
+
+def pass_on(ctx: Any, message: Any, next: Any) -> Any:
+    return next(ctx, message)
+
+
+async def pass_on_unawaited(ctx: Any, message: Any, next: Any) -> Any:
+    return next(ctx, message)
+
+
+async def pass_on_late(ctx: Any, message: Any, next: Any) -> Any:
+    await asyncio.sleep(0)
+    return next(ctx, message)
+
+
+AROUNDS = pytest.mark.parametrize("around", [pass_on, pass_on_unawaited, pass_on_late])
+SUSPENDS = pytest.mark.parametrize("suspends", [False, True])
+
+
+@SUSPENDS
+@AROUNDS
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_an_around_leaves_unawaited_is_awaited(
+    around: Any, suspends: bool, times: int
+) -> None:
+    async def handle(query: Rows) -> Any:
+        if suspends:
+            await asyncio.sleep(0)
+        return [1]
+
+    bus = QueryBus(middleware=[around] * times, enable_metrics=True)
+    bus.register_handler(Rows, handle)
+
+    async def main() -> Any:
+        return await bus.execute_async(Rows())
+
+    assert asyncio.run(main()) == [1]
+    assert bus.stats().total.in_flight == 0
+
+
+@AROUNDS
+def test_a_deadline_interrupts_what_an_around_leaves_unawaited(around: Any) -> None:
+    async def handle(query: Rows) -> Any:
+        await asyncio.Event().wait()
+
+    bus = QueryBus(middleware=[TimeoutMiddleware(0.02), around], enable_metrics=True)
+    bus.register_handler(Rows, handle)
+
+    async def main() -> None:
+        with pytest.raises(DeadlineExceededError):
+            await bus.execute_async(Rows())
+
+    asyncio.run(main())
+    assert bus.stats().total.in_flight == 0
+
+
+@AROUNDS
+@pytest.mark.parametrize("end", ["cancel", "close", "collect"])
+def test_an_end_reaches_what_an_around_leaves_unawaited(around: Any, end: str) -> None:
+    ended: list[type[BaseException]] = []
+
+    async def handle(query: Rows) -> Any:
+        try:
+            await asyncio.Event().wait()
+        except BaseException as error:
+            ended.append(type(error))
+            raise
+
+    bus = QueryBus(middleware=[around], enable_metrics=True)
+    bus.register_handler(Rows, handle)
+
+    async def main() -> None:
+        dispatch = bus.execute_async(Rows())
+        if end == "cancel":
+            task = asyncio.ensure_future(dispatch)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return
+        dispatch.send(None)
+        if around is pass_on_late:
+            dispatch.send(None)
+        if end == "close":
+            dispatch.close()
+        del dispatch
+        gc.collect()
+
+    asyncio.run(main())
+    expected = asyncio.CancelledError if end == "cancel" else GeneratorExit
+    assert ended == [expected]
+    assert bus.stats().total.in_flight == 0
+
+
+def test_an_around_that_returns_what_it_awaited_is_told_so() -> None:
+    async def around(ctx: Any, message: Any, next: Any) -> Any:
+        dispatch = next(ctx, message)
+        await dispatch
+        return dispatch
+
+    bus = QueryBus(middleware=[around])
+    bus.register_handler(Rows, lambda query: [1])
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="cannot reuse an already awaited"):
+            await bus.execute_async(Rows())
+
+    asyncio.run(main())
 
 
 def test_an_awaitable_whose_close_raises_is_refused_all_the_same(
@@ -340,6 +646,53 @@ def test_callbacks_that_would_do_nothing_are_refused() -> None:
         AuditMiddleware(rows)
     with pytest.raises(TypeError, match="key must be a plain function, not an async"):
         CachingMiddleware(key=async_rows)
+
+
+class AwaitedPartially:
+    async def late(self, *_: Any) -> None: ...
+
+    __call__ = functools.partialmethod(late)
+
+
+@functools.singledispatch
+def chosen_late(*_: Any) -> None: ...
+
+
+@chosen_late.register(int)
+async def _(*_: Any) -> None: ...
+
+
+LATE: dict[str, Any] = {
+    "partial method": AwaitedPartially(),
+    "singledispatch": chosen_late,
+    "generators of singledispatch": chosen,
+    "partial method that yields": CalledPartially(),
+    "callable": Called(),
+}
+
+
+@pytest.mark.parametrize("function", LATE.values(), ids=LATE)
+def test_every_callback_is_looked_into_alike(function: Any, tmp_path: Path) -> None:
+    told = r" must be (no async function|a plain function, not a generator function)"
+    with pytest.raises(TypeError, match=f"^on_retry{told}, got "):
+        RetryPolicy(on_retry=function)
+    with pytest.raises(TypeError, match=f"^is_failure{told}, got "):
+        CircuitBreaker(is_failure=function)
+    with pytest.raises(TypeError, match=f"^on_event{told}, got "):
+        CircuitBreaker(on_event=function)
+    with pytest.raises(TypeError, match=f"^fallback{told}: "):
+        FallbackMiddleware(function)
+    file = tmp_path / "config.json"
+    file.write_text("{}")
+    told = f"^callback{told}, got "
+    with ConfigManager(file) as manager, pytest.raises(TypeError, match=told):
+        manager.on_change(function)
+
+
+def test_a_coroutine_function_behind_a_partial_method_is_async() -> None:
+    bus = QueryBus()
+    bus.register_handler(Rows, AwaitedPartially(), with_context=False)
+    assert bus.describe()[0].is_async
 
 
 def test_tags_may_come_one_by_one() -> None:
