@@ -31,7 +31,7 @@ from cqrs_fast.policies.bulkhead cimport (
 from cqrs_fast.pool_lease cimport Lease, LeaseAsync
 from cqrs_fast.rejection cimport Rejection
 from cqrs_fast.sealing cimport constructed, internal
-from cqrs_fast.waits.line cimport Ticket, wake
+from cqrs_fast.waits.line cimport Ticket, new_ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.permits cimport new_permit_line
 from cqrs_fast.waits.waiter cimport Waiter
@@ -296,7 +296,7 @@ cdef class ObjectPool:
             wait = Wait.__new__(Wait)
             wait.pool = self
             wait.ctx = ctx
-            wait.ticket = Ticket.__new__(Ticket)
+            wait.ticket = new_ticket()
             wait.ticket.until_ns = read_clock(self.clock) + self.max_wait_ns
             answer = self.line.enter(wait.ticket, self, MOST_WAITING)
             if answer == <int>QUEUED:

@@ -19,7 +19,7 @@ from cqrs_fast.pipeline.route cimport (
     time_of,
     timeout_error,
 )
-from cqrs_fast.waits.line cimport Ticket
+from cqrs_fast.waits.line cimport Ticket, new_ticket
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.waiter cimport Waiter
 
@@ -44,7 +44,7 @@ cdef bint blocks_loop(Frame *f) except -1:
 
 
 cdef Ticket join_line(Frame *f):
-    cdef Ticket ticket = Ticket.__new__(Ticket)
+    cdef Ticket ticket = new_ticket()
     Py_INCREF(ticket)
     f.slot.object = <PyObject *>ticket
     return ticket

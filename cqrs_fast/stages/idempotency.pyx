@@ -95,7 +95,8 @@ cdef class IdempotencyMiddleware(Stage):
         final_on: Exception classes that are kept as results are: a copy, without its
             traceback, is raised for each duplicate.
         lease: the seconds after which one in progress is given up: the next with its
-            key is done. A deadline of the dispatch takes the place of it.
+            key is done. A deadline of the dispatch takes the place of it. One whose
+            event loop is closed is given up when the next comes.
         clock: for tests; by default that of the bus.
 
     Raises TypeError or ValueError for an argument that makes no sense, and TypeError on
@@ -263,8 +264,11 @@ cdef class IdempotencyMiddleware(Stage):
         record.key = attempt.key
         record.fingerprint = attempt.fingerprint
         record.flight = Flight.__new__(Flight)
-        # No Python code runs from here on.
         known = self.records.find(attempt.key, now_ns)
+        if known is not None and known.progress == IN_PROGRESS:
+            self.records.skip_closed(known)
+            known = self.records.find(attempt.key, now_ns)
+        # No Python code runs from here on, or since the last look.
         if known is not None:
             return self.repeat(f, attempt, known, now_ns)
         if len(self.records.known) >= self.max_records:
@@ -315,7 +319,7 @@ cdef class IdempotencyMiddleware(Stage):
     cdef int take_over(self, Frame *f, Attempt attempt) except -1:
         """Who was in progress left without an outcome: do it, by its own lease."""
         cdef Record record
-        cdef Flight flight = attempt.flight
+        cdef Flight flight = <Flight>attempt.line
         cdef int64_t expires_ns = read_clock(self.clock) + self.lease_of(f)
         record = self.records.known.get(attempt.key)
         if record is not None and record.flight is flight:
@@ -338,7 +342,7 @@ cdef class IdempotencyMiddleware(Stage):
         attempt.resume()
         if attempt.stand != LEADING:
             return PROCEED
-        flight = attempt.flight
+        flight = <Flight>attempt.line
         record = attempt.record
         if record is None:
             record = self.records.known.get(attempt.key)

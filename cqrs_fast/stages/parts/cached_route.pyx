@@ -222,6 +222,7 @@ cdef class CachedRoute(Stage):
         if config.single_flight and self.may_wait:
             load.identify(f)
             flight = Flight.__new__(Flight)
+            core.loads.skip_closed(load.key)
         # No Python code runs from here on. Until now it did: another may have stored.
         if load.era != core.era:
             return self.bypass(f)
@@ -323,7 +324,7 @@ cdef class CachedRoute(Stage):
                 self.store_error(load, outcome)
         finally:
             loads.remove(load)
-            flight = load.flight
+            flight = <Flight>load.line
             if load.stand == LEADING:
                 if not shared and not used_up:
                     loads.pass_on(load)

@@ -7,6 +7,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t
 
 from cqrs_fast.forks cimport tell_of_forks
+from cqrs_fast.pipeline.flight cimport Flight
 from cqrs_fast.schema.keys cimport TypedKey
 from cqrs_fast.sealing cimport constructed, internal
 
@@ -58,6 +59,13 @@ cdef class Records:
         if record is None or record.expires_ns <= now_ns:
             return None
         return record
+
+    cdef int skip_closed(self, Record record) except -1:
+        cdef Flight flight = record.flight
+        flight.skip_closed()
+        if flight.closed and record.progress == IN_PROGRESS:
+            self.remove(record)
+        return 0
 
     cdef tuple due_of(self, Record record, int64_t expires_ns):
         self.number += 1
