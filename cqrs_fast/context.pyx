@@ -4,7 +4,7 @@ cimport cython
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, wake_all
 from cqrs_fast.base.sealing cimport constructed, internal
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
@@ -234,8 +234,7 @@ cdef class Context:
         scope.reason = reason
         scope.cancelled = True
         waiters, scope.waiters = scope.waiters, None
-        for waiter in waiters or ():
-            waiter.wake()
+        wake_all(waiters or ())
 
     @property
     def done(self):

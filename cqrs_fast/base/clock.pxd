@@ -74,6 +74,9 @@ cdef class Clock:
     cdef int forget(self, object waiter) except -1
 
 
+# Wake all of them, whatever event loops and signals raise meanwhile; then raise that.
+cdef int wake_all(object waiters) except -1
+
 # `clock` as given to a constructor: None, a Clock or a callable that returns ns.
 cdef Clock as_clock(object clock)
 

@@ -122,11 +122,9 @@ cdef class ManualClock(Clock):
 
     cdef int move(self, int64_t delay_ns) except -1:
         self.reading += delay_ns
-        due = [alarm for alarm in self.alarms if alarm[0] <= self.reading]
+        due = [waiter for due_ns, waiter in self.alarms if due_ns <= self.reading]
         self.alarms = [alarm for alarm in self.alarms if alarm[0] > self.reading]
-        for _, waiter in due:
-            waiter.wake()
-        return 0
+        return wake_all(due)
 
     @property
     def waiting(self):
@@ -139,6 +137,18 @@ cdef class ManualClock(Clock):
 
 cdef int64_t seconds_to_ns(object seconds) except? -1:
     return round(seconds * 1_000_000_000)
+
+
+cdef int wake_all(object waiters) except -1:
+    failure = None
+    for waiter in waiters:
+        try:
+            waiter.wake()
+        except BaseException as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return 0
 
 
 cdef Clock as_clock(object clock):

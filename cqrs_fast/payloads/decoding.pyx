@@ -191,7 +191,8 @@ cdef class Payloads:
             try:
                 classes = list(members.values())
                 if len(classes) == 1:
-                    classes.append(another(classes[0]))
+                    config = classes[0].__struct_config__
+                    classes.append(another(config.tag_field, config.array_like))
                 union = functools.reduce(operator.or_, classes)
                 decode = self.wire.new_decoder(union).decode
             except MemoryError:
@@ -201,15 +202,12 @@ cdef class Payloads:
         return decode
 
 
-def another(cls):
+@functools.cache
+def another(tag_field, array_like):
     """Return a class that no payload names: one class alone would need no name."""
-    config = cls.__struct_config__
+    tag = os.urandom(16).hex()
     return msgspec.defstruct(
-        "Another",
-        [],
-        tag=os.urandom(16).hex(),
-        tag_field=config.tag_field,
-        array_like=config.array_like,
+        "Another", [], tag=tag, tag_field=tag_field, array_like=array_like
     )
 
 

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from cqrs_fast.base.clock cimport monotonic_ns
+from cqrs_fast.base.clock cimport monotonic_ns, wake_all
 from cqrs_fast.base.forks cimport tell_of_forks
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
@@ -72,7 +72,7 @@ cdef class Gate:
 
     cdef int left(self) noexcept:
         if self.closers and self.in_flight() == 0:
-            wake_all(self.closers)
+            wake_all(list(self.closers))
         return 0
 
     cdef object refusal(self, str name):
@@ -81,7 +81,7 @@ cdef class Gate:
     def drain(self):
         """Refuse new root dispatches and end every wait of those in flight."""
         self.draining = True
-        wake_all(self.parked)
+        wake_all(list(self.parked))
 
     def enter_close(self):
         """Start to drain; return a Waiter that is woken when nothing is in flight."""
@@ -135,20 +135,6 @@ async def close_gate(Gate gate not None, timeout):
 
 cdef bint running_calls(Flights flights) noexcept:
     return flights.count > 0
-
-
-cdef int wake_all(set waiters) except -1:
-    """Wake all of them, whatever a signal raises meanwhile."""
-    cdef Waiter waiter
-    failure = None
-    for waiter in list(waiters):
-        try:
-            waiter.notify()
-        except BaseException as error:
-            failure = error
-    if failure is not None:
-        raise failure
-    return 0
 
 
 cdef int64_t timeout_to_ns(object timeout) except -2:

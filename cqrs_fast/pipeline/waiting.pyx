@@ -9,7 +9,7 @@ from cqrs_fast.pipeline.frame cimport WAIT, Frame
 from cqrs_fast.pipeline.frame_ops cimport caller_context, delay_by, timeout_left_ns
 from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.walk cimport begin_pass, end_wait, time_of
-from cqrs_fast.waits.line cimport Ticket
+from cqrs_fast.waits.line cimport Ticket, new_ticket
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.waiter cimport Waiter
 
@@ -21,7 +21,7 @@ cdef bint blocks_loop(Frame *f) except -1:
 
 
 cdef Ticket join_line(Frame *f):
-    cdef Ticket ticket = Ticket.__new__(Ticket)
+    cdef Ticket ticket = new_ticket()
     Py_INCREF(ticket)
     f.slot.object = <PyObject *>ticket
     return ticket

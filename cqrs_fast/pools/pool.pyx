@@ -31,7 +31,7 @@ from cqrs_fast.policies.core.bulkhead cimport (
     bulkhead_leave,
 )
 from cqrs_fast.pools.lease cimport Lease, LeaseAsync
-from cqrs_fast.waits.line cimport Ticket, wake
+from cqrs_fast.waits.line cimport Ticket, new_ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.permits cimport new_permit_line
 from cqrs_fast.waits.waiter cimport Waiter
@@ -216,27 +216,32 @@ cdef class ObjectPool:
         """Lend nothing more, and drop what is idle; again, do nothing.
 
         Those who wait get a RuntimeError, as all do who acquire from now on. Objects
-        that are in use stay so, and are dropped when they are released.
+        that are in use stay so, and are dropped when they are released. What event
+        loops raise, or `dispose` beyond an Exception, is raised once all that is done.
         """
         cdef Ticket first
         cdef uint32_t slot, following
         cdef uint32_t forks = fork_count
+        # The last of what event loops, signals and `dispose` raise: whatever it is,
+        # all are woken and all that is idle is dropped.
+        interruption = None
         self.closed = self.cleans = True
         while self.line.first != NULL:
             first = <Ticket>self.line.first
             self.line.leave(first)
-            wake(first)
+            try:
+                wake(first)
+            except BaseException as error:
+                interruption = error
         # Out of everybody's reach first: what is called next may acquire.
         slot = self.slots.idle
         self.permits.in_flight += self.slots.idle_count
         self.slots.idle = self.slots.idle_count = 0
-        interruption = None
         while slot != 0 and forks == fork_count:
             following = self.slots.slots[slot].next
             try:
                 self.drop(slot)
             except BaseException as error:
-                # Such as a KeyboardInterrupt in `dispose`: the others are closed too.
                 interruption = error
             slot = following
         if interruption is not None:
@@ -296,7 +301,7 @@ cdef class ObjectPool:
             wait = Wait.__new__(Wait)
             wait.pool = self
             wait.ctx = ctx
-            wait.ticket = Ticket.__new__(Ticket)
+            wait.ticket = new_ticket()
             wait.ticket.until_ns = read_clock(self.clock) + self.max_wait_ns
             answer = self.line.enter(wait.ticket, self, MOST_WAITING)
             if answer == <int>QUEUED:

@@ -6,10 +6,7 @@ leads in its place. Nothing in here looks at keys: who keeps flights, finds them
 """
 
 from cpython.ref cimport PyObject
-from libc.stdint cimport int64_t
 
-from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.waits.line cimport Line, Ticket
 
 
@@ -26,33 +23,33 @@ cdef class Seat(Ticket):
 
     cdef Stand stand
     cdef object outcome
-    cdef Flight flight
     # Who it is
     cdef unsigned long thread
     cdef PyObject *task             # that runs in this thread, to be compared, or NULL
+    cdef object loop                # that this thread runs, or None
     cdef bint on_loop               # the async driver runs it
-    cdef bint blocks_loop           # the sync driver does, in a thread with a loop
 
-    # Find out who it is; runs code of asyncio.
-    cdef int identify(self, Frame *f) except -1
+    # Find out who it is, before it leads or waits; runs code of asyncio.
+    cdef int identify(self, bint on_loop) except -1
     # A wait ended: leave the flight if nothing came; the stand says what did.
     cdef Stand resume(self) noexcept
-    # It was cancelled, or its time is up: leave, and let another lead if it should.
-    cdef int give_up(self) except -1
 
 
 cdef class Flight(Line):
-    """Who leads, and those who wait in line."""
+    """Who leads, and those who wait in line: it is the `line` of all their seats."""
 
     cdef PyObject *leader           # a Seat, borrowed; NULL once it has left
     cdef bint closed                # its outcome is known, or will never be
 
     cdef int lead(self, Seat seat) noexcept
+    # Where the event loop of the leader is closed, let another lead; closed if nobody
+    # is left. Runs code of that loop.
+    cdef int skip_closed(self) except -1
     # Whether this one can wait for it: not inside of what it would wait for, and not
     # where it would block an event loop.
     cdef bint admits(self, Seat seat) noexcept
-    # Let it wait, `most_ns` of `clock` at most; its stage says WAIT.
-    cdef int wait(self, Seat seat, Frame *f, Clock clock, int64_t most_ns) except -1
+    # Let it wait in line.
+    cdef int join(self, Seat seat) noexcept
     # Close it with the leader's outcome, and wake everybody.
     cdef int answer(self, object result) except -1
     cdef int fail(self, object error) except -1

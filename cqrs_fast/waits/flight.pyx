@@ -8,17 +8,12 @@ import sys
 
 cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.ref cimport Py_INCREF, PyObject
-from libc.stdint cimport int64_t
+from cpython.ref cimport PyObject
 
-from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.pipeline.frame cimport Frame
-from cqrs_fast.pipeline.frame_ops cimport delay_by
-from cqrs_fast.waits.line cimport wake
+from cqrs_fast.waits.line cimport Ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
-
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.waits.waiter cimport Waiter
 
 
 @cython.no_gc_clear
@@ -26,38 +21,23 @@ from cqrs_fast.base.callbacks import report
 cdef class Seat(Ticket):
     """One dispatch in a flight, kept in its slot."""
 
-    cdef int identify(self, Frame *f) except -1:
+    cdef int identify(self, bint on_loop) except -1:
+        self.waiter = Waiter.__new__(Waiter)
         self.thread = PyThread_get_thread_ident()
-        self.on_loop = f.on_loop
-        if running_loop() is not None:
+        self.on_loop = on_loop
+        self.loop = running_loop()
+        if self.loop is not None:
             task = sys.modules["asyncio"].current_task()
             # Not kept: what it is in keeps this one.
             self.task = NULL if task is None else <PyObject *>task
-            self.blocks_loop = not f.on_loop
         return 0
 
     cdef Stand resume(self) noexcept:
         if self.stand == WAITING:
-            self.flight.remove(self)
+            self.line.remove(self)
             self.stand = ALONE
-            self.flight = None
+            self.line = None
         return self.stand
-
-    cdef int give_up(self) except -1:
-        cdef Stand stand = self.resume()
-        cdef Flight flight = self.flight
-        if stand == LEADING:
-            flight.pass_on()
-        return 0
-
-    def __dealloc__(self):
-        # NULL: there was no memory for all of it.
-        if <PyObject *>self.flight == NULL:
-            return
-        try:
-            self.give_up()
-        except BaseException as error:
-            report("leaving a flight", "a dispatch that was freed", error)
 
 
 @cython.final
@@ -68,13 +48,28 @@ cdef class Flight(Line):
 
     cdef int lead(self, Seat seat) noexcept:
         seat.stand = LEADING
-        seat.flight = self
+        seat.line = self
         self.leader = <PyObject *>seat
+        return 0
+
+    cdef int leave(self, Ticket ticket) except -1:
+        if (<Seat>ticket).resume() == LEADING:
+            self.pass_on()
+        return 0
+
+    cdef int skip_closed(self) except -1:
+        cdef Seat leader
+        if self.leader != NULL:
+            leader = <Seat>self.leader
+            # Another may have been told to lead meanwhile.
+            if leader.loop is not None and leader.loop.is_closed():
+                if self.leader == <PyObject *>leader:
+                    self.pass_on()
         return 0
 
     cdef bint admits(self, Seat seat) noexcept:
         cdef Seat leader
-        if self.leader == NULL or seat.blocks_loop:
+        if self.leader == NULL or (seat.loop is not None and not seat.on_loop):
             return False
         leader = <Seat>self.leader
         if leader.thread == seat.thread:
@@ -82,13 +77,9 @@ cdef class Flight(Line):
             return leader.on_loop and leader.task != seat.task
         return True
 
-    cdef int wait(self, Seat seat, Frame *f, Clock clock, int64_t most_ns) except -1:
+    cdef int join(self, Seat seat) noexcept:
         seat.stand = WAITING
-        seat.flight = self
-        self.append(seat)
-        Py_INCREF(seat.waiter)
-        f.waiter = <PyObject *>seat.waiter
-        return delay_by(f, clock, most_ns)
+        return self.append(seat)
 
     cdef int answer(self, object result) except -1:
         return self.close(ANSWERED, result)
@@ -114,7 +105,7 @@ cdef class Flight(Line):
         while self.first != NULL:
             seat = <Seat>self.first
             self.remove(seat)
-            seat.flight = None
+            seat.line = None
             try:
                 wake(seat)
             except BaseException as error:
@@ -127,7 +118,7 @@ cdef class Flight(Line):
         """Let the leader be nobody's leader any more."""
         if self.leader != NULL:
             (<Seat>self.leader).stand = ALONE
-            (<Seat>self.leader).flight = None
+            (<Seat>self.leader).line = None
             self.leader = NULL
         return 0
 
@@ -155,7 +146,7 @@ cdef class Flight(Line):
             if seat.thread != thread:
                 self.remove(seat)
                 seat.stand = ALONE
-                seat.flight = None
+                seat.line = None
         if self.leader != NULL and (<Seat>self.leader).thread == thread:
             return True
         return self.pass_on()

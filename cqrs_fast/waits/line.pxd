@@ -9,7 +9,7 @@ from cqrs_fast.waits.waiter cimport Waiter
 cdef class Ticket:
     """One who waits. Whoever waits owns it; the line only points at it."""
 
-    cdef Waiter waiter
+    cdef Waiter waiter          # None for one that never waits
     cdef Line line              # that it stands in or was granted something by, or None
     cdef object owner           # of the line, which it must not outlive
     cdef PyObject *before
@@ -38,6 +38,9 @@ cdef class Line:
     # freed does so by itself.
     cdef int leave(self, Ticket ticket) except -1
 
+
+# A ticket to stand in a line with.
+cdef Ticket new_ticket()
 
 # Wake who waits with it. False: its event loop is closed, it will never act again.
 cdef bint wake(Ticket ticket) except -1

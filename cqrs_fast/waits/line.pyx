@@ -18,15 +18,12 @@ from cqrs_fast.base.callbacks import report
 cdef class Ticket:
     """One who waits in a line."""
 
-    def __cinit__(self):
-        self.waiter = Waiter.__new__(Waiter)
-        self.forks = fork_count
-
     def __dealloc__(self):
         # Whoever waited was freed without being stepped again.
-        if self.line is not None:
+        cdef Line line = self.line
+        if line is not None:
             try:
-                self.line.leave(self)
+                line.leave(self)
             except BaseException as error:
                 report("leaving a line", "a dispatch that was freed", error)
 
@@ -72,6 +69,13 @@ cdef class Line:
         if ticket.queued:
             self.remove(ticket)
         return 0
+
+
+cdef Ticket new_ticket():
+    cdef Ticket ticket = Ticket.__new__(Ticket)
+    ticket.waiter = Waiter.__new__(Waiter)
+    ticket.forks = fork_count
+    return ticket
 
 
 cdef bint wake(Ticket ticket) except -1:

@@ -71,7 +71,7 @@ class Hunter(NamedTuple):
         run: runs the scenario of a name in this process; raises where a promise broke.
         hunt: asks for all its scenarios: `hunt(ask, effort)`.
         seconds: a scenario that takes longer hangs.
-        excuse: tells what the interpreter did wrong in a scenario; None if nothing.
+        excuse: tells what CPython or msgspec did wrong in a scenario; None if nothing.
     """
 
     name: str
@@ -164,7 +164,7 @@ class Hunt(NamedTuple):
     Attributes:
         scenarios: how many ran.
         faults: those of this library.
-        excused: those of the interpreter, as its name and what it did wrong.
+        excused: those of others, as its name and what they did wrong.
         seen: what happened in the scenarios, and how often.
     """
 

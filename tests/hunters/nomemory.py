@@ -187,20 +187,30 @@ def hunt(ask: Ask, effort: Effort) -> None:
             k += 1 if effort.whole or k < FIRST else STRIDE
 
 
-# Where CPython 3.11 to 3.13 is not sound: the function whose allocation fails, and why.
-INTERPRETER = {
-    "PyFunction_NewWithQualName": "drops the code of a function twice",
-    "PyCell_New": "keeps the arguments of a call for ever",
-    "take_ownership": "forgets the exception on its way",
-    "dictiter_new": "untracks an iterator that is not tracked",
-    "assemble_init": "frees a table of the compiler twice",
+# Who is not sound where memory runs out: the function whose allocation fails, or that
+# dies of it, and why.
+UNSOUND = {
+    # 3.11 to 3.13
+    "CPython": {
+        "PyFunction_NewWithQualName": "drops the code of a function twice",
+        "PyCell_New": "keeps the arguments of a call for ever",
+        "take_ownership": "forgets the exception on its way",
+        "dictiter_new": "untracks an iterator that is not tracked",
+        "assemble_init": "frees a table of the compiler twice",
+    },
+    # 0.23.0
+    "msgspec": {
+        "PathNode_ErrSuffix": "puts a path into a text that it has no memory for",
+    },
 }
-CALLERS = 8  # this close to the allocation
+CALLERS = 8  # this close to the allocation, or to where it dies
 HOOKS = ("hook_fmalloc", "hook_fcalloc", "hook_frealloc")
+# Each part of an operation stops once, at its own allocation or a probe; then it dies.
+STOPS = 16
 
 
 def excuse(scenario: str) -> str | None:
-    """Return what the interpreter did wrong in a scenario, as gdb sees it; or None.
+    """Return what another did wrong in a scenario, as gdb sees it; or None.
 
     Without gdb, or without what it needs to know of _testcapi, nothing is excused.
     """
@@ -210,6 +220,7 @@ def excuse(scenario: str) -> str | None:
     told = ["set pagination off", "set breakpoint pending on"]
     told += [f"break {hook} if {stop}" for hook in HOOKS]
     told += ["run", f"bt {CALLERS}"]
+    told += ["continue", f"bt {CALLERS}"] * (STOPS - 1)
     command = ["gdb", "-batch", *(part for one in told for part in ("-ex", one))]
     command += ["--args", sys.executable, "-m", "hunters", "--hunter", "nomemory"]
     command += ["--scenario", scenario, "--here"]
@@ -226,9 +237,10 @@ def excuse(scenario: str) -> str | None:
     except subprocess.TimeoutExpired:
         return None
     frames = [line for line in seen.stdout.splitlines() if line.startswith("#")]
-    for function, wrong in INTERPRETER.items():
-        if any(f" {function} (" in frame for frame in frames):
-            return f"CPython's {function} {wrong}"
+    for owner, functions in UNSOUND.items():
+        for function, wrong in functions.items():
+            if any(f" {function} (" in frame for frame in frames):
+                return f"{owner}'s {function} {wrong}"
     return None
 
 

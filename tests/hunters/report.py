@@ -13,7 +13,7 @@ from typing import Any
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- hunt -->", "<!-- /hunt -->"
 HEAD = (
-    "| hunter | build | Python | scenarios | faults | the interpreter's | time | date "
+    "| hunter | build | Python | scenarios | faults | of others | time | date "
     "| again with |",
     "| --- | --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
 )

@@ -80,7 +80,7 @@ def test_a_hunter_gives_up_where_there_are_too_many_faults() -> None:
     assert [fault.scenario for fault in found.faults] == ["abort", "segv"]
 
 
-def test_what_the_interpreter_did_wrong_is_no_fault() -> None:
+def test_what_others_did_wrong_is_no_fault() -> None:
     excuses = {"segv": "it drops a name twice"}
     hunter = HUNTERS["planted"]._replace(excuse=excuses.get)
     found = hunt(hunter, SHORT._replace(most_faults=1))

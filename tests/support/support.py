@@ -53,6 +53,35 @@ def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
         time.sleep(0.001)
 
 
+def stranded(
+    dispatch: Any, loop: asyncio.AbstractEventLoop | None = None
+) -> asyncio.Task[Any]:
+    """Begin a dispatch on an event loop that is then closed; its task keeps it."""
+    loop = loop or asyncio.new_event_loop()
+    task = asyncio.ensure_future(dispatch, loop=loop)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return task
+
+
+def asked(
+    way: str, sync: Any, bus: Any, message: object, seconds: float = 5.0
+) -> object:
+    """Dispatch in a thread, on an event loop, or "blocking" one; within `seconds`."""
+    ctx = Context.background().with_timeout(seconds)
+
+    async def main() -> object:
+        if way == "blocking":
+            return sync.execute(message, ctx)
+        return await bus.execute_async(message, ctx)
+
+    return sync.execute(message, ctx) if way == "thread" else asyncio.run(main())
+
+
+ASKED = ["thread", "loop", "blocking"]
+
+
 class Trace(Middleware):
     """Log what it sees: `A>` on the way in, `<A` with a result, `!A` with an error."""
 

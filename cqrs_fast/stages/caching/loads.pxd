@@ -37,6 +37,8 @@ cdef class Loads:
     cdef int remove(self, Load load) noexcept
     # The flight to join, or None.
     cdef Flight flight_of(self, TypedKey key)
+    # Let no leader whose event loop is closed be waited for; runs code of that loop.
+    cdef int skip_closed(self, TypedKey key) except -1
     # It begins, as the leader of a flight or on its own.
     cdef int begin(self, Load load) noexcept
     # End a flight that nobody may join any more.

@@ -24,10 +24,9 @@ cdef class Load(Seat):
     """One dispatch that misses, from its miss to its end."""
 
     def __dealloc__(self):
-        # NULL: there was no memory for all of it.
-        if <PyObject *>self.loads == NULL or self.loads is None:
-            return
         cdef Loads loads = self.loads
+        if loads is None:
+            return
         # Freed without being left: nobody else ends its flight.
         loads.remove(self)
         try:
@@ -89,6 +88,16 @@ cdef class Loads:
         cdef Flight flight = self.flights.get(key)
         return None if flight is None or flight.closed else flight
 
+    cdef int skip_closed(self, TypedKey key) except -1:
+        cdef Flight flight
+        if self.flights:
+            flight = self.flight_of(key)
+            if flight is not None:
+                flight.skip_closed()
+                if flight.closed:
+                    self.close(key, flight)
+        return 0
+
     cdef int begin(self, Load load) noexcept:
         load.running = True
         load.stale = load.loads is None
@@ -101,7 +110,7 @@ cdef class Loads:
         return 0
 
     cdef int pass_on(self, Load load) except -1:
-        cdef Flight flight = load.flight
+        cdef Flight flight = <Flight>load.line
         if load.stand == LEADING and not flight.pass_on():
             self.close(load.key, flight)
         return 0
@@ -154,8 +163,8 @@ cdef class Loads:
 
 cdef int outdate(Load load) noexcept:
     load.stale = True
-    if load.flight is not None:
-        load.flight.closed = True
+    if load.line is not None:
+        (<Flight>load.line).closed = True
     return 0
 
 

@@ -58,6 +58,7 @@ cdef class CachingMiddleware(Stage):
         single_flight: whether those who miss while one computes wait for its outcome.
             They get its error too, each a copy of its own.
         flight_wait_max: the most seconds they wait before they compute on their own.
+            Nobody begins to wait for one whose event loop is closed.
         copy: "none", "shallow", "deep" or a callable that copies what is stored and
             what is handed out.
         ttl_from: "store", or "start" of the dispatch that computed it.

@@ -10,10 +10,11 @@ from cqrs_fast.base.clock cimport by_system, is_reached, read_clock
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.deadline cimport is_own_fate
-from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, STOP, WAIT, Frame
+from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport seen_context, set_error, set_result
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.waiting cimport wait_in_line
 from cqrs_fast.policies.lru_cache cimport LruNode, lru_touch
 from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.loads cimport Load, Loads
@@ -213,8 +214,9 @@ cdef class CachedRoute(Stage):
         if config.tags is not None and not self.tag(f, load):
             return self.bypass(f)
         if config.single_flight and self.may_wait:
-            load.identify(f)
+            load.identify(f.on_loop)
             flight = Flight.__new__(Flight)
+            core.loads.skip_closed(load.key)
         # No Python code runs from here on. Until now it did: another may have stored.
         if load.era != core.era:
             return self.bypass(f)
@@ -235,8 +237,8 @@ cdef class CachedRoute(Stage):
         Py_INCREF(load)
         f.slot.object = <PyObject *>load
         if known is not None and known.admits(load):
-            known.wait(load, f, core.clock, config.wait_ns)
-            return WAIT
+            known.join(load)
+            return wait_in_line(f, load, core.clock, config.wait_ns)
         core.loads.begin(load)
         return PROCEED
 
@@ -316,7 +318,7 @@ cdef class CachedRoute(Stage):
                 self.store_error(f, load, outcome)
         finally:
             loads.remove(load)
-            flight = load.flight
+            flight = <Flight>load.line
             if load.stand == LEADING:
                 if not shared and not used_up:
                     loads.pass_on(load)

@@ -10,10 +10,11 @@ from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, tick_of
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport is_own_fate, remaining_ns
-from cqrs_fast.pipeline.frame cimport ENDED, PROCEED, STOP, WAIT, Frame
+from cqrs_fast.pipeline.frame cimport ENDED, PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport seen_context, set_error, set_result
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.waiting cimport wait_in_line
 from cqrs_fast.stages.idempotency.records cimport (
     ENDED_FINALLY,
     IN_PROGRESS,
@@ -91,7 +92,8 @@ cdef class IdempotencyMiddleware(Stage):
             traceback, is raised for each duplicate. In the place of one that cannot be
             copied, for its `__del__` or its state in C, they get a ResultTypeError.
         lease: the seconds after which one in progress is given up: the next with its
-            key is done. A deadline of the dispatch takes the place of it.
+            key is done. A deadline of the dispatch takes the place of it. One whose
+            event loop is closed is given up when the next comes.
         clock: for tests; by default that of the bus.
 
     Raises TypeError or ValueError for an argument that makes no sense, and TypeError on
@@ -245,7 +247,7 @@ cdef class IdempotencyMiddleware(Stage):
                 "an idempotent command needs a key, a principal and fields that can be "
                 f"compared by content: {error}"
             ) from None
-        attempt.identify(f)
+        attempt.identify(f.on_loop)
         return attempt
 
     cdef int decide(self, Frame *f, Attempt attempt) except -1:
@@ -259,8 +261,11 @@ cdef class IdempotencyMiddleware(Stage):
         record.key = attempt.key
         record.fingerprint = attempt.fingerprint
         record.flight = Flight.__new__(Flight)
-        # No Python code runs from here on.
         known = self.records.find(attempt.key, now_ns)
+        if known is not None and known.progress == IN_PROGRESS:
+            self.records.skip_closed(known)
+            known = self.records.find(attempt.key, now_ns)
+        # No Python code runs from here on, or since the last look.
         if known is not None:
             return self.repeat(f, attempt, known, now_ns)
         if len(self.records.known) >= self.max_records:
@@ -288,8 +293,10 @@ cdef class IdempotencyMiddleware(Stage):
             return STOP
         if known.progress == IN_PROGRESS:
             if self.waits and self.may_wait and known.flight.admits(attempt):
-                known.flight.wait(attempt, f, self.clock, known.expires_ns - now_ns)
-                return WAIT
+                known.flight.join(attempt)
+                return wait_in_line(
+                    f, attempt, self.clock, known.expires_ns - now_ns
+                )
             name = own_name(<Route>f.route, <object>f.message)
             set_error(f, IdempotencyInProgressError(None, KIND, name))
             return STOP
@@ -312,7 +319,7 @@ cdef class IdempotencyMiddleware(Stage):
     cdef int take_over(self, Frame *f, Attempt attempt) except -1:
         """Who was in progress left without an outcome: do it, by its own lease."""
         cdef Record record
-        cdef Flight flight = attempt.flight
+        cdef Flight flight = <Flight>attempt.line
         cdef int64_t expires_ns = read_clock(self.clock) + self.lease_of(f)
         record = self.records.known.get(attempt.key)
         if record is not None and record.flight is flight:
@@ -335,7 +342,7 @@ cdef class IdempotencyMiddleware(Stage):
         attempt.resume()
         if attempt.stand != LEADING:
             return PROCEED
-        flight = attempt.flight
+        flight = <Flight>attempt.line
         record = attempt.record
         if record is None:
             record = self.records.known.get(attempt.key)

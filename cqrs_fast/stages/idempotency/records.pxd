@@ -43,6 +43,8 @@ cdef class Records:
 
     # The record that is in force, or None.
     cdef Record find(self, TypedKey key, int64_t now_ns)
+    # Let nobody wait for one whose event loop is closed; runs code of that loop.
+    cdef int skip_closed(self, Record record) except -1
     # Put it in, in place of an expired one of the same key. Runs no Python code.
     cdef int insert(self, Record record, tuple due) except -1
     cdef tuple due_of(self, Record record, int64_t expires_ns)

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t
 from cqrs_fast.base.forks cimport tell_of_forks
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.validation.keys cimport TypedKey
+from cqrs_fast.waits.flight cimport Flight
 
 from cqrs_fast.base.callbacks import tell_unshared
 from cqrs_fast.base.error_copies import detached_error
@@ -61,6 +62,13 @@ cdef class Records:
         if record is None or record.expires_ns <= now_ns:
             return None
         return record
+
+    cdef int skip_closed(self, Record record) except -1:
+        cdef Flight flight = record.flight
+        flight.skip_closed()
+        if flight.closed and record.progress == IN_PROGRESS:
+            self.remove(record)
+        return 0
 
     cdef tuple due_of(self, Record record, int64_t expires_ns):
         self.number += 1

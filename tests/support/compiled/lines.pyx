@@ -6,7 +6,7 @@ from cqrs_fast.policies.core.bulkhead cimport (
     bulkhead_leave,
     cqrs_bulkhead,
 )
-from cqrs_fast.waits.line cimport Ticket
+from cqrs_fast.waits.line cimport Ticket, new_ticket
 from cqrs_fast.waits.permits cimport PermitLine, new_permit_line
 
 
@@ -32,7 +32,7 @@ cdef class Hall:
 
     def come(self):
         """Return the ticket of one more who waits."""
-        cdef Ticket ticket = Ticket.__new__(Ticket)
+        cdef Ticket ticket = new_ticket()
         self.line.enter(ticket, self, 10**6)
         return ticket
 

@@ -413,7 +413,7 @@ def test_an_offloaded_handler_runs_in_a_thread_behind_a_sync_around() -> None:
 )
 def test_no_size_is_beyond_all_reason(kind: Any, argument: str, most: int) -> None:
     for size in (most + 1, 2**63 - 1, 2**64, 10**30):
-        expected = f"{argument} must be at most {most}, got {size}"
+        expected = f"{argument} must be from [01] to {most}, got {size}"
         with pytest.raises(ValueError, match=expected):
             kind(**{argument: size})
     kind(**{argument: most})
@@ -421,7 +421,7 @@ def test_no_size_is_beyond_all_reason(kind: Any, argument: str, most: int) -> No
 
 def test_no_more_tasks_than_a_loop_can_hold() -> None:
     bus = CommandBus()
-    expected = "concurrency must be at most 100000, got 9223372036854775807"
+    expected = "concurrency must be from 1 to 100000, got 9223372036854775807"
     with pytest.raises(ValueError, match=expected):
         bus.execute_many_async(iter([]), concurrency=2**63 - 1)
 

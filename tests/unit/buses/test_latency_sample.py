@@ -119,8 +119,9 @@ def test_what_never_reached_a_pipeline_is_not_timed() -> None:
 @pytest.mark.parametrize(
     ("sample", "error", "message"),
     [
-        (0, ValueError, "latency_sample must be 1 or more, got 0"),
-        (-3, ValueError, "latency_sample must be 1 or more, got -3"),
+        (0, ValueError, "latency_sample must be from 1 to 1000000000, got 0"),
+        (-3, ValueError, "latency_sample must be from 1 to 1000000000, got -3"),
+        (10**9 + 1, ValueError, "from 1 to 1000000000, got 1000000001"),
         (True, TypeError, "latency_sample must be an int, got True"),
         (1.5, TypeError, "latency_sample must be an int, got 1.5"),
         (None, TypeError, "latency_sample must be an int, got None"),
@@ -131,8 +132,4 @@ def test_a_sample_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(error) as raised:
         CommandBus(latency_sample=sample)
-    assert str(raised.value) == message
-
-
-def test_an_absurd_sample_is_as_good_as_none() -> None:
-    assert CommandBus(latency_sample=10**30).latency_sample == 10**9
+    assert str(raised.value).endswith(message)

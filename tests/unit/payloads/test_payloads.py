@@ -485,3 +485,19 @@ def test_a_counter_beside_a_wrong_field_is_no_matter() -> None:
     with pytest.raises(ValidationError) as caught:
         bus.execute_json(b'{"$type": "Counted", "z": "s"}')
     assert [error[:2] for error in caught.value.errors] == [("$.z", "type")]
+
+
+def test_buses_with_one_class_share_the_class_that_stands_beside_it() -> None:
+    def answer() -> bytes:
+        bus = CommandBus()
+        bus.register_handler(Add, lambda message: message.left)
+        return bus.execute_json(b'{"$type":"Add","left":3}')
+
+    def made() -> int:
+        return sum(one.__name__ == "Another" for one in Struct.__subclasses__())
+
+    assert answer() == b"3"
+    before = made()
+    assert before >= 1
+    assert [answer() for _ in range(3)] == [b"3"] * 3
+    assert made() == before

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from foreign import compiled
 from support import Add, run_script, suspend
 
 from cqrs_fast import (
@@ -20,7 +23,6 @@ from cqrs_fast import (
     HandlerNotFoundError,
     Middleware,
     RetryMiddleware,
-    TimeoutMiddleware,
 )
 
 CALLS: list[str] = []
@@ -422,22 +424,20 @@ def test_interrupted_while_it_begins_it_leaves_nothing_for_the_collector() -> No
     run_script(FAILED)
 
 
-def test_a_timeout_that_is_freed_leaves_the_heap_of_its_loop() -> None:
-    bus = CommandBus(middleware=[TimeoutMiddleware(60.0)])
-
-    async def handler(add: Add) -> None:
-        await asyncio.sleep(60)
-
-    bus.register_handler(Add, handler)
+def test_a_timeout_that_is_freed_leaves_the_heap_of_its_loop(tmp_path: Path) -> None:
+    timeouts = compiled("timeouts", tmp_path)
+    far = time.monotonic_ns() + 60 * 10**9
 
     async def main() -> None:
-        for _ in range(100):
-            dispatches = [bus.execute_async(Add()) for _ in range(10)]
-            for dispatch in dispatches:
-                dispatch.send(None)
-            dispatches[3].close()
-            del dispatches, dispatch
-            gc.collect()
+        for gone in range(5):
+            begun = [timeouts.begun(far + number) for number in (3, 0, 4, 1, 2)]
+            due = timeouts.pending(begun[0])
+            assert sorted(due) == [far + number for number in range(5)]
+            del begun[gone]
+            left = timeouts.pending(begun[0])
+            assert len(left) == 4
+            assert set(left) < set(due)
+            for timeout in begun:
+                timeouts.ended(timeout)
 
     asyncio.run(main())
-    assert bus.close(0).drained

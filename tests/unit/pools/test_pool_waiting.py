@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from support import eventually
+from support import Halt, eventually
 
 from cqrs_fast import (
     Context,
@@ -244,6 +244,58 @@ def test_a_closed_loop_is_skipped() -> None:
     pool.release(thing)
     assert at_rest(pool)
     del stuck
+
+
+class Sulking(asyncio.SelectorEventLoop):
+    """An event loop that other threads cannot wake."""
+
+    sulks = False
+
+    def call_soon_threadsafe(
+        self, callback: Any, *arguments: Any, context: Any = None
+    ) -> Any:
+        if self.sulks:
+            raise Halt
+        return super().call_soon_threadsafe(callback, *arguments, context=context)
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ("close", RuntimeError),
+        ("cancel", ContextCancelledError),
+        ("advance", PoolExhaustedError),
+    ],
+)
+def test_one_that_cannot_be_woken_keeps_no_other_from_it(
+    end: str, error: type[Exception]
+) -> None:
+    clock = ManualClock()
+    pool = ObjectPool(Thing, 1, max_wait=1, clock=clock)
+    thing = pool.acquire()
+    ctx = Context.background().with_cancel()
+    loop = Sulking()
+    tasks = [loop.create_task(pool.acquire_async(ctx)) for _ in range(8)]
+    loop.run_until_complete(asyncio.sleep(0))
+    ends: dict[str, Callable[[], Any]] = {
+        "close": pool.close,
+        "cancel": ctx.cancel,
+        "advance": lambda: clock.advance(1),
+    }
+    with line(pool, False) as waiting:
+        future = waiting.join(ctx)
+        eventually(lambda: clock.waiting == 9)
+        loop.sulks = True
+        with pytest.raises(Halt):
+            ends[end]()
+        assert isinstance(future.exception(5), error)
+    loop.sulks = False
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+    pool.release(thing)
+    assert at_rest(pool)
 
 
 def test_a_signal_ends_the_wait_of_the_main_thread() -> None:

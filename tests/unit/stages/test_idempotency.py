@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from support import TRANSPARENT, eventually
+from support import ASKED, TRANSPARENT, asked, eventually, stranded
 
 from cqrs_fast import (
     Command,
@@ -482,6 +483,65 @@ def test_every_duplicate_may_be_cancelled_at_every_await() -> None:
                 assert stage.stats().in_progress == 0
 
     asyncio.run(main())
+
+
+async def never(command: Any) -> None:
+    """Handle a command without an end."""
+    await asyncio.get_running_loop().create_future()
+
+
+def stuck(stage: IdempotencyMiddleware) -> CommandBus:
+    bus = CommandBus(middleware=[stage])
+    bus.register_handler(Pay, never)
+    return bus
+
+
+@pytest.mark.parametrize("on_duplicate", ["wait", "raise"])
+@pytest.mark.parametrize("way", ASKED)
+def test_one_whose_loop_is_closed_is_passed_over(way: str, on_duplicate: Any) -> None:
+    stage = IdempotencyMiddleware(on_duplicate=on_duplicate, max_records=1)
+    runs: list[Any] = []
+
+    def handle(command: Any) -> Any:
+        runs.append(command)
+        return "done"
+
+    async def handle_async(command: Any) -> Any:
+        return handle(command)
+
+    sync, bus = CommandBus(middleware=[stage]), CommandBus(middleware=[stage])
+    sync.register_handler(Pay, handle)
+    bus.register_handler(Pay, handle_async)
+    leader = stranded(stuck(stage).execute_async(Pay(1, "k")))
+    assert asked(way, sync, bus, Pay(1, "k")) == "done"
+    assert len(runs) == 1
+    del leader
+    gc.collect()
+    assert asked(way, sync, bus, Pay(1, "k")) == "done"
+    assert len(runs) == 1
+    assert stage.stats().in_progress == 0
+
+
+def test_a_duplicate_that_waited_for_a_closed_loop_does_it_once_another_comes() -> None:
+    stage = IdempotencyMiddleware()
+    gate, sync = gated(stage, enable_metrics=True)
+    loop = asyncio.new_event_loop()
+    with ThreadPoolExecutor(2) as pool:
+        call = stuck(stage).execute_async(Pay(1, "k"))
+        leader = asyncio.ensure_future(call, loop=loop)
+        loop.run_until_complete(asyncio.sleep(0))
+        calls = [pool.submit(ended, sync, Pay(1, "k"))]
+        parked(sync, 1)
+        loop.close()
+        leader._log_destroy_pending = False  # type: ignore[attr-defined]
+        calls.append(pool.submit(ended, sync, Pay(1, "k")))
+        assert gate.inside.acquire(timeout=5)
+        del leader, call
+        gc.collect()
+        gate.end("done")
+        assert [call.result() for call in calls] == ["done"] * 2
+    assert gate.runs == 1
+    assert stage.stats().in_progress == 0
 
 
 def test_a_lost_lease_lets_the_next_one_do_it_and_late_ends_change_nothing() -> None:

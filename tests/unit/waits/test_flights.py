@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from error_cases import Shown
-from support import TRANSPARENT, Halt, eventually, suspend
+from support import ASKED, TRANSPARENT, Halt, asked, eventually, stranded, suspend
 
 from cqrs_fast import (
     CachingMiddleware,
@@ -464,6 +464,124 @@ def test_a_follower_whose_loop_is_closed_is_passed_over(
         assert isinstance(leader.result(), KeyboardInterrupt)
         assert last.result() == "answer"
     abandoned.clear()
+
+
+def stuck_at_first(runs: list[Any]) -> Any:
+    """Make an async handler whose first run never ends."""
+
+    async def handle(query: Find) -> Any:
+        runs.append(query.number)
+        if len(runs) == 1:
+            await asyncio.get_running_loop().create_future()
+        return "its own"
+
+    return handle
+
+
+def sync_bus(cache: CachingMiddleware, runs: list[Any]) -> QueryBus:
+    def handle(query: Find) -> Any:
+        runs.append(query.number)
+        return "its own"
+
+    return bus_with(cache, handle)
+
+
+@pytest.mark.parametrize("way", ASKED)
+@pytest.mark.parametrize("refreshes", [False, True])
+def test_a_leader_whose_loop_is_closed_is_passed_over(
+    way: str, refreshes: bool
+) -> None:
+    clock = ManualClock()
+    cache = CachingMiddleware(ttl=1, clock=clock)
+    runs: list[Any] = []
+    bus = bus_with(cache, stuck_at_first(runs))
+    sync = sync_bus(cache, runs)
+    if refreshes:
+        assert sync.execute(Find(1)) == "its own"
+        runs.clear()
+        clock.advance(2)
+    leader = stranded(bus.execute_async(Find(1)))
+    assert asked(way, sync, bus, Find(1)) == "its own"
+    assert len(runs) == 2
+    assert cache.get(Find(1)) == "its own"
+    # Nor does what is left of it change anything, whenever it is collected.
+    assert cache.stats().loading == 1
+    del leader
+    gc.collect()
+    assert cache.get(Find(1)) == "its own"
+    assert cache.stats().loading == 0
+    cache._check()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_who_waited_for_a_loop_that_was_closed_leads_once_another_comes(
+    cache: CachingMiddleware, collected: bool
+) -> None:
+    gate = Gate()
+    sync = bus_with(cache, gate)
+    loop = asyncio.new_event_loop()
+    call = bus_with(cache, stuck_at_first([])).execute_async(Find(1))
+    with ThreadPoolExecutor(3) as pool:
+        leader = asyncio.ensure_future(call, loop=loop)
+        loop.run_until_complete(asyncio.sleep(0))
+        calls = [pool.submit(ended, sync, Find(1))]
+        loading(cache, 2)
+        loop.close()
+        leader._log_destroy_pending = False  # type: ignore[attr-defined]
+        calls.append(pool.submit(ended, sync, Find(1)))
+        assert gate.inside.acquire(timeout=5)
+        if collected:
+            del leader, call
+            gc.collect()
+        calls.append(pool.submit(ended, sync, Find(1)))
+        loading(cache, 3 if collected else 4)
+        gate.end("answer")
+        assert [call.result() for call in calls] == ["answer"] * 3
+    assert gate.runs == 1
+    assert cache.stats().shared == 2
+
+
+class Nosy(asyncio.SelectorEventLoop):
+    """An event loop that calls something when it is asked whether it is closed."""
+
+    act: Any = None
+
+    def is_closed(self) -> bool:
+        act, self.act = self.act, None
+        if act is not None:
+            act()
+        return super().is_closed()
+
+
+@pytest.mark.parametrize("act", ["clear", "ask", "collect", "raise"])
+def test_a_loop_may_do_anything_when_it_is_asked(
+    cache: CachingMiddleware, act: str
+) -> None:
+    runs: list[Any] = []
+    sync = sync_bus(cache, runs)
+    loop = Nosy()
+    bus = bus_with(cache, stuck_at_first(runs))
+    leaders = [stranded(bus.execute_async(Find(1)), loop)]
+
+    def collect() -> None:
+        leaders.clear()
+        gc.collect()
+
+    def stop() -> None:
+        raise Halt
+
+    acts: dict[str, Any] = {
+        "clear": cache.clear,
+        "ask": lambda: sync.execute(Find(1)),
+        "collect": collect,
+        "raise": stop,
+    }
+    loop.act = acts[act]
+    if act == "raise":
+        assert isinstance(ended(sync, Find(1)), Halt)
+    assert sync.execute(Find(1)) == "its own"
+    assert len(runs) == 2
+    leaders.clear()
 
 
 def test_the_deadline_of_the_leader_is_not_the_others(
