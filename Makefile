@@ -2,7 +2,7 @@
 # All builds are made in place, and changing the mode builds everything again.
 PYTHON ?= python3
 PYTEST := $(PYTHON) -m pytest -q
-CHECK = $(PYTEST) -n auto -m 'not slow and not alone' && $(PYTEST) -m 'alone and not slow'
+CHECK = $(PYTEST) -n auto --dist worksteal -m 'not slow and not alone' && $(PYTEST) -m 'alone and not slow'
 BUILD := $(PYTHON) setup.py -q build_ext --inplace
 MODULES = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
 .PHONY: $(shell sed -n 's/^\([a-z -]*\):.*##.*/\1/p' Makefile)
@@ -39,7 +39,7 @@ types:  ## check the annotations with mypy and pyright
 stubs:  ## compare the stubs with the compiled modules
 	$(PYTHON) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt $(MODULES)
 sdist:  ## build the source distribution and the wheel, and check what is in them
-	rm -rf dist && $(PYTHON) -m build --outdir dist . && $(PYTHON) .ci/contents.py dist
+	rm -rf dist && $(PYTHON) -m build --outdir dist . && $(PYTHON) .ci/contents.py dist/*.tar.gz dist/*.whl
 profile-cpu: profile  ## let py-spy watch the workload, or CASE, a row of the benchmarks
 	$(PYTHON) -m profiles.cpu --seconds $(or $(SECONDS),15) \
 		$(if $(CASE),-- '$(CASE)',--flamegraph profiles/flamegraph.svg)
