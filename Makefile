@@ -1,134 +1,59 @@
 # Targets of cqrs_fast; `make` alone lists them. PYTHON chooses the interpreter.
-#
-# A build mode is one of release, profile, debug, trace and asan; see CONTRIBUTING.md.
-# All of them build in place, and changing the mode builds everything again.
-
+# All builds are made in place, and changing the mode builds everything again.
 PYTHON ?= python3
-CASE ?=
-OPERATIONS ?= 2000000
-PYTEST := $(PYTHON) -m pytest
-NATIVE := $(PYTHON) tests/native/run.py
+PYTEST := $(PYTHON) -m pytest -q
+CHECK = $(PYTEST) -n auto --dist worksteal -m 'not slow and not alone' && $(PYTEST) -m 'alone and not slow'
 BUILD := $(PYTHON) setup.py -q build_ext --inplace
-COMPILED = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
-LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
-
-.DEFAULT_GOAL := help
-.PHONY: help install build test slow soak hunt bench bench-report bench-compare \
-	bench-instructions rivals lint format types stubs sdist profile profile-cpu \
-	profile-memory profile-annotate profile-latency debug trace asan tsan ci clean
-
+MODULES = $(subst /,.,$(basename $(shell find cqrs_fast -name '*.pyx' | sort)))
+.PHONY: $(shell sed -n 's/^\([a-z -]*\):.*##.*/\1/p' Makefile)
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
-
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 20
 install:  ## install what development needs into the present environment
 	$(PYTHON) -m pip install -e ".[dev]"
-
-build:  ## compile for release, in place
-	CQRS_FAST_BUILD=release $(BUILD)
-
-test: build  ## run the tests, without the slow ones
-	$(PYTEST) -m "not slow"
-
+build profile:  ## compile in place: for release, or with line information for py-spy, perf
+	CQRS_FAST_BUILD=$(subst build,release,$@) $(BUILD)
+check:  ## run the tests on what is built: side by side, then those that must be alone
+	$(CHECK)
+test: build check  ## compile for release and run the tests, without the slow ones
 slow: build  ## run the slow tests
 	$(PYTEST) -m slow
-
-soak: SECONDS ?= 300
 soak: build  ## run the long reliability rows, SECONDS in all (make soak SECONDS=600)
-	$(PYTHON) -m tests.soak --seconds $(SECONDS)
-
-hunt: SEED ?= 4711
+	$(PYTHON) -m tests.soak --seconds $(or $(SECONDS),300)
 hunt:  ## hunt for crashes, hangs and lost counts, in copies (VERSION MODE HUNTER SCHEDULES)
-	$(PYTHON) -m tests.hunters --everywhere --seed $(SEED) \
-		$(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SHORT),--short) \
-		$(foreach one,$(VERSION),--version $(one)) \
-		$(foreach one,$(MODE),--mode $(one)) $(foreach one,$(HUNTER),--hunter $(one))
-
+	$(PYTHON) -m tests.hunters --everywhere --seed $(or $(SEED),4711) $(SHORT:%=--short) \
+		$(VERSION:%=--version %) $(MODE:%=--mode %) $(HUNTER:%=--hunter %) \
+		$(SCHEDULES:%=--schedules %)
 bench: build  ## run the benchmarks, each case beside its baseline
-	$(PYTEST) -q benchmarks --benchmark-columns=min,median,iqr,rounds
-
+	$(PYTEST) benchmarks --benchmark-columns=min,median,iqr,rounds
 bench-report: build  ## measure everything into benchmarks/RESULTS.md, or into RESULTS alone
 	$(PYTHON) -m benchmarks.report $(if $(RESULTS),--results '$(RESULTS)')
-
-bench-compare:  ## compare two result files, BEFORE and AFTER
-	@test -n '$(BEFORE)' -a -n '$(AFTER)' || { echo "which two? make bench-compare" \
-		"BEFORE=before.json AFTER=after.json (see bench-report RESULTS=FILE)"; exit 2; }
-	$(PYTHON) -m benchmarks.compare '$(BEFORE)' '$(AFTER)'
-
 bench-instructions: build  ## count instructions against their ceilings (UPDATE=--update)
 	$(PYTHON) -m benchmarks.instructions $(UPDATE)
-
-rivals: RIVALS = .venv-rivals/bin/python
-rivals: build  ## compare with other libraries and with Go; they get .venv-rivals
-	test -x $(RIVALS) || $(PYTHON) -m venv .venv-rivals
-	$(RIVALS) -m pip install -q msgspec || echo "not installed: msgspec"
-	$(RIVALS) -m pip install -q -r benchmarks/rivals/requirements.txt || \
-		grep == benchmarks/rivals/requirements.txt | while read -r one; do \
-			$(RIVALS) -m pip install -q "$$one" || echo "not installed: $$one"; \
-		done
-	python=$(RIVALS); $$python -c 'import msgspec' || { python=$(PYTHON); \
-		echo "without $(RIVALS): other libraries are left out"; }; \
-	$$python -m benchmarks.rivals.measure && $$python -m benchmarks.go.measure
-
+rivals: build  ## compare with other libraries and with Go (benchmarks/rivals/Makefile)
+	$(MAKE) -f benchmarks/rivals/Makefile PYTHON='$(PYTHON)'
 lint:  ## check style
-	$(PYTHON) -m ruff check .
-	cython-lint cqrs_fast tests/support/compiled profiles
-
-format:  ## sort imports and mend what can be mended
-	$(PYTHON) -m ruff check --fix .
-
+	$(PYTHON) -m ruff check . && cython-lint cqrs_fast tests/support/compiled profiles
 types:  ## check the annotations with mypy and pyright
-	$(PYTHON) -m mypy
-	$(PYTHON) -m mypy tests/typing
+	$(PYTHON) -m mypy && $(PYTHON) -m mypy tests/typing
 	$(PYTHON) -m pyright --pythonpath "$$(command -v $(PYTHON))"
-
-stubs: build  ## compare the stubs with the compiled modules
-	$(PYTHON) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt $(COMPILED)
-
+stubs:  ## compare the stubs with the compiled modules
+	$(PYTHON) -m mypy.stubtest --allowlist tests/typing/stubtest_allowlist.txt $(MODULES)
 sdist:  ## build the source distribution and the wheel, and check what is in them
-	rm -rf dist
-	$(PYTHON) -m build --outdir dist .
-	$(PYTHON) .ci/contents.py dist
-
-profile:  ## compile with line information for py-spy --native and perf
-	CQRS_FAST_BUILD=profile $(BUILD)
-
-profile-cpu: SECONDS ?= 15
+	rm -rf dist && $(PYTHON) -m build --outdir dist . && $(PYTHON) .ci/contents.py dist/*.tar.gz dist/*.whl
 profile-cpu: profile  ## let py-spy watch the workload, or CASE, a row of the benchmarks
-	$(PYTHON) -m profiles.cpu --seconds $(SECONDS) \
+	$(PYTHON) -m profiles.cpu --seconds $(or $(SECONDS),15) \
 		$(if $(CASE),-- '$(CASE)',--flamegraph profiles/flamegraph.svg)
-
-profile-memory: build  ## show the lines that keep more memory the longer it runs
-	$(PYTHON) -m profiles.memory
-
-profile-annotate:  ## compare the Python in hot functions with ceilings (UPDATE=--update)
-	$(PYTHON) -m profiles.annotate $(UPDATE)
-
-profile-latency: build  ## show how long 10^7 dispatches take, and collections of garbage
-	$(PYTHON) -m profiles.latency
-
-debug:  ## compile with assertions and checks, and run the tests
-	CQRS_FAST_BUILD=debug $(BUILD)
-	$(PYTEST) -m "not slow"
-
-trace:  ## compile with line tracing for coverage, and run the tests
-	CQRS_FAST_BUILD=trace $(BUILD)
-	$(PYTEST) -m "not slow"
-
+profile-memory profile-latency profile-annotate: build  ## watch memory, time, hot functions
+	$(PYTHON) -m $(subst -,s.,$@) $(UPDATE)
+debug trace:  ## compile with assertions and checks, or with line tracing, and run the tests
+	CQRS_FAST_BUILD=$@ $(BUILD) && $(CHECK)
 asan:  ## compile with the address and undefined behaviour sanitizers, and run the tests
 	CQRS_FAST_BUILD=asan $(BUILD)
-	LD_PRELOAD=$(LIBASAN) ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
-		UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-		$(PYTEST) -m "not slow" -p no:cacheprovider
-	$(NATIVE) --sanitize address,undefined
-
+	export LD_PRELOAD=$$($(or $(CC),cc) -print-file-name=libasan.so) PYTHONMALLOC=malloc \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1; $(CHECK)
+	$(PYTHON) tests/native/run.py --sanitize address,undefined
 tsan:  ## let threads hammer the policies' C under the thread sanitizer, OPERATIONS each
-	$(NATIVE) --sanitize thread --operations $(OPERATIONS)
-
-ci:  ## do all that continuous integration does
-	bash .ci/run
-
+	$(PYTHON) tests/native/run.py --sanitize thread --operations $(or $(OPERATIONS),2000000)
 clean:  ## remove what builds and tools made
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.benchmarks .venv-ci
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find cqrs_fast -name '*.so' -delete
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
-"""Check what a source distribution and a wheel contain, given the folder of both.
+"""Check what a source distribution and a wheel contain.
 
-    python .ci/contents.py dist
+    python .ci/contents.py dist/*.tar.gz dist/*.whl
 
 Every source is in the one, every compiled module with its .pxd and .pyi in the other,
 and generated C in neither.
@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = (".h", ".py", ".pyx", ".pxd", ".pyi", ".typed", ".json", ".jsonl")
 
 
-def main(folder: Path) -> None:
-    (sdist,) = folder.glob("*.tar.gz")
-    (wheel,) = folder.glob("*.whl")
+def main(sdist: Path, wheel: Path) -> None:
     package = {
         path.relative_to(ROOT).as_posix()
         for path in ROOT.glob("cqrs_fast/**/*")
@@ -59,4 +57,4 @@ def expect(what: str, names: set[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

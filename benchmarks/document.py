@@ -35,7 +35,7 @@ turn of each), of which one of the best rounds counts; of the repeats the lowest
 or their median where something is subtracted within each. The spread, against rivals
 and Go too, is that of nine tenths of what halves of the repeats give in the same way.
 Rows whose spread is too wide are marked as noisy.
-`make bench-compare BEFORE=a.json AFTER=b.json` compares two runs."""
+`python -m benchmarks.compare a.json b.json` compares two runs."""
 
 
 def render(results: dict[str, Any], *, plotted: bool = True) -> str:

@@ -5,8 +5,8 @@
 
 The results go to benchmarks/results.json, from which all else follows: `--from` writes
 it again without measuring. `--results` only measures, into a file of your own, for
-`make bench-compare`. What cannot be measured here, for want of a package or of Go, is
-said where its numbers would be, and the run goes on.
+`python -m benchmarks.compare`. What cannot be measured here, for want of a package or
+of Go, is said where its numbers would be, and the run goes on.
 """
 
 from __future__ import annotations

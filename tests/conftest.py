@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -15,9 +16,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the collections that hundreds of tests ask for."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def revise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Return `revise(stage, **settings)`: that of support/compiled/revising.pyx."""
+    """Return `revise(stage, **settings)`: the Change of compiled/revising.pyx."""
     module = compiled("revising", tmp_path_factory.mktemp("revising"))
     found: Callable[..., Any] = module.revise
     return found

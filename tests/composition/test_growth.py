@@ -45,6 +45,7 @@ SCENES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.alone
 @measures_memory
 @pytest.mark.parametrize("name", SCENES)
 def test_keys_that_store_nothing_leave_nothing(name: str) -> None:
@@ -72,6 +73,7 @@ def test_keys_that_store_nothing_leave_nothing(name: str) -> None:
     assert_at_rest(bus)
 
 
+@pytest.mark.alone
 @measures_memory
 def test_keys_of_a_limiter_are_bounded() -> None:
     """Law 8: 10^5 keys share `max_keys` buckets and one for all the others."""
@@ -99,6 +101,7 @@ def test_keys_of_a_limiter_are_bounded() -> None:
     assert_at_rest(bus)
 
 
+@pytest.mark.alone
 @measures_memory
 def test_unknown_messages_leave_nothing() -> None:
     """Row 14, security rule 5: names without a handler create no state."""
@@ -126,6 +129,7 @@ def test_unknown_messages_leave_nothing() -> None:
     assert_at_rest(bus)
 
 
+@pytest.mark.alone
 @measures_memory
 def test_mixed_dispatches_leak_nothing() -> None:
     """Row 22: 10^5 of every outcome; objects, references and memory stay level."""

@@ -128,6 +128,7 @@ OUTCOMES: dict[str, tuple[list[Any], Any, Context | None, Any]] = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.filterwarnings("ignore:.* was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_references_and_objects_are_given_back(outcome: str) -> None:
@@ -222,6 +223,7 @@ PIPELINES = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("way", ["execute", "bind"])
 def test_a_warm_sync_dispatch_allocates_nothing(pipeline: str, way: str) -> None:

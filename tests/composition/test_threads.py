@@ -66,6 +66,7 @@ def stack() -> list[Any]:
     ]
 
 
+@pytest.mark.alone
 def test_handlers_of_four_threads_run_at_once() -> None:
     """Row 10: 4 handlers of 40 ms in threads end within 60 ms; the best of 10."""
 

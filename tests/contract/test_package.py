@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -175,6 +177,18 @@ def test_all_names_are_public() -> None:
     }
     assert set(dir(cqrs_fast)) - modules == set(PUBLIC)
     assert set(vars(cqrs_fast)) <= set(dir(cqrs_fast))
+
+
+def test_every_name_that_a_module_lists_is_there() -> None:
+    """Of the modules that users import from, and of the packages between them."""
+    listed = 0
+    for info in pkgutil.walk_packages([str(PACKAGE)], "cqrs_fast."):
+        if not info.name.endswith("__main__"):
+            module = importlib.import_module(info.name)
+            for name in getattr(module, "__all__", ()):
+                assert hasattr(module, name), f"{info.name}.{name}"
+                listed += 1
+    assert listed > 20
 
 
 def test_names_that_are_loaded_late_are_listed_before() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -242,16 +240,3 @@ def test_what_is_no_result_file_is_refused(
 ) -> None:
     assert compare(monkeypatch, tmp_path, results(), content) == 2
     assert "after.json: no result file of" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="no `make` is found")
-@pytest.mark.skipif(not (ROOT / "Makefile").exists(), reason="there is no Makefile")
-def test_a_comparison_of_nothing_says_what_to_give() -> None:
-    done = subprocess.run(
-        ["make", "bench-compare", "BEFORE=a.json", "AFTER="],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert "BEFORE=before.json AFTER=after.json" in done.stdout

@@ -93,6 +93,7 @@ def test_a_manual_clock_moves_when_it_is_told() -> None:
     assert clock() == 6_000_000_000
 
 
+@pytest.mark.alone
 def test_overhead_within_the_limit_passes_and_is_returned() -> None:
     def work() -> int:
         return sum(range(100))
@@ -100,6 +101,7 @@ def test_overhead_within_the_limit_passes_and_is_returned() -> None:
     assert 0.2 < assert_overhead(work, work, at_most=5.0, rounds=10, repeats=3) < 5
 
 
+@pytest.mark.alone
 def test_overhead_over_the_limit_is_an_assertion_with_the_figures() -> None:
     def slow() -> int:
         return sum(range(2000))
@@ -111,6 +113,7 @@ def test_overhead_over_the_limit_is_an_assertion_with_the_figures() -> None:
         assert_overhead(slow, quick, at_most=2.0, rounds=5, repeats=3)
 
 
+@pytest.mark.alone
 def test_a_dispatch_that_allocates_nothing_passes() -> None:
     bus = CommandBus(enable_metrics=True)
     bus.register_handler(Add, lambda command: None)
@@ -118,17 +121,20 @@ def test_a_dispatch_that_allocates_nothing_passes() -> None:
     assert_no_allocation(lambda: bus.execute(command))
 
 
+@pytest.mark.alone
 def test_what_is_freed_within_the_call_counts() -> None:
     with pytest.raises(AssertionError, match=r"allocated up to \d+ bytes at a time"):
         assert_no_allocation(lambda: len(bytearray(1000)))
 
 
+@pytest.mark.alone
 def test_what_is_kept_is_named_by_its_line() -> None:
     kept: list[bytearray] = []
     with pytest.raises(AssertionError, match=r"test_testing\.py"):
         assert_no_allocation(lambda: kept.append(bytearray(1000)))
 
 
+@pytest.mark.alone
 def test_tracing_ends_with_the_check() -> None:
     import tracemalloc
 

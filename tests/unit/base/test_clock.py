@@ -114,6 +114,7 @@ def limited(per_second: int) -> RateLimitingMiddleware:
     return RateLimitingMiddleware(per_second, 1.0, burst=1, max_wait=2.0)
 
 
+@pytest.mark.alone
 def test_a_wait_in_line_looks_a_few_times_at_the_clock_and_never_spins() -> None:
     bus = command_bus(limited(100))
     bus.execute(Add())
@@ -123,6 +124,7 @@ def test_a_wait_in_line_looks_a_few_times_at_the_clock_and_never_spins() -> None
     assert time.process_time() - started < 0.04
 
 
+@pytest.mark.alone
 def test_a_wait_on_a_loop_does_not_spin() -> None:
     async def handler(add: Add) -> int:
         return add.number

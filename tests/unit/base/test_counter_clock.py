@@ -52,6 +52,7 @@ def test_the_environment_keeps_to_the_system_clock(
     assert run_script(script) == "False\n"
 
 
+@pytest.mark.alone
 @steady
 def test_it_tells_the_time_of_the_system_clock() -> None:
     check_agrees()
@@ -59,6 +60,7 @@ def test_it_tells_the_time_of_the_system_clock() -> None:
     check_agrees()
 
 
+@pytest.mark.alone
 @steady
 def test_it_agrees_after_a_pause() -> None:
     known_for(0.03)
@@ -111,6 +113,7 @@ check()
     assert run_script(script) == ""
 
 
+@pytest.mark.alone
 def test_what_a_dispatch_takes_is_what_it_took() -> None:
     def handler(add: Add) -> int:
         end = time.perf_counter_ns() + 2_000_000

@@ -659,6 +659,7 @@ def least_counted() -> tuple[int, ...]:
     return tuple(min(column) for column in zip(*found, strict=True))
 
 
+@pytest.mark.alone
 def test_allocations_are_counted_and_the_counting_ends() -> None:
     kept: list[object] = []
     made, size, left = count_allocations(lambda: kept.append(bytearray(1000)))

@@ -591,6 +591,7 @@ def test_ctrl_c_is_held_back_once() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.alone
 def test_a_long_line_is_never_held() -> None:
     class Endless:
         left = 100_000_000

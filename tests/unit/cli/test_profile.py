@@ -248,6 +248,7 @@ def test_the_real_py_spy(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
 # Memory
 
 
+@pytest.mark.alone
 def test_the_line_that_keeps_memory_is_told(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +277,7 @@ def test_where_nothing_grows_it_says_so(
     assert "dispatches" in told
 
 
+@pytest.mark.alone
 def test_ctrl_c_leaves_tracing_off(place: Path) -> None:
     assert main(["profile", "profiled:interrupted", "--memory", *QUICK]) == 130
     assert not tracemalloc.is_tracing()

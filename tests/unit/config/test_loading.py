@@ -106,6 +106,7 @@ def test_a_file_of_exactly_the_largest_size_is_read(tmp_path: Path) -> None:
     assert load_config(path) == Config()
 
 
+@pytest.mark.alone
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "x.json", "{}", 0o000)
     if not ROOT:
@@ -133,6 +134,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.alone
 @as_root
 def test_a_file_of_root_is_read_by_another_user(tmp_path: Path) -> None:
     path = write(tmp_path, "x.json", "{}")

@@ -848,6 +848,7 @@ def reload_often(rounds: int, buses: list[Bus]) -> None:
         buses[0].unregister_handler("guest")
 
 
+@pytest.mark.alone
 def test_thousands_of_reloads_leave_nothing_behind() -> None:
     buses: list[Bus] = [
         CommandBus.from_config(default_config()),
@@ -864,6 +865,7 @@ def test_thousands_of_reloads_leave_nothing_behind() -> None:
     assert sys.getallocatedblocks() - blocks < 500
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @measures_memory
 def test_ten_thousand_reloads_do_not_grow_the_process() -> None:

@@ -18,8 +18,10 @@ from cqrs_fast.config.model import PerformanceConfig
 def _collector() -> Iterator[None]:
     thresholds, enabled = gc.get_threshold(), gc.isenabled()
     gc.set_threshold(700, 10, 10)
+    gc.unfreeze()  # what conftest.py has frozen, and once more at the end
     yield
     gc.unfreeze()
+    gc.freeze()
     gc.set_threshold(*thresholds)
     if enabled:
         gc.enable()

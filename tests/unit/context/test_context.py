@@ -309,6 +309,7 @@ del ctx
 """)
 
 
+@pytest.mark.alone
 def test_contexts_handed_on_do_not_pile_up() -> None:
     import gc
 

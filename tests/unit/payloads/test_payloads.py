@@ -335,6 +335,7 @@ def test_payloads_of_many_threads_are_decoded_while_the_bus_changes() -> None:
     assert wrong == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_invalid_payload_leaves_nothing_behind(format: str) -> None:
     bus = bus_of(Add, Note, Row, Kind)

@@ -240,6 +240,7 @@ def exercise(cache: LRUCache[Any, Any], rounds: int) -> None:
             cache.clear()
 
 
+@pytest.mark.alone
 def test_nothing_is_leaked() -> None:
     tracemalloc.start()
     try:

@@ -180,6 +180,7 @@ def test_an_awaitable_that_is_dropped_gives_its_permit_back(max_queue: int) -> N
     assert bulkhead.snapshot().in_flight == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("max_queue", [0, 5])
 def test_a_warm_dispatch_allocates_nothing(max_queue: int) -> None:
     bus = CommandBus(middleware=[BulkheadMiddleware(2, max_queue=max_queue)])

@@ -863,6 +863,7 @@ def test_a_cache_that_refers_to_itself_is_collected() -> None:
     assert bus() is None
 
 
+@pytest.mark.alone
 @measures_memory
 def test_bypassed_and_failing_queries_leave_nothing_behind() -> None:
     world = World(False)

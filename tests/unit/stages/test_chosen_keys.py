@@ -100,10 +100,12 @@ def new_limiter() -> Callable[[Any], object]:
     return lambda key: bucket.try_acquire(1, key)
 
 
+@pytest.mark.alone
 def test_chosen_ints_take_a_cache_no_longer() -> None:
     assert ratio(new_cache, "by the old factor") < 1.5
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["equal hashes", "low bits agree"])
 def test_chosen_ints_take_a_limiter_little_longer(kind: str) -> None:
     # A table that they made a list would take hundreds of times as long.

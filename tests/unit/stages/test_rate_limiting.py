@@ -163,6 +163,7 @@ def test_a_base_exception_passes_unchanged(
     assert limit.snapshot().waiting == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("max_wait", [0.0, 1.0])
 def test_a_warm_dispatch_allocates_nothing(max_wait: float) -> None:
     limit = RateLimitingMiddleware(10**6, 1.0, max_wait=max_wait)

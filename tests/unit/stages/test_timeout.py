@@ -821,6 +821,7 @@ def test_random_deadlines_pass_in_their_order(seed: int) -> None:
     assert ended == sorted(ended)
 
 
+@pytest.mark.alone
 def test_a_deadline_costs_the_same_beside_many_later_ones() -> None:
     async def brief(command: Add) -> None:
         await asyncio.sleep(0)

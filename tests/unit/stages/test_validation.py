@@ -225,6 +225,7 @@ def test_what_a_class_keeps_survives_a_copy_of_its_namespace() -> None:
         assert bus.execute(other()) == other()
 
 
+@pytest.mark.alone
 def test_a_valid_message_costs_no_allocation() -> None:
     bus = World(False).bus(CreateUser)
     bare = CommandBus()

@@ -532,6 +532,7 @@ class Warm(Struct):
         pass
 
 
+@pytest.mark.alone
 def test_a_valid_message_is_checked_without_allocating() -> None:
     check = compile_check(Warm)
     assert check is not None

@@ -1,0 +1,119 @@
+"""The shape of the sources: short files, declarations without bodies, few at the root.
+
+Each rule has a list of what does not keep it yet. The lists may only shrink: what keeps
+its rule must leave its list, and what is listed may not grow.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from places import ROOT
+
+PACKAGE = ROOT / "cqrs_fast"
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "setup.py").exists(), reason="the sources are not here"
+)
+
+SOURCES = (".py", ".pyx", ".pxd", ".pyi", ".h")
+
+MOST_LINES = 400
+LONG_FILES = {
+    "bus.pyx": 845,
+    "context.pyx": 415,
+    "errors.py": 528,
+    "payloads/wire.pyx": 456,
+    "pipeline/async_driver.pyx": 835,
+    "policies/circuit_breaker.pyx": 451,
+    "policies/lru_cache.pyx": 429,
+    "pool.pyx": 637,
+    "redaction.py": 436,
+    "schema/checks.pyx": 448,
+    "schema/containers.pyx": 470,
+    "schema/keys.pyx": 401,
+    "stages/idempotency.pyx": 405,
+    "stages/rate_limiting.pyx": 435,
+}
+
+# Each counts functions with a body, and blocks of C in quotes.
+BODY = re.compile(r"^[ \t]*(cdef|cpdef)[ \t]+inline\b|^cdef extern from \*:", re.M)
+WITH_BODIES = {
+    "awaitables.pxd": 1,
+    "clock.pxd": 6,
+    "context.pxd": 1,
+    "counter_clock.pxd": 1,
+    "pipeline/calling.pxd": 1,
+    "pipeline/class_table.pxd": 2,
+    "pipeline/errstate.pxd": 1,
+    "pipeline/frame.pxd": 13,
+    "pipeline/route.pxd": 12,
+    "policies/circuit_breaker.pxd": 2,
+    "policies/latency_histogram.pxd": 3,
+    "policies/query_cache.pxd": 3,
+    "policies/token_bucket.pxd": 2,
+    "pool.pxd": 1,
+    "rejection.pxd": 4,
+    "schema/checks.pxd": 5,
+    "schema/containers.pxd": 1,
+    "schema/keys.pxd": 5,
+    "sealing.pxd": 3,
+}
+
+MOST_AT_ROOT = 20
+AT_ROOT = 52
+
+
+def lines_of(pattern: str) -> dict[str, int]:
+    return {
+        path.relative_to(PACKAGE).as_posix(): path.read_text().count("\n")
+        for path in sorted(PACKAGE.rglob(pattern))
+        if path.suffix in SOURCES
+    }
+
+
+def hold_to(found: dict[str, int], listed: dict[str, int]) -> None:
+    """Fail unless the list names what is found, and as much of it or more."""
+    assert {name: found[name] for name in found.keys() - listed.keys()} == {}
+    assert sorted(listed.keys() - found.keys()) == [], "no exceptions any more"
+    grown = {name: found[name] for name in listed if found[name] > listed[name]}
+    assert grown == {}
+
+
+def test_no_file_is_long() -> None:
+    found = lines_of("*")
+    assert "pipeline/frame.pxd" in found
+    long = {name: lines for name, lines in found.items() if lines > MOST_LINES}
+    hold_to(long, LONG_FILES)
+
+
+def test_declarations_have_no_bodies() -> None:
+    found = {
+        name: len(BODY.findall((PACKAGE / name).read_text()))
+        for name in lines_of("*.pxd")
+    }
+    hold_to({name: count for name, count in found.items() if count}, WITH_BODIES)
+
+
+def test_bodies_are_seen() -> None:
+    text = """
+cdef extern from *:
+    int f() nogil
+cdef extern from "x.h":
+    int g() nogil
+cdef class One:
+    cdef int a(self) except -1
+    cdef inline int b(self) noexcept:
+        return 1
+cdef inline int c(
+    int number,
+) noexcept:
+    return number
+"""
+    assert len(BODY.findall(text)) == 3
+
+
+def test_few_files_lie_at_the_root_of_the_package() -> None:
+    found = [path.name for path in PACKAGE.iterdir() if path.suffix in SOURCES]
+    assert "messages.py" in found
+    assert len(found) <= max(MOST_AT_ROOT, AT_ROOT)
