@@ -9,7 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SI
 from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.ref cimport PyObject
 
-from cqrs_fast.payloads.wire cimport SOUND, Decoder, Wire
+from cqrs_fast.payloads.structure cimport SOUND
+from cqrs_fast.payloads.wire cimport Decoder, Wire
 from cqrs_fast.pipeline.builder cimport Handler
 from cqrs_fast.pipeline.calling cimport call_one
 from cqrs_fast.pipeline.errstate cimport steal

@@ -10,14 +10,7 @@ tells all that is wrong with it.
 
 cimport cython
 
-
-# What a look at the structure of a payload can find.
-cdef enum Finding:
-    SOUND
-    TOO_DEEP
-    TRUNCATED
-    TRAILING
-    BAD_OPCODE
+from cqrs_fast.payloads.structure cimport Finding
 
 
 @cython.final
