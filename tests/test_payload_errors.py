@@ -570,6 +570,62 @@ def test_what_no_payload_can_become_is_a_type_error(wire: Wire) -> None:
             execute(bus, wire, {"$type": "Holder", "plain": 3})
 
 
+class Tagged(Struct, tag="other", tag_field="$type"):
+    n: int
+
+
+class TaggedClosed(Struct, tag="other", forbid_unknown_fields=True):
+    n: int
+
+
+class TaggedThere(Struct, tag="other", tag_field="$type", forbid_unknown_fields=True):
+    n: int
+
+
+class TaggedByNumber(Struct, tag=3, tag_field="$type"):
+    n: int
+
+
+class Named(Struct, forbid_unknown_fields=True):
+    name: str = msgspec.field(name="$type")
+    n: int = 0
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("cls", [Tagged, TaggedClosed, TaggedThere, TaggedByNumber])
+def test_a_tag_that_is_not_the_name_of_the_message_is_no_matter(
+    wire: Wire, cls: Any
+) -> None:
+    name = cls.__name__
+    bus = CommandBus()
+    bus.register_handler(cls, lambda message: message.n)
+    for _ in range(2):
+        assert execute(bus, wire, {"$type": name, "n": 3}) == 3
+        assert refused(bus, wire, {"$type": name, "n": "x"}) == [
+            ("$.n", "type", "expected int, got str")
+        ]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_closed_struct_may_have_a_field_for_the_name(wire: Wire) -> None:
+    bus = CommandBus()
+    bus.register_handler(Named, lambda message: [message.name, message.n])
+    assert execute(bus, wire, {"$type": "Named", "n": 3}) == ["Named", 3]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_array_with_another_tag_than_its_name_is_a_type_error(wire: Wire) -> None:
+    class Line(Struct, tag="other", array_like=True):
+        n: int
+
+    bus = CommandBus()
+    bus.register_handler(Line, lambda message: message.n)
+    with pytest.raises(
+        TypeError, match=r"'Line', where its tag is 'other': give .*tag"
+    ):
+        execute(bus, wire, ["Line", 3])
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_closed_struct_without_a_tag_takes_the_name_of_its_message(
     wire: Wire,

@@ -137,7 +137,8 @@ cdef class Payloads:
     cdef Decoder decoder_of(self, str name):
         decoder = self.decoders.get(name)
         if decoder is None:
-            decoder = self.decoders[name] = Decoder(self.wire, self.classes[name])
+            decoder = Decoder(self.wire, self.classes[name], name)
+            self.decoders[name] = decoder
         return decoder
 
     cdef object encode(self, object result, str name):

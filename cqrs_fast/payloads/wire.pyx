@@ -65,14 +65,14 @@ class _FirstIsName(msgspec.Struct, array_like=True):
 cdef class Decoder:
     """Decodes payloads into one class; keep it as long as the class is registered."""
 
-    def __init__(self, Wire wire not None, cls):
+    def __init__(self, Wire wire not None, cls, str name=None):
         from cqrs_fast.payloads.forms import form_of
 
         self.wire = wire
         self.cls = cls
-        name = getattr(cls, "__qualname__", None) or repr(cls)
+        title = getattr(cls, "__qualname__", None) or repr(cls)
         try:
-            self.form = form_of(cls, wire.is_json)
+            self.form = form_of(cls, wire.is_json, name)
             if self.form is None:
                 self.decode_payload = wire.new_decoder(cls).decode
             else:
@@ -81,7 +81,7 @@ cdef class Decoder:
             raise
         except Exception as error:
             raise TypeError(
-                f"{wire.format} cannot be decoded into {name}: {error}"
+                f"{wire.format} cannot be decoded into {title}: {error}"
             ) from error
 
     def decode(self, payload):
