@@ -14,3 +14,5 @@ cdef enum Finding:
 cdef Finding scan_msgpack(
     const unsigned char* data, Py_ssize_t size, bint* is_array
 ) noexcept nogil
+# Whether every string of a sound payload is UTF-8.
+cdef bint has_sound_texts(const unsigned char* data, Py_ssize_t size) except -1

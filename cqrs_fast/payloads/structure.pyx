@@ -54,6 +54,29 @@ cdef Finding scan_msgpack(
         at += <Py_ssize_t>skip
 
 
+cdef bint has_sound_texts(const unsigned char* data, Py_ssize_t size) except -1:
+    """Go from item to item: where the structure is sound, depth does not matter."""
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t end
+    cdef bint is_sound = True
+    cdef int width
+    cdef unsigned char op
+    while at < size and is_sound:
+        op = data[at]
+        width = length_width(op)
+        at += 1 + width
+        if op >= 0xDC and op <= 0xDF or op >= 0x80 and op <= 0x9F:
+            continue                      # a container: its items follow
+        end = at + fixed_size(op) + <Py_ssize_t>big_endian(data + at - width, width)
+        if op >= 0xA0 and op <= 0xBF or op >= 0xD9 and op <= 0xDB:
+            try:
+                data[at:end].decode("utf-8")
+            except UnicodeDecodeError:
+                is_sound = False
+        at = end
+    return is_sound
+
+
 cdef inline int length_width(unsigned char op) noexcept nogil:
     """Return how many bytes after the opcode hold a length."""
     if op == 0xC4 or op == 0xC7 or op == 0xD9:

@@ -1,7 +1,5 @@
 """Decode payloads and encode results; safe against whatever a payload contains."""
 
-import re
-
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
@@ -12,6 +10,7 @@ from cqrs_fast.payloads.structure cimport (
     TRAILING,
     TRUNCATED,
     Finding,
+    has_sound_texts,
     scan_msgpack,
 )
 from cqrs_fast.schema.checks cimport MAX_DEPTH
@@ -33,11 +32,6 @@ DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 TAG_FIELD = "$type"
 MAX_ERRORS = 32
 
-# msgspec names the part of a result that it cannot encode.
-UNENCODABLE = re.compile(r"Encoding objects of type ([\w.]+) is unsupported")
-# And the byte where the syntax of a payload breaks.
-BROKEN_AT = re.compile(r"\(byte (\d+)\)$")
-
 FINDINGS = {
     TOO_DEEP: f"expected at most {MAX_DEPTH} levels of nesting",
     TRUNCATED: "malformed MessagePack: the data is truncated",
@@ -45,10 +39,11 @@ FINDINGS = {
     BAD_OPCODE: "malformed MessagePack: invalid opcode",
 }
 
-NO_UTF8 = "expected text encoded as UTF-8"
+MALFORMED = "malformed payload: the data is truncated or damaged"
 UNHASHABLE = "expected keys that are no arrays or maps"
 OUT_OF_RANGE = "expected a value within range"
 NOT_VALID = "the value is not valid"
+REPEATED = "expected each key of an object once"
 
 # What decoders raise of a payload; anything else is user code's. A TypeError may be
 # either: msgspec 0.20 raises it for a key that cannot be hashed.
@@ -89,14 +84,13 @@ cdef class Decoder:
         require_payload(self.wire, payload)
         # Raised below, outside of any handler: msgspec's error quotes values, and as
         # the context of ours it would appear in every logged traceback.
-        ours = None
-        message = None
+        failure = message = None
         try:
             message = self.decode_payload(payload)
         except UNDECODABLE as error:
-            ours = self.error_of(error, payload)
-        if ours is not None:
-            raise ours
+            failure = error
+        if failure is not None:
+            raise self.error_of(failure, payload)
         return message
 
     cdef object error_of(self, object error, object payload):
@@ -105,26 +99,26 @@ cdef class Decoder:
         The payload is decoded once more, without types, and all that is wrong with it
         is found there: the class is not made again, and so no `__post_init__` runs.
         """
-        value = malformed = None
+        value = failure = text = problems = None
         try:
             value = self.wire.decode_any(payload)
         except UNDECODABLE as found:
-            malformed = found
-        if malformed is not None:
-            text = self.wire.syntax_error(payload, malformed)
-            path = path_of_range(error) if text is OUT_OF_RANGE else "$"
-            return ValidationError([(path or "$", "invalid", text)])
-        if isinstance(error, RecursionError):
-            return invalid("invalid", FINDINGS[TOO_DEEP])
+            failure = found
+        if failure is not None:
+            value, text = self.wire.read_again(payload, failure)
+        if text is not None:
+            return invalid("invalid", text)
+        if isinstance(error, RecursionError):  # of user code: it is not deep
+            return error
         if self.form is not None and self.form.judges:
             problems = self.form.problems_of(error)
-        elif isinstance(error, TypeError):
-            problems = None
-        else:
+        elif not isinstance(error, TypeError):
             problems = self.problems_of(value)
         if problems is None:
             return error
-        return ValidationError(problems or [(path_of(error), "invalid", NOT_VALID)])
+        if not problems:
+            problems.append(self.last_guess(error, payload, failure))
+        return ValidationError(problems)
 
     cdef list problems_of(self, object value):
         from cqrs_fast.payloads.forms import unnamed
@@ -132,15 +126,22 @@ cdef class Decoder:
         from cqrs_fast.payloads.wire_check import wire_check
 
         if self.check is None:
-            try:
-                self.check = wire_check(self.cls, self.wire.is_json)
-            except TypeError:  # msgspec reads an annotation that a check does not
-                pass
-        if self.check is None:
-            return []
+            self.check = wire_check(self.cls, self.wire.is_json)
         if self.form is not None:
             value = unnamed(value)
         return errors_of(self.check, value, MAX_ERRORS)
+
+    cdef tuple last_guess(self, object error, object payload, object failure):
+        """Return what to tell where the check finds nothing wrong."""
+        from cqrs_fast.payloads.untyped import Reading, place_of
+
+        if error.__cause__ is not None:
+            return place_of(error), "invalid", NOT_VALID
+        if failure is not None:
+            return "$", "invalid", OUT_OF_RANGE
+        if self.wire.is_json and Reading(bytes_of(payload)).has_repeated_keys:
+            return "$", "invalid", REPEATED
+        return "$", "invalid", NOT_VALID
 
 
 @cython.final
@@ -151,6 +152,7 @@ cdef class Wire:
         self.format = format
         self.is_json = format == "JSON"
         self.new_decoder = module.Decoder
+        self.new_encoder = module.Encoder
         self.encode_result = module.Encoder().encode
         self.decode_any = module.Decoder().decode
         self.decode_first = module.Decoder(_FirstIsName).decode
@@ -180,13 +182,13 @@ cdef class Wire:
         there is no name, or none that is a string.
         """
         cdef bint is_array = self.look_at(payload)
-        found = ours = None
+        found = None
         try:
             found = (self.decode_first if is_array else decode_tags)(payload)
         except UNDECODABLE:
-            ours = self.tagless(payload)
-        if ours is not None:
-            raise ours
+            pass
+        if found is None:
+            raise self.tagless(payload)
         if is_array:
             tag_fields = (None,)
         tags, others = [], []
@@ -209,13 +211,14 @@ cdef class Wire:
 
     cdef object tagless(self, object payload):
         """Return the error of a payload that is no object, or no sound one."""
-        value = malformed = None
+        value = failure = None
         try:
             value = self.decode_any(payload)
         except UNDECODABLE as found:
-            malformed = found
-        if malformed is not None:
-            return invalid("invalid", self.syntax_error(payload, malformed))
+            failure = found
+        if failure is not None:
+            _, text = self.read_again(payload, failure)
+            return invalid("invalid", text or OUT_OF_RANGE)
         if not isinstance(value, dict):
             return invalid("type", f"expected object, got {type(value).__name__}")
         for key in value:
@@ -239,15 +242,21 @@ cdef class Wire:
 
     def encode(self, result, name):
         """Encode what the handler of the message `name` returned."""
-        detail = ""
+        unknown = []
+
+        def note(part):
+            unknown.append(type(part))
+            raise TypeError
+
         try:
-            return self.encode_result(result)
-        except (RecursionError, OverflowError, ValueError, AttributeError):
+            return self.new_encoder(enc_hook=note).encode(result)
+        except (
+            RecursionError, OverflowError, ValueError, AttributeError, TypeError
+        ):
             pass
-        except TypeError as error:
-            found = UNENCODABLE.fullmatch(str(error))
-            if found and found[1] != type(result).__name__:
-                detail = f" (it contains {found[1]})"
+        detail = ""
+        if unknown and unknown[0] is not type(result):
+            detail = f" (it contains {unknown[0].__qualname__})"
         raise TypeError(
             f"the result of {name} is {type(result).__qualname__}{detail}, "
             f"which cannot be encoded as {self.format}"
@@ -294,54 +303,41 @@ cdef class Wire:
         # What is no JSON is msgspec's to find.
         return TOO_DEEP if json_is_deep(data, size) else SOUND
 
-    cdef str syntax_error(self, object payload, object error):
-        """Say what is wrong with a payload that is no sound JSON or MessagePack.
+    cdef tuple read_again(self, object payload, object error):
+        """Return (value, None), or (None, why a payload is none), once more untyped.
 
-        Which exception it raises, and what that says, depends on msgspec's version, so
-        the payload itself is asked.
+        `error` is what msgspec raised of it. What that says, and of which class it is,
+        depends on msgspec's version, so the payload itself is asked.
         """
-        if isinstance(error, RecursionError):
-            return FINDINGS[TOO_DEEP]
-        if isinstance(error, (msgspec.ValidationError, OverflowError)):
-            return OUT_OF_RANGE
-        if self.is_json:
-            if not is_utf8(payload):
-                return NO_UTF8
-            at = BROKEN_AT.search(str(error))
-            if at is None:
-                return "malformed payload: the data is truncated or damaged"
-            return f"malformed JSON at byte {at[1]}"
+        from cqrs_fast.payloads.untyped import NO_UTF8, Reading
+
+        cdef bytes data = bytes_of(payload)
         finding = None
         try:
-            self.look_at(payload)
+            self.look_at(data)
         except ValidationError as found:
             finding = found.errors[0][2]
         if finding is not None:
-            return finding
-        is_key = isinstance(error, TypeError) or "hashable" in str(error)
-        return UNHASHABLE if is_key else NO_UTF8
+            return None, finding
+        if isinstance(error, RecursionError):  # of the caller: it is not deep
+            raise error
+        if self.is_json:
+            reading = Reading(data)
+            if reading.problem is not None:
+                return None, reading.problem
+            if reading.has_huge_numbers:
+                return reading.value, None
+        elif not has_sound_texts(data, len(data)):
+            return None, NO_UTF8
+        if isinstance(error, msgspec.ValidationError):
+            return None, OUT_OF_RANGE
+        return None, MALFORMED if self.is_json else UNHASHABLE
 
 
-cdef str path_of_range(object error):
-    """Return where a number is out of range; `$` where the error is about another."""
-    what, _, path = str(error).partition(" - at `")
-    return path.replace("`", "") if what.endswith("out of range") else "$"
-
-
-cdef str path_of(object error):
-    """Return where a `__post_init__` raised: msgspec writes it after the own text."""
-    cause = error.__cause__
-    if cause is None or not isinstance(error, msgspec.ValidationError):
-        return "$"
-    text, own = str(error), None
-    try:
-        own = str(cause)
-    except Exception:  # user code
-        pass
-    before, after = f"{own} - at `", "`"
-    if own is None or not (text.startswith(before) and text.endswith(after)):
-        return "$"
-    return text[len(before):].replace("`", "")
+cdef bytes bytes_of(object payload):
+    if isinstance(payload, str):
+        return payload.encode("utf-8", "surrogatepass")
+    return bytes(payload)
 
 
 cdef int require_payload(Wire wire, payload) except -1:
@@ -353,18 +349,6 @@ cdef int require_payload(Wire wire, payload) except -1:
     raise TypeError(
         f"a {wire.format} payload is {expected}, not {type(payload).__qualname__}"
     )
-
-
-cdef bint is_utf8(object payload) except -1:
-    try:
-        if isinstance(payload, str):
-            payload.encode()
-        else:
-            bytes(payload).decode()
-        return True
-    except UnicodeError:
-        pass
-    return False
 
 
 cdef object invalid(str code, str message):
