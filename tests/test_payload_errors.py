@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypedDict
 
 import attrs
 import msgspec
@@ -661,10 +661,61 @@ def test_a_key_that_hides_a_wrong_value_is_told() -> None:
     assert refusal.errors == [("$", "invalid", "the value is not valid")]
 
 
+def test_a_key_that_hides_a_wrong_value_is_told_of_messagepack() -> None:
+    def errors_of_keys(count: int, inner: bytes, text: str = "") -> Any:
+        rest = encoded(MSGPACK, text) + b"\xa4rest" + encoded(MSGPACK, REST)
+        payload = bytes([0x80 + count + 2]) + inner + b"\xa4text" + rest
+        refusal = refusal_of(MSGPACK.decoder(Repeating).decode, payload)
+        return refusal and refusal.errors
+
+    once = [("$", "invalid", "expected each key of an object once")]
+    assert errors_of_keys(2, b"\xa1n\xa1x\xa1n\x01") == once
+    assert errors_of_keys(2, b"\xa1n\x01\xa1n\x02") is None
+    long = errors_of_keys(2, b"\xa1n\xa1x\xa1n\x01", "x" * 20_000)
+    assert long == [("$", "invalid", "the value is not valid")]
+
+
+def test_no_key_is_told_as_repeated_that_is_not() -> None:
+    class Unhashable(Struct):
+        rest: Any
+        unique: set[Any]
+
+    payload = encoded(MSGPACK, {"rest": REST, "unique": [{}]})
+    # msgspec 0.20 raises TypeError
+    with pytest.raises((ValidationError, TypeError)) as caught:
+        MSGPACK.decoder(Unhashable).decode(payload)
+    assert "each key" not in str(caught.value)
+
+
+class Reading(Protocol):
+    read: int
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_plain_protocol_is_told_with_its_field(wire: Wire) -> None:
+    cls = msgspec.defstruct("Holding", [("held", Reading, None), ("n", int, 0)])
+    with pytest.raises(TypeError, match=r"into Reading \(Holding\.held\): annotate"):
+        wire.decoder(cls).decode(encoded(wire, {"held": 3}))
+
+
+# One of each form that MessagePack has for a value.
+REST = [
+    *(None, True, 1, -1, 200, -200, 70_000, -70_000, 2**40, -(2**40), 1.5, "a"),
+    *("a" * size for size in (40, 300, 70)),
+    *(b"a" * size for size in (4, 300)),
+    *([0] * size for size in (3, 40)),
+    *({n: n for n in range(size)} for size in (3, 40)),
+    {(1, (2, 3)): 4},
+    *(msgspec.msgpack.Ext(1, b"a" * size) for size in (1, 2, 3, 4, 8, 16, 300)),
+    dt.datetime.fromtimestamp(1.5, dt.UTC),
+]
+
+
 class Repeating(Struct):
     n: int = 0
     tree: Node | None = None
     text: str = ""
+    rest: Any = None
 
 
 class Endless(Struct):

@@ -14,5 +14,5 @@ cdef enum Finding:
 cdef Finding scan_msgpack(
     const unsigned char* data, Py_ssize_t size, bint* is_array
 ) noexcept nogil
-# Whether every string of a sound payload is UTF-8.
-cdef bint has_sound_texts(const unsigned char* data, Py_ssize_t size) except -1
+# How many values a sound payload has, keys too; -1 where a string is no UTF-8.
+cdef Py_ssize_t count_items(const unsigned char* data, Py_ssize_t size) except -2

@@ -54,14 +54,16 @@ cdef Finding scan_msgpack(
         at += <Py_ssize_t>skip
 
 
-cdef bint has_sound_texts(const unsigned char* data, Py_ssize_t size) except -1:
+cdef Py_ssize_t count_items(const unsigned char* data, Py_ssize_t size) except -2:
     """Go from item to item: where the structure is sound, depth does not matter."""
     cdef Py_ssize_t at = 0
+    cdef Py_ssize_t items = 0
     cdef Py_ssize_t end
     cdef bint is_sound = True
     cdef int width
     cdef unsigned char op
     while at < size and is_sound:
+        items += 1
         op = data[at]
         width = length_width(op)
         at += 1 + width
@@ -74,7 +76,7 @@ cdef bint has_sound_texts(const unsigned char* data, Py_ssize_t size) except -1:
             except UnicodeDecodeError:
                 is_sound = False
         at = end
-    return is_sound
+    return items if is_sound else -1
 
 
 cdef inline int length_width(unsigned char op) noexcept nogil:

@@ -13,7 +13,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-# A longer payload is told without its place, so that a bad one does not cost much.
+# A longer payload is not read once more, so that a bad one does not cost much.
 MOST_BYTES = 16 * 1024
 # msgspec reads no integer that has more.
 MOST_DIGITS = 4300
@@ -91,6 +91,15 @@ class Reading:
             return Decimal(text)
         except ArithmeticError:  # no Decimal can hold it either
             return Decimal("Infinity")
+
+
+def count_of(value: Any) -> int:
+    """Return how many values there are in one that was decoded without types."""
+    if isinstance(value, dict):
+        return 1 + sum(map(count_of, value)) + sum(map(count_of, value.values()))
+    if isinstance(value, list | tuple):  # a tuple: an array that is a key
+        return 1 + sum(map(count_of, value))
+    return 1
 
 
 def place_of(error: Exception) -> str:

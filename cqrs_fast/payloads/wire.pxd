@@ -24,7 +24,9 @@ cdef class Decoder:
     # The error to raise for what decoding into the class has raised.
     cdef object error_of(self, object error, object payload)
     cdef list problems_of(self, object value)
-    cdef tuple last_guess(self, object error, object payload, object failure)
+    cdef tuple last_guess(
+        self, object error, object payload, object value, object failure
+    )
 
 
 @cython.final
@@ -46,3 +48,4 @@ cdef class Wire:
     cdef list tags_of(self, object payload, tuple tag_fields, object decode_tags)
     cdef object tagless(self, object payload)
     cdef tuple read_again(self, object payload, object error)
+    cdef bint has_repeated_keys(self, bytes data, object value) except -1

@@ -10,7 +10,7 @@ from cqrs_fast.payloads.structure cimport (
     TRAILING,
     TRUNCATED,
     Finding,
-    has_sound_texts,
+    count_items,
     scan_msgpack,
 )
 from cqrs_fast.schema.checks cimport MAX_DEPTH
@@ -112,12 +112,14 @@ cdef class Decoder:
             return error
         if self.form is not None and self.form.judges:
             problems = self.form.problems_of(error)
-        elif not isinstance(error, TypeError):
+        else:
             problems = self.problems_of(value)
+            if not problems and isinstance(error, TypeError):  # of user code
+                return error
         if problems is None:
             return error
         if not problems:
-            problems.append(self.last_guess(error, payload, failure))
+            problems.append(self.last_guess(error, payload, value, failure))
         return ValidationError(problems)
 
     cdef list problems_of(self, object value):
@@ -131,15 +133,17 @@ cdef class Decoder:
             value = unnamed(value)
         return errors_of(self.check, value, MAX_ERRORS)
 
-    cdef tuple last_guess(self, object error, object payload, object failure):
+    cdef tuple last_guess(
+        self, object error, object payload, object value, object failure
+    ):
         """Return what to tell where the check finds nothing wrong."""
-        from cqrs_fast.payloads.untyped import Reading, place_of
+        from cqrs_fast.payloads.untyped import place_of
 
         if error.__cause__ is not None:
             return place_of(error), "invalid", NOT_VALID
         if failure is not None:
             return "$", "invalid", OUT_OF_RANGE
-        if self.wire.is_json and Reading(bytes_of(payload)).has_repeated_keys:
+        if self.wire.has_repeated_keys(bytes_of(payload), value):
             return "$", "invalid", REPEATED
         return "$", "invalid", NOT_VALID
 
@@ -327,11 +331,21 @@ cdef class Wire:
                 return None, reading.problem
             if reading.has_huge_numbers:
                 return reading.value, None
-        elif not has_sound_texts(data, len(data)):
+        elif count_items(data, len(data)) < 0:
             return None, NO_UTF8
         if isinstance(error, msgspec.ValidationError):
             return None, OUT_OF_RANGE
         return None, MALFORMED if self.is_json else UNHASHABLE
+
+    cdef bint has_repeated_keys(self, bytes data, object value) except -1:
+        """Tell whether a short payload has a key that is not in what became of it."""
+        from cqrs_fast.payloads.untyped import MOST_BYTES, Reading, count_of
+
+        if self.is_json:
+            return Reading(data).has_repeated_keys
+        if len(data) > MOST_BYTES:
+            return False
+        return count_items(data, len(data)) > count_of(value)
 
 
 cdef bytes bytes_of(object payload):
