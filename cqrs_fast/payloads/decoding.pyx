@@ -12,7 +12,8 @@ from cpython.ref cimport PyObject
 from cqrs_fast.base.calling cimport call_one
 from cqrs_fast.base.errstate cimport steal
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.payloads.wire cimport SOUND, Decoder, Wire
+from cqrs_fast.payloads.structure cimport SOUND
+from cqrs_fast.payloads.wire cimport Decoder, Wire
 
 from typing import get_origin
 
@@ -131,7 +132,8 @@ cdef class Payloads:
     cdef Decoder decoder_of(self, str name):
         decoder = self.decoders.get(name)
         if decoder is None:
-            decoder = self.decoders[name] = Decoder(self.wire, self.classes[name])
+            decoder = Decoder(self.wire, self.classes[name], name)
+            self.decoders[name] = decoder
         return decoder
 
     cdef object encode(self, object result, str name):

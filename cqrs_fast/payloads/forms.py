@@ -65,8 +65,15 @@ def unnamed(value: Any) -> Any:
     return {name: part for name, part in value.items() if name != TAG_FIELD}
 
 
-def form_of(cls: Any, is_json: bool) -> PydanticForm | UntaggedForm | None:
+def form_of(
+    cls: Any, is_json: bool, name: str | None = None
+) -> PydanticForm | UntaggedForm | None:
     """Return how a class is decoded, None for by msgspec as it is.
+
+    Parameters:
+        cls: the class, or one with type arguments.
+        is_json: JSON rather than MessagePack.
+        name: what payloads call it; None where they call it by its tag.
 
     Raises TypeError for a class that cannot be.
     """
@@ -76,15 +83,27 @@ def form_of(cls: Any, is_json: bool) -> PydanticForm | UntaggedForm | None:
     if not is_record(plain) or issubclass(plain, dict | tuple):
         raise TypeError("it is no Struct, dataclass, attrs class or Pydantic model")
     config = getattr(plain, "__struct_config__", None)
-    if config and config.array_like and config.tag is None:
+    if config is None or (config.tag is not None and name in (None, config.tag)):
+        return None
+    if config.array_like and config.tag is None:
         raise TypeError("its name has no place in an array: give the class a tag")
-    if config and config.forbid_unknown_fields and config.tag is None:
+    if config.array_like:
+        raise TypeError(
+            f"the first item of an array is its name, {name!r}, where its tag is "
+            f"{config.tag!r}: give the class tag={name!r}"
+        )
+    is_tag = config.tag is not None and config.tag_field == TAG_FIELD
+    is_unknown = TAG_FIELD not in plain.__struct_encode_fields__
+    if is_tag or (config.forbid_unknown_fields and is_unknown):
         return UntaggedForm(cls, is_json)
     return None
 
 
 class UntaggedForm:
-    """A Struct that takes no unknown fields, and so not the name of the message."""
+    """A Struct that does not take the name of its message.
+
+    It takes no unknown fields, or keeps a tag of its own where the name is.
+    """
 
     judges = False  # what is wrong is ours to find
 

@@ -53,6 +53,14 @@ cdef class ChoiceNode(Node):
 
 
 @cython.final
+cdef class RangeNode(Node):
+    """A number in JSON. What neither an int nor a float can hold is a Decimal here."""
+
+    cdef Node value                 # of one that is within range; None: all are good
+    cdef bint is_float              # no int that is beyond floats, either
+
+
+@cython.final
 cdef class UndecodableNode(Node):
     """A class that no payload can become: the fault of the message, not of the payload.
 

@@ -44,5 +44,9 @@ class ChoiceNode(Node):
     def __init__(self, nodes: Iterable[Node]) -> None: ...
 
 @final
+class RangeNode(Node):
+    def __init__(self, label: str, value: Node | None, is_float: bool) -> None: ...
+
+@final
 class UndecodableNode(Node):
     def __init__(self, label: str, text: str) -> None: ...

@@ -19,6 +19,8 @@ from cqrs_fast.validation.checks cimport (
 )
 from cqrs_fast.validation.containers cimport RecordNode
 
+from decimal import Decimal
+
 import msgspec
 
 from cqrs_fast.validation.checks import LiteralNode, StrNode
@@ -210,6 +212,32 @@ cdef class ChoiceNode(Node):
 
 
 @cython.final
+cdef class RangeNode(Node):
+    def __init__(self, str label not None, Node value, bint is_float):
+        self.label = label
+        self.value = value
+        self.is_float = is_float
+
+    cdef bint accepts(self, object value) except -1:
+        return type(value) is Decimal or self.value is None or (
+            self.value.accepts(value)
+        )
+
+    cdef int check(self, object value, const Step* at, Report* report) except -1:
+        is_huge = type(value) is Decimal
+        if self.is_float and type(value) is int:
+            try:
+                float(value)
+            except OverflowError:
+                is_huge = True
+        if is_huge:
+            return report_error(
+                report, at, "invalid", "expected a value within range"
+            )
+        return 0 if self.value is None else self.value.check(value, at, report)
+
+
+@cython.final
 cdef class UndecodableNode(Node):
     def __init__(self, str label not None, str text not None):
         self.label = label
@@ -226,4 +254,5 @@ constructed(ObjectNode)
 constructed(ArrayOfPartsNode)
 constructed(TextNode)
 constructed(ChoiceNode)
+constructed(RangeNode)
 constructed(UndecodableNode)

@@ -10,14 +10,7 @@ tells all that is wrong with it.
 
 cimport cython
 
-
-# What a look at the structure of a payload can find.
-cdef enum Finding:
-    SOUND
-    TOO_DEEP
-    TRUNCATED
-    TRAILING
-    BAD_OPCODE
+from cqrs_fast.payloads.structure cimport Finding
 
 
 @cython.final
@@ -31,6 +24,9 @@ cdef class Decoder:
     # The error to raise for what decoding into the class has raised.
     cdef object error_of(self, object error, object payload)
     cdef list problems_of(self, object value)
+    cdef tuple last_guess(
+        self, object error, object payload, object value, object failure
+    )
 
 
 @cython.final
@@ -38,6 +34,7 @@ cdef class Wire:
     cdef readonly str format       # "JSON" or "MessagePack"
     cdef bint is_json
     cdef object new_decoder        # msgspec's class of decoders
+    cdef object new_encoder
     cdef object encode_result
     cdef object decode_any         # without types
     cdef object decode_tag         # of {"$type": name}
@@ -50,4 +47,5 @@ cdef class Wire:
     ) noexcept
     cdef list tags_of(self, object payload, tuple tag_fields, object decode_tags)
     cdef object tagless(self, object payload)
-    cdef str syntax_error(self, object payload, object error)
+    cdef tuple read_again(self, object payload, object error)
+    cdef bint has_repeated_keys(self, bytes data, object value) except -1

@@ -1,6 +1,5 @@
 """Decode payloads and encode results; safe against whatever a payload contains."""
 
-import re
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, Final, Generic, TypeAlias, TypeVar, final
@@ -10,14 +9,13 @@ _Payload: TypeAlias = bytes | bytearray | memoryview | str
 
 DEFAULT_MAX_BYTES: Final[int]
 FINDINGS: dict[int, str]
-NO_UTF8: str
+MALFORMED: str
 UNHASHABLE: str
 OUT_OF_RANGE: str
 NOT_VALID: str
+REPEATED: str
 TAG_FIELD: Final[str]
 MAX_ERRORS: Final[int]
-UNENCODABLE: re.Pattern[str]
-BROKEN_AT: re.Pattern[str]
 UNDECODABLE: tuple[type[Exception], ...]
 JSON: Wire
 MSGPACK: Wire
@@ -25,7 +23,7 @@ MSGPACK: Wire
 @final
 class Decoder(Generic[_T]):
     cls: type[_T]
-    def __init__(self, wire: Wire, cls: type[_T]) -> None: ...
+    def __init__(self, wire: Wire, cls: type[_T], name: str | None = None) -> None: ...
     def decode(self, payload: _Payload) -> _T: ...
 
 @final

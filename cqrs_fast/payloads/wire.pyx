@@ -1,12 +1,19 @@
 """Decode payloads and encode results; safe against whatever a payload contains."""
 
-import re
-
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint64_t
 
 from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.payloads.structure cimport (
+    BAD_OPCODE,
+    SOUND,
+    TOO_DEEP,
+    TRAILING,
+    TRUNCATED,
+    Finding,
+    count_items,
+    scan_msgpack,
+)
 from cqrs_fast.validation.checks cimport MAX_DEPTH
 
 import msgspec
@@ -25,11 +32,6 @@ DEFAULT_MAX_BYTES = 16 * 1024 * 1024
 TAG_FIELD = "$type"
 MAX_ERRORS = 32
 
-# msgspec names the part of a result that it cannot encode.
-UNENCODABLE = re.compile(r"Encoding objects of type ([\w.]+) is unsupported")
-# And the byte where the syntax of a payload breaks.
-BROKEN_AT = re.compile(r"\(byte (\d+)\)$")
-
 FINDINGS = {
     TOO_DEEP: f"expected at most {MAX_DEPTH} levels of nesting",
     TRUNCATED: "malformed MessagePack: the data is truncated",
@@ -37,10 +39,11 @@ FINDINGS = {
     BAD_OPCODE: "malformed MessagePack: invalid opcode",
 }
 
-NO_UTF8 = "expected text encoded as UTF-8"
+MALFORMED = "malformed payload: the data is truncated or damaged"
 UNHASHABLE = "expected keys that are no arrays or maps"
 OUT_OF_RANGE = "expected a value within range"
 NOT_VALID = "the value is not valid"
+REPEATED = "expected each key of an object once"
 
 # What decoders raise of a payload; anything else is user code's. A TypeError may be
 # either: msgspec 0.20 raises it for a key that cannot be hashed.
@@ -57,14 +60,14 @@ class _FirstIsName(msgspec.Struct, array_like=True):
 cdef class Decoder:
     """Decodes payloads into one class; keep it as long as the class is registered."""
 
-    def __init__(self, Wire wire not None, cls):
+    def __init__(self, Wire wire not None, cls, str name=None):
         from cqrs_fast.payloads.forms import form_of
 
         self.wire = wire
         self.cls = cls
-        name = getattr(cls, "__qualname__", None) or repr(cls)
+        title = getattr(cls, "__qualname__", None) or repr(cls)
         try:
-            self.form = form_of(cls, wire.is_json)
+            self.form = form_of(cls, wire.is_json, name)
             if self.form is None:
                 self.decode_payload = wire.new_decoder(cls).decode
             else:
@@ -73,7 +76,7 @@ cdef class Decoder:
             raise
         except Exception as error:
             raise TypeError(
-                f"{wire.format} cannot be decoded into {name}: {error}"
+                f"{wire.format} cannot be decoded into {title}: {error}"
             ) from error
 
     def decode(self, payload):
@@ -81,14 +84,13 @@ cdef class Decoder:
         require_payload(self.wire, payload)
         # Raised below, outside of any handler: msgspec's error quotes values, and as
         # the context of ours it would appear in every logged traceback.
-        ours = None
-        message = None
+        failure = message = None
         try:
             message = self.decode_payload(payload)
         except UNDECODABLE as error:
-            ours = self.error_of(error, payload)
-        if ours is not None:
-            raise ours
+            failure = error
+        if failure is not None:
+            raise self.error_of(failure, payload)
         return message
 
     cdef object error_of(self, object error, object payload):
@@ -97,26 +99,28 @@ cdef class Decoder:
         The payload is decoded once more, without types, and all that is wrong with it
         is found there: the class is not made again, and so no `__post_init__` runs.
         """
-        value = malformed = None
+        value = failure = text = problems = None
         try:
             value = self.wire.decode_any(payload)
         except UNDECODABLE as found:
-            malformed = found
-        if malformed is not None:
-            text = self.wire.syntax_error(payload, malformed)
-            path = path_of_range(error) if text is OUT_OF_RANGE else "$"
-            return ValidationError([(path or "$", "invalid", text)])
-        if isinstance(error, RecursionError):
-            return invalid("invalid", FINDINGS[TOO_DEEP])
+            failure = found
+        if failure is not None:
+            value, text = self.wire.read_again(payload, failure)
+        if text is not None:
+            return invalid("invalid", text)
+        if isinstance(error, RecursionError):  # of user code: it is not deep
+            return error
         if self.form is not None and self.form.judges:
             problems = self.form.problems_of(error)
-        elif isinstance(error, TypeError):
-            problems = None
         else:
             problems = self.problems_of(value)
+            if not problems and isinstance(error, TypeError):  # of user code
+                return error
         if problems is None:
             return error
-        return ValidationError(problems or [(path_of(error), "invalid", NOT_VALID)])
+        if not problems:
+            problems.append(self.last_guess(error, payload, value, failure))
+        return ValidationError(problems)
 
     cdef list problems_of(self, object value):
         from cqrs_fast.payloads.forms import unnamed
@@ -124,15 +128,24 @@ cdef class Decoder:
         from cqrs_fast.payloads.wire_check import wire_check
 
         if self.check is None:
-            try:
-                self.check = wire_check(self.cls, self.wire.is_json)
-            except TypeError:  # msgspec reads an annotation that a check does not
-                pass
-        if self.check is None:
-            return []
+            self.check = wire_check(self.cls, self.wire.is_json)
         if self.form is not None:
             value = unnamed(value)
         return errors_of(self.check, value, MAX_ERRORS)
+
+    cdef tuple last_guess(
+        self, object error, object payload, object value, object failure
+    ):
+        """Return what to tell where the check finds nothing wrong."""
+        from cqrs_fast.payloads.untyped import place_of
+
+        if error.__cause__ is not None:
+            return place_of(error), "invalid", NOT_VALID
+        if failure is not None:
+            return "$", "invalid", OUT_OF_RANGE
+        if self.wire.has_repeated_keys(bytes_of(payload), value):
+            return "$", "invalid", REPEATED
+        return "$", "invalid", NOT_VALID
 
 
 @cython.final
@@ -143,6 +156,7 @@ cdef class Wire:
         self.format = format
         self.is_json = format == "JSON"
         self.new_decoder = module.Decoder
+        self.new_encoder = module.Encoder
         self.encode_result = module.Encoder().encode
         self.decode_any = module.Decoder().decode
         self.decode_first = module.Decoder(_FirstIsName).decode
@@ -172,13 +186,13 @@ cdef class Wire:
         there is no name, or none that is a string.
         """
         cdef bint is_array = self.look_at(payload)
-        found = ours = None
+        found = None
         try:
             found = (self.decode_first if is_array else decode_tags)(payload)
         except UNDECODABLE:
-            ours = self.tagless(payload)
-        if ours is not None:
-            raise ours
+            pass
+        if found is None:
+            raise self.tagless(payload)
         if is_array:
             tag_fields = (None,)
         tags, others = [], []
@@ -201,13 +215,14 @@ cdef class Wire:
 
     cdef object tagless(self, object payload):
         """Return the error of a payload that is no object, or no sound one."""
-        value = malformed = None
+        value = failure = None
         try:
             value = self.decode_any(payload)
         except UNDECODABLE as found:
-            malformed = found
-        if malformed is not None:
-            return invalid("invalid", self.syntax_error(payload, malformed))
+            failure = found
+        if failure is not None:
+            _, text = self.read_again(payload, failure)
+            return invalid("invalid", text or OUT_OF_RANGE)
         if not isinstance(value, dict):
             return invalid("type", f"expected object, got {type(value).__name__}")
         for key in value:
@@ -231,15 +246,21 @@ cdef class Wire:
 
     def encode(self, result, name):
         """Encode what the handler of the message `name` returned."""
-        detail = ""
+        unknown = []
+
+        def note(part):
+            unknown.append(type(part))
+            raise TypeError
+
         try:
-            return self.encode_result(result)
-        except (RecursionError, OverflowError, ValueError, AttributeError):
+            return self.new_encoder(enc_hook=note).encode(result)
+        except (
+            RecursionError, OverflowError, ValueError, AttributeError, TypeError
+        ):
             pass
-        except TypeError as error:
-            found = UNENCODABLE.fullmatch(str(error))
-            if found and found[1] != type(result).__name__:
-                detail = f" (it contains {found[1]})"
+        detail = ""
+        if unknown and unknown[0] is not type(result):
+            detail = f" (it contains {unknown[0].__qualname__})"
         raise TypeError(
             f"the result of {name} is {type(result).__qualname__}{detail}, "
             f"which cannot be encoded as {self.format}"
@@ -286,54 +307,51 @@ cdef class Wire:
         # What is no JSON is msgspec's to find.
         return TOO_DEEP if json_is_deep(data, size) else SOUND
 
-    cdef str syntax_error(self, object payload, object error):
-        """Say what is wrong with a payload that is no sound JSON or MessagePack.
+    cdef tuple read_again(self, object payload, object error):
+        """Return (value, None), or (None, why a payload is none), once more untyped.
 
-        Which exception it raises, and what that says, depends on msgspec's version, so
-        the payload itself is asked.
+        `error` is what msgspec raised of it. What that says, and of which class it is,
+        depends on msgspec's version, so the payload itself is asked.
         """
-        if isinstance(error, RecursionError):
-            return FINDINGS[TOO_DEEP]
-        if isinstance(error, (msgspec.ValidationError, OverflowError)):
-            return OUT_OF_RANGE
-        if self.is_json:
-            if not is_utf8(payload):
-                return NO_UTF8
-            at = BROKEN_AT.search(str(error))
-            if at is None:
-                return "malformed payload: the data is truncated or damaged"
-            return f"malformed JSON at byte {at[1]}"
+        from cqrs_fast.payloads.untyped import NO_UTF8, Reading
+
+        cdef bytes data = bytes_of(payload)
         finding = None
         try:
-            self.look_at(payload)
+            self.look_at(data)
         except ValidationError as found:
             finding = found.errors[0][2]
         if finding is not None:
-            return finding
-        is_key = isinstance(error, TypeError) or "hashable" in str(error)
-        return UNHASHABLE if is_key else NO_UTF8
+            return None, finding
+        if isinstance(error, RecursionError):  # of the caller: it is not deep
+            raise error
+        if self.is_json:
+            reading = Reading(data)
+            if reading.problem is not None:
+                return None, reading.problem
+            if reading.has_huge_numbers:
+                return reading.value, None
+        elif count_items(data, len(data)) < 0:
+            return None, NO_UTF8
+        if isinstance(error, msgspec.ValidationError):
+            return None, OUT_OF_RANGE
+        return None, MALFORMED if self.is_json else UNHASHABLE
+
+    cdef bint has_repeated_keys(self, bytes data, object value) except -1:
+        """Tell whether a short payload has a key that is not in what became of it."""
+        from cqrs_fast.payloads.untyped import MOST_BYTES, Reading, count_of
+
+        if self.is_json:
+            return Reading(data).has_repeated_keys
+        if len(data) > MOST_BYTES:
+            return False
+        return count_items(data, len(data)) > count_of(value)
 
 
-cdef str path_of_range(object error):
-    """Return where a number is out of range; `$` where the error is about another."""
-    what, _, path = str(error).partition(" - at `")
-    return path.replace("`", "") if what.endswith("out of range") else "$"
-
-
-cdef str path_of(object error):
-    """Return where a `__post_init__` raised: msgspec writes it after the own text."""
-    cause = error.__cause__
-    if cause is None or not isinstance(error, msgspec.ValidationError):
-        return "$"
-    text, own = str(error), None
-    try:
-        own = str(cause)
-    except Exception:  # user code
-        pass
-    before, after = f"{own} - at `", "`"
-    if own is None or not (text.startswith(before) and text.endswith(after)):
-        return "$"
-    return text[len(before):].replace("`", "")
+cdef bytes bytes_of(object payload):
+    if isinstance(payload, str):
+        return payload.encode("utf-8", "surrogatepass")
+    return bytes(payload)
 
 
 cdef int require_payload(Wire wire, payload) except -1:
@@ -347,105 +365,8 @@ cdef int require_payload(Wire wire, payload) except -1:
     )
 
 
-cdef bint is_utf8(object payload) except -1:
-    try:
-        if isinstance(payload, str):
-            payload.encode()
-        else:
-            bytes(payload).decode()
-        return True
-    except UnicodeError:
-        pass
-    return False
-
-
 cdef object invalid(str code, str message):
     return ValidationError([("$", code, message)])
-
-
-# ---- structure: bytes in, a finding out; no recursion and no Python object
-
-cdef Finding scan_msgpack(
-    const unsigned char* data, Py_ssize_t size, bint* is_array
-) noexcept nogil:
-    """Walk the whole structure, so that no declared length is believed."""
-    cdef uint64_t left[MAX_DEPTH + 1]     # items still to come, at each depth
-    cdef uint64_t items, skip
-    cdef Py_ssize_t at = 0
-    cdef int depth = 0
-    cdef int width
-    cdef unsigned char op
-    left[0] = 1
-    while True:
-        while left[depth] == 0:
-            if depth == 0:
-                return SOUND if at == size else TRAILING
-            depth -= 1
-        left[depth] -= 1
-        if at >= size:
-            return TRUNCATED
-        op = data[at]
-        at += 1
-        if op == 0xC1:
-            return BAD_OPCODE
-        width = length_width(op)
-        if width > size - at:
-            return TRUNCATED
-        items = big_endian(data + at, width)
-        at += width
-        skip = 0
-        if op >= 0xDC and op <= 0xDF or op >= 0x80 and op <= 0x9F:
-            if op <= 0x9F:
-                items = op & 0x0F
-            if op <= 0x8F or op >= 0xDE:
-                items *= 2                # a map: keys and values
-            elif depth == 0:
-                is_array[0] = True
-            if depth == MAX_DEPTH:
-                return TOO_DEEP
-            depth += 1
-            left[depth] = items
-            if items > <uint64_t>(size - at):
-                return TRUNCATED          # an item takes a byte at least
-            continue
-        skip = items + fixed_size(op)
-        if skip > <uint64_t>(size - at):
-            return TRUNCATED
-        at += <Py_ssize_t>skip
-
-
-cdef inline int length_width(unsigned char op) noexcept nogil:
-    """Return how many bytes after the opcode hold a length."""
-    if op == 0xC4 or op == 0xC7 or op == 0xD9:
-        return 1
-    if op == 0xC5 or op == 0xC8 or op == 0xDA or op == 0xDC or op == 0xDE:
-        return 2
-    if op == 0xC6 or op == 0xC9 or op == 0xDB or op == 0xDD or op == 0xDF:
-        return 4
-    return 0
-
-
-cdef inline uint64_t big_endian(const unsigned char* data, int width) noexcept nogil:
-    cdef uint64_t value = 0
-    cdef int index
-    for index in range(width):
-        value = value << 8 | data[index]
-    return value
-
-
-cdef inline int fixed_size(unsigned char op) noexcept nogil:
-    """Return the bytes that follow an opcode beyond its declared length."""
-    if op >= 0xA0 and op <= 0xBF:         # fixstr
-        return op & 0x1F
-    if op >= 0xC7 and op <= 0xC9:         # ext: its type
-        return 1
-    if op == 0xCA or op == 0xCB:          # floats
-        return 4 if op == 0xCA else 8
-    if op >= 0xCC and op <= 0xD3:         # integers, unsigned then signed
-        return 1 << (op - 0xCC) % 4
-    if op >= 0xD4 and op <= 0xD8:         # fixext: its type and 1 to 16 bytes
-        return 1 + (1 << (op - 0xD4))
-    return 0
 
 
 JSON = Wire("JSON", msgspec.json)

@@ -13,6 +13,7 @@ import collections
 import dataclasses
 import enum
 import functools
+import types
 import typing
 import uuid
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from cqrs_fast.payloads.nodes import (
     ArrayOfPartsNode,
     ChoiceNode,
     ObjectNode,
+    RangeNode,
     TextNode,
     UndecodableNode,
     labelled,
@@ -36,6 +38,7 @@ from cqrs_fast.validation.checks import (
     TIME,
     TIMEDELTA,
     BytesNode,
+    InstanceNode,
     Node,
 )
 from cqrs_fast.validation.containers import (
@@ -46,7 +49,7 @@ from cqrs_fast.validation.containers import (
     TupleNode,
     UnionNode,
 )
-from cqrs_fast.validation.records import is_record
+from cqrs_fast.validation.records import is_record, shown
 
 # What the wire writes in another form: its types there, and what a good one is.
 TEXTS: dict[Any, tuple[tuple[type, ...], str]] = {
@@ -55,11 +58,25 @@ TEXTS: dict[Any, tuple[tuple[type, ...], str]] = {
     TIME: ((str,), "time in the form of RFC 3339"),
     TIMEDELTA: ((str,), "duration as in ISO 8601"),
     uuid.UUID: ((str, bytes), "a valid UUID"),
-    Decimal: ((str, int, float), "a valid decimal number"),
+    Decimal: ((str, int, float, Decimal), "a valid decimal number"),
     msgspec.msgpack.Ext: ((), "an extension of MessagePack"),
     **dict.fromkeys((bytes, bytearray, memoryview), ((str,), "text in base64")),
 }
 WIRE_TYPES = (dict, list, str, int, float, bool, type(None), bytes)
+# What msgspec does not decode, and what it does that is made into it.
+INSTEAD: dict[Any, str] = {
+    collections.deque: "list",
+    **dict.fromkeys(
+        (
+            collections.ChainMap,
+            collections.Counter,
+            collections.OrderedDict,
+            collections.defaultdict,
+            types.MappingProxyType,
+        ),
+        "dict",
+    ),
+}
 
 
 def defaulted(cls: Any) -> set[str]:
@@ -101,6 +118,27 @@ def key_converter(hint: Any) -> Callable[[str], Any]:
     return convert
 
 
+def is_on_the_wire(cls: Any) -> bool:
+    """Tell whether anything that is decoded without types is an instance."""
+    try:
+        return any(issubclass(known, cls) for known in WIRE_TYPES)
+    except TypeError:  # such as a plain Protocol
+        return False
+
+
+def in_json(cls: Any) -> Callable[[Any], Any]:
+    """Return what makes an instance of a value, as it is made of JSON.
+
+    There an enumeration has integers of 64 bits, whatever its Python class takes.
+    """
+    decode = msgspec.json.Decoder(cls).decode
+
+    def convert(value: Any) -> Any:
+        return decode(msgspec.json.encode(value))
+
+    return convert
+
+
 class WireCompiler(Compiler):
     """Translate annotations into nodes that check what was decoded without types.
 
@@ -114,6 +152,36 @@ class WireCompiler(Compiler):
         self.is_json = is_json
         self.in_python = Compiler(cls)
         self.forms: dict[Any, ObjectNode | ArrayOfPartsNode] = {}
+
+    def node(self, hint: Any, limits: Limits | None = None) -> Node | None:
+        """Return the node of an annotation; where a check cannot be, of its class.
+
+        msgspec has accepted it, or there would be no payload that it did not decode.
+        """
+        before = self.where, self.scope, self.level, self.unset_level
+        count = len(self.open)
+        try:
+            return super().node(hint, limits)
+        except TypeError:
+            self.where, self.scope, self.level, self.unset_level = before
+            del self.open[count:]
+        try:
+            bare, _ = self.unwrap(hint, {})
+        except TypeError:
+            return None
+        cls = typing.get_origin(bare) or bare
+        if not isinstance(cls, type):
+            return None
+        if is_on_the_wire(cls):
+            return labelled(InstanceNode(cls), shown(bare))
+        return self.undecodable(shown(bare))
+
+    def undecodable(self, label: str, instead: str = "") -> UndecodableNode:
+        """Return the node of a field that no payload can have."""
+        form = "JSON" if self.is_json else "MessagePack"
+        instead = instead or "a class that payloads can become, or as Any"
+        where = f"{form} cannot be decoded into {label} ({self.where})"
+        return UndecodableNode(label, f"{where}: annotate it as {instead}")
 
     def record(self, hint: Any) -> Any:
         if hint in self.forms:
@@ -156,10 +224,11 @@ class WireCompiler(Compiler):
         return node
 
     def unwrapped(self, hint: Any, cls: Any, limits: Limits) -> Node | None:
+        if cls in INSTEAD:
+            return self.undecodable(cls.__name__, INSTEAD[cls])
         if cls not in MAPPINGS:
             return super().unwrapped(hint, cls, limits)
-        arguments = typing.get_args(hint) or (typing.Any, typing.Any)
-        key, value = (arguments[0], int) if cls is collections.Counter else arguments
+        key, value = typing.get_args(hint) or (typing.Any, typing.Any)
         node = MappingNode(dict, self.key(key), self.part(value), **limits)
         return labelled(node, cls.__name__)
 
@@ -195,11 +264,13 @@ class WireCompiler(Compiler):
         if is_record(cls):
             return typing.cast(Node, self.record(hint))
         node = super().scalar(hint, cls, limits)
+        if self.is_json and (node is None or cls in (int, float)):
+            return RangeNode(node.label if node else "Any", node, cls is float)
         if node is None:
             return None
         if cls in (bytes, bytearray, memoryview) and not self.is_json:
             return labelled(BytesNode(bytes, **limits), node.label)
-        convert = functools.partial(msgspec.convert, type=cls)
+        convert: Callable[[Any], Any] = functools.partial(msgspec.convert, type=cls)
         if cls in TEXTS:
             wire_types, expected = TEXTS[cls]
             return TextNode(node.label, convert, wire_types, node, expected)
@@ -207,14 +278,12 @@ class WireCompiler(Compiler):
             values = [member.value for member in cls]
             expected = f"one of {', '.join(map(repr, values))}"
             wire_types = tuple(dict.fromkeys(map(type, values)))
+            if self.is_json:
+                convert = in_json(cls)
             return TextNode(node.label, convert, wire_types, None, expected)
-        if not any(issubclass(known, cls) for known in WIRE_TYPES):
-            format = "JSON" if self.is_json else "MessagePack"
-            where = f"{format} cannot be decoded into {node.label}"
-            return UndecodableNode(node.label, f"{where} ({self.where})")
-        return node
+        return node if is_on_the_wire(cls) else self.undecodable(node.label)
 
 
 def wire_check(cls: Any, is_json: bool) -> Node:
-    """Return the node of a message class; TypeError where it is not understood."""
+    """Return the node of a message class."""
     return typing.cast(Node, WireCompiler(cls, is_json).record(cls))

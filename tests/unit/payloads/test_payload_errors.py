@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import enum
+import sys
 import traceback
+import types
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypedDict
 
 import attrs
 import msgspec
@@ -568,6 +571,256 @@ def test_what_no_payload_can_become_is_a_type_error(wire: Wire) -> None:
         assert execute(bus, wire, {"$type": "Holder"}) == 1
         with pytest.raises(TypeError, match=r"into Plain \(.*Holder\.plain\)"):
             execute(bus, wire, {"$type": "Holder", "plain": 3})
+
+
+CONTAINERS = [
+    (collections.deque, "deque", "list"),
+    (collections.deque[int], "deque", "list"),
+    (collections.OrderedDict[str, int], "OrderedDict", "dict"),
+    (collections.defaultdict[str, int], "defaultdict", "dict"),
+    (collections.Counter[str], "Counter", "dict"),
+    (collections.ChainMap[str, int], "ChainMap", "dict"),
+    (types.MappingProxyType[str, int], "mappingproxy", "dict"),
+    (Callable, "Callable", "Any"),
+    (Callable[[int], str], r"collections.abc.Callable\[\[int\], str\]", "Any"),
+    (type[int], r"type\[int\]", "Any"),
+]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(("hint", "label", "instead"), CONTAINERS)
+def test_an_annotation_without_a_form_is_the_programmers_and_hides_no_other_error(
+    wire: Wire, hint: Any, label: str, instead: str
+) -> None:
+    fields = [("held", hint | None, None), ("many", list[hint], []), ("n", int, 0)]
+    cls = msgspec.defstruct("Holding", fields)
+    decode = wire.decoder(cls).decode
+    assert decode(encoded(wire, {"held": None, "many": [], "n": 1})).n == 1
+    for content in ({"n": "x"}, {"n": "x", "held": None}, {"n": "x", "many": []}):
+        assert wire_errors(wire, cls, content) == [
+            ("$.n", "type", "expected int, got str")
+        ]
+    for value in ([1], {"a": 1}):
+        for name, content in (("held", value), ("many", [value])):
+            expected = (
+                rf"^{wire.format} cannot be decoded into {label} "
+                rf"\(Holding\.{name}\): annotate it as .*{instead}$"
+            )
+            for _ in range(2):
+                with pytest.raises(TypeError, match=expected):
+                    decode(encoded(wire, {name: content}))
+
+
+class Loose(Struct):
+    some: Iterable[int] = ()
+    by_call: dict[Callable[[int], str], int] = {}
+    n: int = 0
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_annotation_that_only_msgspec_reads_is_held_to_its_class(wire: Wire) -> None:
+    assert wire_errors(wire, Loose, {"some": [1]}) == []
+    assert [e[:2] for e in wire_errors(wire, Loose, {"some": 3, "n": "x"})] == [
+        ("$.some", "type"),
+        ("$.n", "type"),
+    ]
+    assert [e[:2] for e in wire_errors(wire, Loose, {"by_call": 3, "n": "x"})] == [
+        ("$.by_call", "type"),
+        ("$.n", "type"),
+    ]
+
+
+class Flags(enum.IntFlag):
+    A = 1
+    B = 2
+
+
+class Flagged(Struct):
+    flags: list[Flags] = []
+    n: int = 0
+
+
+def test_a_flag_beyond_64_bits_is_told_with_its_place() -> None:
+    assert wire_errors(JSON, Flagged, {"flags": [2**64 - 1]}) == []
+    assert wire_errors(JSON, Flagged, {"flags": [1, 2**64], "n": "x"}) == [
+        ("$.flags[1]", "invalid", "expected one of 1, 2"),
+        ("$.n", "type", "expected int, got str"),
+    ]
+
+
+def test_a_key_that_hides_a_wrong_value_is_told() -> None:
+    once = [("$", "invalid", "expected each key of an object once")]
+    for payload in (b'{"n": "SECRET", "n": 1}', b'{"tree": {"name": 3, "name": "a"}}'):
+        refusal = refusal_of(JSON.decoder(Repeating).decode, payload)
+        assert refusal is not None
+        assert refusal.errors == once
+    assert JSON.decoder(Repeating).decode(b'{"n": 1, "n": 2}').n == 2
+    long = b'{"n": "x", "n": 1, "text": "' + b"x" * 20_000 + b'"}'
+    refusal = refusal_of(JSON.decoder(Repeating).decode, long)
+    assert refusal is not None
+    assert refusal.errors == [("$", "invalid", "the value is not valid")]
+
+
+def test_a_key_that_hides_a_wrong_value_is_told_of_messagepack() -> None:
+    def errors_of_keys(count: int, inner: bytes, text: str = "") -> Any:
+        rest = encoded(MSGPACK, text) + b"\xa4rest" + encoded(MSGPACK, REST)
+        payload = bytes([0x80 + count + 2]) + inner + b"\xa4text" + rest
+        refusal = refusal_of(MSGPACK.decoder(Repeating).decode, payload)
+        return refusal and refusal.errors
+
+    once = [("$", "invalid", "expected each key of an object once")]
+    assert errors_of_keys(2, b"\xa1n\xa1x\xa1n\x01") == once
+    assert errors_of_keys(2, b"\xa1n\x01\xa1n\x02") is None
+    long = errors_of_keys(2, b"\xa1n\xa1x\xa1n\x01", "x" * 20_000)
+    assert long == [("$", "invalid", "the value is not valid")]
+
+
+def test_no_key_is_told_as_repeated_that_is_not() -> None:
+    class Unhashable(Struct):
+        rest: Any
+        unique: set[Any]
+
+    payload = encoded(MSGPACK, {"rest": REST, "unique": [{}]})
+    # msgspec 0.20 raises TypeError
+    with pytest.raises((ValidationError, TypeError)) as caught:
+        MSGPACK.decoder(Unhashable).decode(payload)
+    assert "each key" not in str(caught.value)
+
+
+class Reading(Protocol):
+    read: int
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_plain_protocol_is_told_with_its_field(wire: Wire) -> None:
+    cls = msgspec.defstruct("Holding", [("held", Reading, None), ("n", int, 0)])
+    with pytest.raises(TypeError, match=r"into Reading \(Holding\.held\): annotate"):
+        wire.decoder(cls).decode(encoded(wire, {"held": 3}))
+
+
+# One of each form that MessagePack has for a value.
+REST = [
+    *(None, True, 1, -1, 200, -200, 70_000, -70_000, 2**40, -(2**40), 1.5, "a"),
+    *("a" * size for size in (40, 300, 70)),
+    *(b"a" * size for size in (4, 300)),
+    *([0] * size for size in (3, 40)),
+    *({n: n for n in range(size)} for size in (3, 40)),
+    {(1, (2, 3)): 4},
+    *(msgspec.msgpack.Ext(1, b"a" * size) for size in (1, 2, 3, 4, 8, 16, 300)),
+    dt.datetime.fromtimestamp(1.5, dt.UTC),
+]
+
+
+class Repeating(Struct):
+    n: int = 0
+    tree: Node | None = None
+    text: str = ""
+    rest: Any = None
+
+
+class Endless(Struct):
+    inner: list[Any] = []
+    number: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        self.__post_init__()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_recursion_of_user_code_is_not_told_as_nesting(wire: Wire) -> None:
+    bus = CommandBus()
+    bus.register_handler(Endless, lambda message: 1)
+    for content in ({"$type": "Endless"}, {"$type": "Endless", "inner": [[]]}):
+        with pytest.raises(RecursionError):
+            execute(bus, wire, content)
+    with pytest.raises(RecursionError):
+        JSON.decoder(Endless).decode(b'{"number": 1e400}')
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_caller_that_is_out_of_stack_is_not_told_of_nesting(wire: Wire) -> None:
+    class Deep(Struct):
+        inner: Any
+
+    payload: Any = 1
+    for _ in range(60):
+        payload = [payload]
+    payload = encoded(wire, {"inner": payload})
+    decode = wire.decoder(Deep).decode
+    outcomes = set()
+
+    def descend(levels: int) -> None:
+        if levels:
+            descend(levels - 1)
+        else:
+            decode(payload)
+            wire.type_name(named)
+
+    named = payload.replace(b"inner", b"$type")  # an array: that alone is wrong
+    most = sys.getrecursionlimit()
+    for levels in range(most - 200, most):
+        try:
+            descend(levels)
+        except (RecursionError, ValidationError) as error:
+            outcomes.add(str(error)[:60])
+    assert not [text for text in outcomes if "nesting" in text]
+    assert any("recursion" in text for text in outcomes)
+
+
+class Tagged(Struct, tag="other", tag_field="$type"):
+    n: int
+
+
+class TaggedClosed(Struct, tag="other", forbid_unknown_fields=True):
+    n: int
+
+
+class TaggedThere(Struct, tag="other", tag_field="$type", forbid_unknown_fields=True):
+    n: int
+
+
+class TaggedByNumber(Struct, tag=3, tag_field="$type"):
+    n: int
+
+
+class Named(Struct, forbid_unknown_fields=True):
+    name: str = msgspec.field(name="$type")
+    n: int = 0
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("cls", [Tagged, TaggedClosed, TaggedThere, TaggedByNumber])
+def test_a_tag_that_is_not_the_name_of_the_message_is_no_matter(
+    wire: Wire, cls: Any
+) -> None:
+    name = cls.__name__
+    bus = CommandBus()
+    bus.register_handler(cls, lambda message: message.n)
+    for _ in range(2):
+        assert execute(bus, wire, {"$type": name, "n": 3}) == 3
+        assert refused(bus, wire, {"$type": name, "n": "x"}) == [
+            ("$.n", "type", "expected int, got str")
+        ]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_closed_struct_may_have_a_field_for_the_name(wire: Wire) -> None:
+    bus = CommandBus()
+    bus.register_handler(Named, lambda message: [message.name, message.n])
+    assert execute(bus, wire, {"$type": "Named", "n": 3}) == ["Named", 3]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_array_with_another_tag_than_its_name_is_a_type_error(wire: Wire) -> None:
+    class Line(Struct, tag="other", array_like=True):
+        n: int
+
+    bus = CommandBus()
+    bus.register_handler(Line, lambda message: message.n)
+    with pytest.raises(
+        TypeError, match=r"'Line', where its tag is 'other': give .*tag"
+    ):
+        execute(bus, wire, ["Line", 3])
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -7,6 +7,7 @@ import decimal
 import enum
 import gc
 import json
+import sys
 import traceback
 import uuid
 import weakref
@@ -25,6 +26,7 @@ from cqrs_fast.validation.constraints import compile_check
 
 FORMATS = [JSON, MSGPACK]
 MALFORMED = "malformed payload: the data is truncated or damaged"
+CUT_JSON = "malformed JSON: the data is truncated"
 
 
 class Color(enum.Enum):
@@ -227,11 +229,18 @@ def test_a_payload_without_a_type_name_is_refused(
 @pytest.mark.parametrize(
     ("wire", "payload", "text"),
     [
-        (JSON, b"", MALFORMED),
-        (JSON, b'{"$type": "A"', MALFORMED),
-        (JSON, b'{"$type": tru}', "malformed JSON at byte 14"),
-        (JSON, b'{"$type": "A"} x', "malformed JSON at byte 16"),
-        (JSON, b'{"$type": NaN}', "malformed JSON at byte 10"),
+        (JSON, b"", CUT_JSON),
+        (JSON, b'{"$type": "A"', CUT_JSON),
+        (JSON, b'{"$type": "A", "x": 1e400, ', CUT_JSON),
+        (JSON, b'{"$type": tru}', "malformed JSON at byte 10"),
+        (JSON, b'{"$type": "A"} x', "malformed JSON at byte 15"),
+        (JSON, '{"äöü": tru}'.encode(), "malformed JSON at byte 11"),
+        (JSON, b'{"$type": "A', "malformed JSON at byte 10"),
+        (JSON, b'{"$type": "\\ud800"}', MALFORMED),
+        (JSON, b'{"$type": tru}' + b" " * 20_000, MALFORMED),
+        (JSON, b'{"$type": NaN}',
+         "malformed JSON: NaN and Infinity are not part of it"),
+        (JSON, b"1e400", "expected a value within range"),
         (JSON, b'{"$type": "\xff"}', "expected text encoded as UTF-8"),
         (JSON, '{"$type": "\ud800"}', "expected text encoded as UTF-8"),
         (MSGPACK, b"", "malformed MessagePack: the data is truncated"),
@@ -251,8 +260,14 @@ def test_a_payload_without_a_type_name_is_refused(
         (MSGPACK, b"\xc1", "malformed MessagePack: invalid opcode"),
         (MSGPACK, b"\x80\x80", "malformed MessagePack: there is data after the end"),
         (MSGPACK, b"\x81\xa5$type\xa1\xff", "expected text encoded as UTF-8"),
+        (MSGPACK, b"\x82\xa1x\x91\xc4\x01\xff\xa5$type\xd9\x01\xff",
+         "expected text encoded as UTF-8"),
+        (MSGPACK, b"\x81\x80\x91\xa1x", "expected keys that are no arrays or maps"),
+        (MSGPACK, b"\x82\xc4\x01\xff\xca\x00\x00\x00\x00\xd4\x05\x00\xc0",
+         "expected keys that are no arrays or maps"),
+        (MSGPACK, b"\xd4\xff\x00", "expected a value within range"),
     ],
-)
+)  # fmt: skip
 def test_broken_syntax_is_told_without_the_payload(
     wire: Wire, payload: Any, text: str
 ) -> None:
@@ -320,6 +335,75 @@ def test_numbers_beyond_their_types_are_refused() -> None:
         ]
 
 
+class Wide(Struct):
+    f: float = 0.0
+    i: int = 0
+    either: int | str | None = None
+    d: decimal.Decimal | None = None
+    raw: msgspec.Raw | None = None
+    anything: Any = None
+    texts: list[str] = []
+
+
+BEYOND = "expected a value within range"
+
+
+@pytest.mark.parametrize(
+    "huge", ["1e400", "-1e400", "1e" + "9" * 30, "9" * 4301, "-" + "9" * 4301]
+)
+def test_a_number_beyond_its_type_is_told_where_it_is_and_nowhere_else(
+    huge: str,
+) -> None:
+    decode = JSON.decoder(Wide).decode
+    for name in ("f", "either", "anything"):
+        payload = f'{{"{name}": {huge}}}'
+        assert errors_of(decode, payload) == [(f"$.{name}", "invalid", BEYOND)]
+    assert errors_of(decode, f'{{"raw": {huge}, "anything": [[{huge}]]}}') == [
+        ("$", "invalid", BEYOND)
+    ]
+    for name in ("raw", "unknown"):
+        payload = f'{{"{name}": {huge}, "texts": [3], "f": {huge}}}'
+        assert errors_of(decode, payload) == [
+            ("$.f", "invalid", BEYOND),
+            ("$.texts[0]", "type", "expected str, got int"),
+        ]
+
+
+def test_an_integer_may_be_beyond_floats_alone() -> None:
+    large = "9" * 400
+    decode = JSON.decoder(Wide).decode
+    assert decode(f'{{"i": {large}}}').i == int(large)
+    assert errors_of(decode, f'{{"i": {large}, "f": {large}}}') == [
+        ("$.f", "invalid", BEYOND)
+    ]
+
+
+def test_a_number_that_a_decimal_can_hold_is_not_the_wrong_one() -> None:
+    decode = JSON.decoder(Wide).decode
+    assert decode('{"d": 1e400}').d == decimal.Decimal("1e400")
+    assert errors_of(decode, '{"d": 1e400, "texts": [3]}') == [
+        ("$.texts[0]", "type", "expected str, got int")
+    ]
+
+
+def test_a_long_payload_with_a_number_beyond_its_type_is_told_without_its_place() -> (
+    None
+):
+    payload = '{"f": 1e400, "texts": ["' + "x" * 20_000 + '"]}'
+    assert errors_of(JSON.decoder(Wide).decode, payload) == [("$", "invalid", BEYOND)]
+
+
+def test_a_process_that_reads_few_digits_is_told_as_another() -> None:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(700)
+    try:
+        payload = '{"i": ' + "9" * 4301 + ', "raw": ' + "9" * 800 + "}"
+        errors = errors_of(JSON.decoder(Wide).decode, payload)
+    finally:
+        sys.set_int_max_str_digits(before)
+    assert errors == [("$.i", "invalid", BEYOND)]
+
+
 def test_an_unknown_field_is_not_quoted() -> None:
     for name in ("SECRET", "SECRET` - at `SECRET"):
         payload = encoded(JSON, {name: 1})
@@ -331,7 +415,7 @@ def test_an_unknown_field_is_not_quoted() -> None:
 @pytest.mark.parametrize(
     ("wire", "payload", "text"),
     [
-        (JSON, b'{"n": "a"', MALFORMED),
+        (JSON, b'{"n": "a"', CUT_JSON),
         (JSON, b'{"n": "\xff"}', "expected text encoded as UTF-8"),
         (JSON, bytearray(b'{"n": "\xff"}'), "expected text encoded as UTF-8"),
         (JSON, '{"n": "\ud800"}', "expected text encoded as UTF-8"),
@@ -393,6 +477,7 @@ def test_results_are_encoded(wire: Wire) -> None:
     [
         (object(), "the result of Get is object, which cannot"),
         ([Exception("SECRET")], "is list (it contains Exception), which"),
+        ({"a": Item([1, object()])}, "is dict (it contains object), which"),
         ("\ud800", "the result of Get is str, which cannot"),
     ],
 )

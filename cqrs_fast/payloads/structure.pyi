@@ -1,0 +1,1 @@
+"""Look at the structure of MessagePack: no recursion, no length is believed."""
