@@ -15,7 +15,7 @@ LIBASAN = $(shell $(or $(CC),cc) -print-file-name=libasan.so)
 .DEFAULT_GOAL := help
 .PHONY: help install build test slow soak hunt bench bench-report bench-compare \
 	bench-instructions rivals lint format types stubs sdist profile profile-cpu \
-	profile-memory profile-annotate profile-latency debug trace asan tsan ci clean
+	profile-memory profile-latency debug trace asan tsan ci clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -71,7 +71,7 @@ rivals: build  ## compare with other libraries and with Go; they get .venv-rival
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .
-	cython-lint cqrs_fast tests/compiled profiles
+	cython-lint cqrs_fast tests/compiled
 
 format:  ## sort imports and mend what can be mended
 	$(PYTHON) -m ruff check --fix .
@@ -99,9 +99,6 @@ profile-cpu: profile  ## let py-spy watch the workload, or CASE, a row of the be
 
 profile-memory: build  ## show the lines that keep more memory the longer it runs
 	$(PYTHON) -m profiles.memory
-
-profile-annotate:  ## compare the Python in hot functions with ceilings (UPDATE=--update)
-	$(PYTHON) -m profiles.annotate $(UPDATE)
 
 profile-latency: build  ## show how long 10^7 dispatches take, and collections of garbage
 	$(PYTHON) -m profiles.latency
