@@ -44,7 +44,7 @@ hunt:  ## hunt for crashes, hangs and lost counts, in copies (VERSION MODE HUNTE
 		$(foreach one,$(MODE),--mode $(one)) $(foreach one,$(HUNTER),--hunter $(one))
 
 bench: build  ## run the benchmarks, each case beside its baseline
-	$(PYTEST) -q benchmarks --benchmark-columns=min,median,iqr,rounds
+	$(PYTEST) -q benchmarks/bench_*.py --benchmark-columns=min,median,iqr,rounds
 
 bench-report: build  ## measure everything into benchmarks/RESULTS.md, or into RESULTS alone
 	$(PYTHON) -m benchmarks.report $(if $(RESULTS),--results '$(RESULTS)')
@@ -57,17 +57,9 @@ bench-compare:  ## compare two result files, BEFORE and AFTER
 bench-instructions: build  ## count instructions against their ceilings (UPDATE=--update)
 	$(PYTHON) -m benchmarks.instructions $(UPDATE)
 
-rivals: RIVALS = .venv-rivals/bin/python
 rivals: build  ## compare with other libraries and with Go; they get .venv-rivals
-	test -x $(RIVALS) || $(PYTHON) -m venv .venv-rivals
-	$(RIVALS) -m pip install -q msgspec || echo "not installed: msgspec"
-	$(RIVALS) -m pip install -q -r benchmarks/rivals/requirements.txt || \
-		grep == benchmarks/rivals/requirements.txt | while read -r one; do \
-			$(RIVALS) -m pip install -q "$$one" || echo "not installed: $$one"; \
-		done
-	python=$(RIVALS); $$python -c 'import msgspec' || { python=$(PYTHON); \
-		echo "without $(RIVALS): other libraries are left out"; }; \
-	$$python -m benchmarks.rivals.measure && $$python -m benchmarks.go.measure
+	$(MAKE) --no-print-directory -f benchmarks/rivals/Makefile PYTHON='$(PYTHON)'
+	$(MAKE) --no-print-directory -f benchmarks/go/Makefile PYTHON='$(PYTHON)'
 
 lint:  ## check style
 	$(PYTHON) -m ruff check .

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT))
-
-from benchmarks import defects  # noqa: E402
-from benchmarks.rivals import ask_breakers, ask_caches, ask_limiters  # noqa: E402
-from benchmarks.rivals.breakers import Breaker  # noqa: E402
-from benchmarks.rivals.caches import Cache  # noqa: E402
-from benchmarks.rivals.isolation import (  # noqa: E402
+from benchmarks import defects
+from benchmarks.rivals import ask_breakers, ask_caches, ask_limiters
+from benchmarks.rivals.breakers import Breaker
+from benchmarks.rivals.caches import Cache
+from benchmarks.rivals.isolation import (
     ABSENT,
     OURS,
     STANDARD_LIBRARY,
     installed_version,
     pins,
 )
-from benchmarks.rivals.limiters import Limiter  # noqa: E402
-from benchmarks.rivals.question import (  # noqa: E402
+from benchmarks.rivals.limiters import Limiter
+from benchmarks.rivals.question import (
     BREAKS,
     FAILS,
     HOLDS,
