@@ -61,7 +61,7 @@ def run_orders(path: Path, style: Style) -> None:
     app = example("orders.app")
     refusal: type[Exception] = example("orders.errors").OrderError
     data = files(f"{EXAMPLES}.orders")
-    lines = (data / "sample.jsonl").read_bytes().splitlines()
+    lines = [line.text.encode() for line in example("orders.generate").generate()]
     # Who may write it may write this package too: no need to ask who that is.
     settings = (data / "configs" / "test.json").read_bytes()
     commands, queries = app.build(path, config_from(settings, "test.json"))
