@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from cqrs_fast.cli import FAILED, INTERRUPTED
-from cqrs_fast.cli.console import Progress, Style, duration, shows_progress
+from cqrs_fast.cli.console import Progress, Style, duration
 from cqrs_fast.cli.ledger import Ledger
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
@@ -26,14 +26,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.file != "-":
             stack.enter_context(contextlib.closing(file))
         reader = LineReader(file, bus.max_payload_bytes)
-        progress = None
-        if not arguments.quiet and shows_progress(sys.stderr):
-            progress = Progress(sys.stderr, reader.total)
         ledger = Ledger(
             output,
-            progress,
+            Progress(sys.stderr, hidden=arguments.quiet),
             stop_on_error=arguments.stop_on_error,
             shared=sys.stdout.isatty(),
+            total=reader.total,
         )
         started = perf_counter()
         interrupted = False
