@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 import cqrs_fast
 from benchmarks import noise
+from benchmarks.document import table
 from benchmarks.environment import ROOT, tell
-from benchmarks.readme import table
 from benchmarks.table import (
     PARTS,
     AnyRow,
@@ -362,7 +362,7 @@ def main() -> None:
         work(options.work, json.load(sys.stdin))
         return
     run = Run(tell, options.only)
-    print(*table(run.measure(options.repeats)), sep="\n")
+    print(table(run.measure(options.repeats)))
 
 
 if __name__ == "__main__":
