@@ -9,6 +9,13 @@ import sys
 from time import perf_counter
 from typing import Any
 
+from cqrs_fast.cli.arguments import (
+    MEASURED_STATUS,
+    REAL_MIDDLEWARE,
+    TARGET,
+    add_traffic,
+    some_seconds,
+)
 from cqrs_fast.cli.bench_cases import Group, built_in_groups
 from cqrs_fast.cli.bench_pipeline import (
     POINT_TO_MESSAGES,
@@ -31,6 +38,40 @@ from cqrs_fast.measuring import Ratio
 
 HEADER = ("", "ns", "x direct", "x hand", "spread", "peak", "kept")
 ALIGN = "<>>>>>>"
+
+
+OWN_ROWS = """\
+A function that makes a bus is called for each row, so that no row finds what another
+has left in a limiter, a breaker or a cache. The rows of a bus that is a variable share
+its middleware."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = (
+        f"{REAL_MIDDLEWARE}\n\n{OWN_ROWS}\n\n{MEASURED_STATUS}\n\n"
+        "examples:\n"
+        "  cqrs-fast bench\n"
+        "  cqrs-fast bench --pipeline myapp.buses:commands\n"
+        "  cqrs-fast bench --pipeline myapp.buses:commands --messages orders.jsonl "
+        "--json"
+    )
+    parser.add_argument(
+        "--pipeline",
+        metavar="MODULE:BUS",
+        help=f"measure a bus of your own, stage by stage: {TARGET}",
+    )
+    add_traffic(parser)
+    parser.add_argument(
+        "--seconds",
+        type=some_seconds,
+        default=10.0,
+        metavar="N",
+        help="how long the rounds take, about; more makes it steadier (default: 10)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of a table"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

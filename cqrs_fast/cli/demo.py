@@ -26,6 +26,11 @@ COLUMNS = ("Message", "Count", "OK", "Invalid", "Refused", "Errors", "p50", "p99
 COLOURS = ("", "", "green", "yellow", "yellow", "red", "", "")
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = "example: cqrs-fast demo"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run both examples and print what happened."""
     style = Style(sys.stdout)

@@ -23,6 +23,13 @@ from time import perf_counter
 from typing import Any
 
 from cqrs_fast.cli import measuring
+from cqrs_fast.cli.arguments import (
+    MEASURED_STATUS,
+    REAL_MIDDLEWARE,
+    TARGET,
+    add_traffic,
+    some_seconds,
+)
 from cqrs_fast.cli.bench_pipeline import Subject, load_subject, whole
 from cqrs_fast.cli.console import Progress, Style, pairs, table
 from cqrs_fast.cli.machine import require_build
@@ -43,6 +50,59 @@ NO_RESULT = (
     "command as root (sudo -E), allow it (Linux: sysctl kernel.yama.ptrace_scope=0; in "
     "a container: --cap-add SYS_PTRACE), or use --memory, which needs no rights"
 )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = (
+        f"{REAL_MIDDLEWARE}\n\n{MEASURED_STATUS}\n\n"
+        "examples:\n"
+        "  cqrs-fast profile myapp.buses:commands --messages orders.jsonl\n"
+        "  cqrs-fast profile myapp.buses:commands --format speedscope -o run.json\n"
+        "  cqrs-fast profile myapp.buses:commands --memory --seconds 2"
+    )
+    parser.set_defaults(memory=False)
+    parser.add_argument("target", metavar="MODULE:BUS", help=TARGET)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--cpu",
+        dest="memory",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help="let py-spy watch where the time goes (default); needs py-spy: "
+        "pip install 'cqrs-fast[profile]'",
+    )
+    what.add_argument(
+        "--memory",
+        action="store_true",
+        help="let tracemalloc tell which lines' memory has grown, once it is warm",
+    )
+    add_traffic(parser)
+    parser.add_argument(
+        "--seconds",
+        type=some_seconds,
+        default=5.0,
+        metavar="N",
+        help="how long the bus is kept busy (default: 5)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="--cpu: what py-spy writes (default: parser.svg, or "
+        "parser.speedscope.json); --memory: all lines that grew, as JSON",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("flamegraph", "speedscope"),
+        default="flamegraph",
+        help="--cpu: an SVG to look at, or a file for https://www.speedscope.app",
+    )
+    parser.add_argument(
+        "--native",
+        action="store_true",
+        help="--cpu: show compiled functions too, in a profile build with their lines",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
