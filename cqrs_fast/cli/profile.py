@@ -39,17 +39,19 @@ from cqrs_fast.cli.stepper import Stepper
 from cqrs_fast.measuring import LOOP
 
 OUTPUTS = {"flamegraph": "profile.svg", "speedscope": "profile.speedscope.json"}
+TOLD = "cqrs-fast: "  # begins the line of the process that is watched
 PATIENCE = 10.0  # seconds for py-spy to end in, once it is asked to
 LINES = 10
 NO_PY_SPY = (
     "py-spy is not installed: pip install 'cqrs-fast[profile]', or pip install py-spy; "
     "--memory does without"
 )
-NO_RESULT = (
-    "py-spy gave no result. If it may not look into the process it started: run the "
-    "command as root (sudo -E), allow it (Linux: sysctl kernel.yama.ptrace_scope=0; in "
-    "a container: --cap-add SYS_PTRACE), or use --memory, which needs no rights"
+NO_RIGHTS = (
+    "py-spy may not look into the process it started: run the command as root "
+    "(sudo -E), allow it (Linux: sysctl kernel.yama.ptrace_scope=0; in a container: "
+    "--cap-add SYS_PTRACE), or use --memory, which needs no rights"
 )
+DENIED = ("permission denied", "operation not permitted", "requires root", "eperm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,15 +177,27 @@ def cpu(arguments: argparse.Namespace) -> tuple[list[str], Any]:
     with Progress(sys.stderr) as progress:
         progress.update(None, lambda _: f"py-spy looks for {arguments.seconds:g} s")
         status, said = outcome_of(command)
-    last = said.rstrip().rpartition("\n")[2]
-    told = json.loads(last) if last.startswith("{") else {}
-    if status or "notes" not in told:
-        raise Problem(told.get("problem", f"{NO_RESULT}. It said:\n{said.rstrip()}"))
+    told = told_in(said)
+    if "problem" in told:
+        raise Problem(told["problem"])
+    if status or not told:
+        denied = any(word in said.lower() for word in DENIED)
+        what = NO_RIGHTS if denied else "py-spy gave no result"
+        raise Problem(f"{what}. It said:\n{said.rstrip() or 'nothing'}")
     how = "open it in a browser"
     if arguments.format == "speedscope":
         how = "open it at https://www.speedscope.app"
     line = f"wrote {output}: {how}; the wider a box, the more of the time it took"
     return [line], told["notes"]
+
+
+def told_in(said: str) -> dict[str, Any]:
+    """Return what the watched process has told, among all else that was printed."""
+    for line in said.splitlines():
+        if line.startswith(TOLD):
+            found: dict[str, Any] = json.loads(line.removeprefix(TOLD))
+            return found
+    return {}
 
 
 def outcome_of(command: list[str]) -> tuple[int, str]:
@@ -270,12 +284,12 @@ def place(frame: tracemalloc.Frame) -> str:
 
 
 def main(seconds: str, *arguments: str) -> None:
-    """Be the process that py-spy watches; the last line says what came of it."""
+    """Be the process that py-spy watches; a line says what came of it."""
     try:
         told: dict[str, Any] = {"notes": busy(float(seconds), *arguments)[0]}
     except Problem as problem:
         told = {"problem": str(problem)}
-    print(f"\n{json.dumps(told)}", flush=True)
+    print(f"\n{TOLD}{json.dumps(told)}", flush=True)
 
 
 if __name__ == "__main__":
