@@ -31,6 +31,7 @@ bench-instructions: build  ## count instructions against their ceilings (UPDATE=
 	$(PYTHON) -m benchmarks.instructions $(UPDATE)
 rivals: build  ## compare with other libraries and with Go (benchmarks/rivals/Makefile)
 	$(MAKE) -f benchmarks/rivals/Makefile PYTHON='$(PYTHON)'
+	$(MAKE) -f benchmarks/go/Makefile PYTHON='$(PYTHON)'
 lint:  ## check style
 	$(PYTHON) -m ruff check . && cython-lint cqrs_fast tests/support/compiled profiles
 types:  ## check the annotations with mypy and pyright
@@ -43,8 +44,8 @@ sdist:  ## build the source distribution and the wheel, and check what is in the
 profile-cpu: profile  ## let py-spy watch the workload, or CASE, a row of the benchmarks
 	$(PYTHON) -m profiles.cpu --seconds $(or $(SECONDS),15) \
 		$(if $(CASE),-- '$(CASE)',--flamegraph profiles/flamegraph.svg)
-profile-memory profile-latency profile-annotate: build  ## watch memory, time, hot functions
-	$(PYTHON) -m $(subst -,s.,$@) $(UPDATE)
+profile-memory profile-latency: build  ## watch memory, time
+	$(PYTHON) -m $(subst -,s.,$@)
 debug trace:  ## compile with assertions and checks, or with line tracing, and run the tests
 	CQRS_FAST_BUILD=$@ $(BUILD) && $(CHECK)
 asan:  ## compile with the address and undefined behaviour sanitizers, and run the tests

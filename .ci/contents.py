@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SOURCES = (".h", ".py", ".pyx", ".pxd", ".pyi", ".typed", ".json", ".jsonl")
+SOURCES = (".h", ".py", ".pyx", ".pxd", ".pyi", ".typed", ".json")
 
 
 def main(sdist: Path, wheel: Path) -> None:

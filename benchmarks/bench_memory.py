@@ -7,9 +7,9 @@ how long the probes take; their bytes are in `extra_info`.
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 from benchmarks import objects
@@ -22,6 +22,7 @@ from benchmarks.workload import (
     protecting_stages,
     quiet_stages,
 )
+from cqrs_fast.measuring import Traced, least_traced, tracer, tracing
 
 WARM_UP = 1_000
 TRANSIENT_CALLS = 200
@@ -34,31 +35,19 @@ def nothing(command: Any) -> int:
 
 def peak(function: Callable[[Any], Any]) -> float:
     """Return how many bytes are allocated at most at any moment of warm calls."""
-    return _measured(function, TRANSIENT_CALLS)[1]
+    return _measured(function, TRANSIENT_CALLS).peak
 
 
 def growth(function: Callable[[Any], Any]) -> float:
     """Return how many bytes are still allocated after many warm calls."""
-    return _measured(function, GROWTH_CALLS)[0]
+    return _measured(function, GROWTH_CALLS).kept
 
 
-def _measured(function: Callable[[Any], Any], calls: int) -> tuple[float, float]:
-    _call(function, WARM_UP)
-    tracemalloc.start()
-    try:
-        _call(function, WARM_UP)
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        _call(function, calls)
-        after, highest = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    return after - before, highest - before
-
-
-def _call(function: Callable[[Any], Any], times: int) -> None:
-    for _ in range(times):
-        function(COMMAND)
+def _measured(function: Callable[[Any], Any], calls: int) -> Traced:
+    run = tracer("function(command)", {"function": function, "command": COMMAND})
+    with tracing():
+        run(repeat(None, WARM_UP))
+        return least_traced(lambda: run(repeat(None, calls)))
 
 
 def rows(execute: Callable[[Any], Any], stages: str) -> list[AnyRow]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import noise
-from benchmarks.readme import number
+from benchmarks.document import number
 
 THRESHOLD = 5.0
 AGREED = 0.10
@@ -66,54 +66,44 @@ class Change(NamedTuple):
         return difference / self.before.scale if self.before.scale else difference
 
 
-def figures(results: dict[str, Any]) -> dict[tuple[str, ...], Figure | None]:
-    """Return all numbers of a result file by what they are; None where one lacks."""
-    found: dict[tuple[str, ...], Figure | None] = {}
+def figures(results: dict[str, Any]) -> dict[str, Figure | None]:
+    """Return all numbers of a result file by name; None where one lacks."""
+    found: dict[str, Figure | None] = {}
     for row in results["rows"]:
-        found[row["name"], row["against"], row["unit"]] = _of_row(row)
+        name, unit = f"{row['name']} / {row['against']}", row["unit"]
+        scales = {"ratio": row["measured"], "percent": 100.0}
+        scale = scales[unit] if unit in scales else row[f"case_{unit}"]
+        found[name] = figure(name, unit, row["measured"], row["spread"], scale)
     for row in results.get("rivals", ()):
-        name = f"{row['subject']} ({row['what']}): {row['feature']}"
-        found["rival", row["group"], name] = _of_rival(name, row)
+        # Theirs / ours is turned around: what is slower shall be higher.
+        name = f"{row['group']}: {row['subject']} ({row['what']}): {row['feature']}"
+        ratio = row["ratio"] and 1 / row["ratio"]
+        spread = row["ratio"] and [
+            1 / (bound or row["ratio"]) for bound in row["spread"][::-1]
+        ]
+        found[name] = figure(name, "ratio", ratio, spread, ratio)
     for row in results.get("go", ()):
         name = f"Go: {row['name']}"
-        ratio = row["ratio"]
-        low, high = row["spread"] or (0.0, 0.0)
-        found["go", name] = ratio and Figure(name, "ratio", ratio, low, high, ratio)
+        found[name] = figure(name, "ratio", row["ratio"], row["spread"], row["ratio"])
     return found
 
 
-def _of_row(row: dict[str, Any]) -> Figure | None:
-    measured, unit = row["measured"], row["unit"]
-    if measured is None:
+def figure(
+    name: str, unit: str, value: float | None, spread: Any, scale: float | None
+) -> Figure | None:
+    if value is None or scale is None:
         return None
-    scale = measured
-    if unit == "percent":
-        scale = 100.0
-    elif unit != "ratio":
-        scale = row[f"case_{unit}"]
-    name = f"{row['name']} / {row['against']}"
-    low, high = row["spread"]
-    return Figure(name, unit, measured, low, high, abs(scale))
-
-
-def _of_rival(name: str, row: dict[str, Any]) -> Figure | None:
-    """Turn theirs / ours around: what is slower shall be higher."""
-    if not row["ratio"]:
-        return None
-    low, high = row["spread"]
-    ratio = 1 / row["ratio"]
-    return Figure(name, "ratio", ratio, 1 / high, 1 / (low or row["ratio"]), ratio)
+    return Figure(name, unit, value, *spread, abs(scale))
 
 
 def change(before: Figure, after: Figure, threshold: float) -> Change:
     """Judge one number."""
     limit = before.scale * threshold / 100
-    verdict = SAME
     if after.low > before.high and after.value - before.value > limit:
-        verdict = SLOWER
-    elif after.high < before.low and before.value - after.value > limit:
-        verdict = FASTER
-    return Change(before, after, verdict)
+        return Change(before, after, SLOWER)
+    if after.high < before.low and before.value - after.value > limit:
+        return Change(before, after, FASTER)
+    return Change(before, after, SAME)
 
 
 def different(before: Any, after: Any, path: str) -> Iterator[str]:
@@ -161,9 +151,9 @@ class Comparison:
             key=lambda change: (-change.weight, change.before.name),
         )
         self.apart = [
-            f"{' / '.join(key)}: {_where(old, key)} before, {_where(new, key)} after"
-            for key in {**old, **new}
-            if old.get(key) is None or new.get(key) is None
+            f"{name}: {_where(old, name)} before, {_where(new, name)} after"
+            for name in {**old, **new}
+            if old.get(name) is None or new.get(name) is None
         ]
 
     @property
@@ -173,7 +163,12 @@ class Comparison:
     def render(self) -> str:
         """Return the comparison as Markdown."""
         lines = [
-            *self._noise(),
+            f"**The file of {name} was measured on a noisy machine, or too few "
+            "times.**\n"
+            for name, results in (("before", self.before), ("after", self.after))
+            if not _is_sound(results)
+        ]
+        lines += [
             f"{self.before['commit']} ({self.before['date']}) before, "
             f"{self.after['commit']} ({self.after['date']}) after; "
             f"threshold {self.threshold:g} %.",
@@ -186,15 +181,6 @@ class Comparison:
         if self.apart:
             lines += ["Not compared:", "", *(f"- {line}" for line in self.apart), ""]
         return "\n".join([*lines, *self._summary()])
-
-    def _noise(self) -> list[str]:
-        lines = []
-        for name, results in (("before", self.before), ("after", self.after)):
-            noisy = noise.of_machine(results)
-            if noisy.is_over or not noisy.is_known:
-                what = "on a noisy machine" if noisy.is_over else "with few repeats"
-                lines += [f"**The file of {name} was measured {what}.**", ""]
-        return lines
 
     def _summary(self) -> list[str]:
         counts = [
@@ -213,10 +199,15 @@ class Comparison:
         ]
 
 
-def _where(figures: dict[tuple[str, ...], Figure | None], key: tuple[str, ...]) -> str:
-    if key not in figures:
+def _is_sound(results: dict[str, Any]) -> bool:
+    found = noise.of_machine(results)
+    return found.is_known and not found.is_over
+
+
+def _where(figures: dict[str, Figure | None], name: str) -> str:
+    if name not in figures:
         return "no such row"
-    return "no number" if figures[key] is None else "measured"
+    return "no number" if figures[name] is None else "measured"
 
 
 def _line(change: Change) -> str:

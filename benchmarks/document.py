@@ -1,25 +1,24 @@
-"""The text of RESULTS.md: results as Markdown, and nothing that is not in them."""
+"""The text of RESULTS.md and of README.md's table, and nothing that is not in results.
+
+    python -m benchmarks.document [README.md]
+
+puts the table of benchmarks/results.json between the markers of a README.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from benchmarks import noise
-from benchmarks.readme import (
-    is_behind,
-    is_by_hand,
-    noise_mark,
-    number,
-    plain,
-    source,
-    table,
-)
+from benchmarks.environment import ROOT
 
 PLOTS = "plots"
-IMAGE = re.compile(rf"^!\[.*\]\({PLOTS}/.*\)$", re.MULTILINE)
 SERIES = {
     "stages": "Cost by stages",
     "routes": "Cost by routes",
@@ -27,6 +26,19 @@ SERIES = {
     "tasks": "Scaling over tasks",
 }
 """By the first word of a series: the heading under which its plot is."""
+BY_HAND = re.compile("hand-written|functools|dict")
+"""In what a row is measured against: code that does the same without this library."""
+NUMBERS = re.compile(
+    "ceiling|measured|spread|case, baseline|times as fast|ours.*|theirs|Go's|p[\\d.]+|"
+    "dispatches|the slowest"
+)
+"""The columns of them."""
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+AHEAD = "**the baseline is ahead**"
+VERDICTS = {"met": "met", "over": "**over**", None: ""}
+DIGITS = {"ratio": 2, "bytes": 0, "ms": 1}
+SUFFIXES = {"ratio": "", "percent": " %"}
+ROW = ("case", "against", "ceiling", "measured", "spread", "case, baseline", "verdict")
 EXPLAINED = """\
 Every number here was written by `make bench-report`. A ratio is the time of a case to
 that of its baseline, which takes turns with it: below 1 the case is the faster. Other
@@ -37,23 +49,49 @@ and Go too, is that of nine tenths of what halves of the repeats give in the sam
 Rows whose spread is too wide are marked as noisy.
 `python -m benchmarks.compare a.json b.json` compares two runs."""
 
+Row = dict[str, Any]
 
-def render(results: dict[str, Any], *, plotted: bool = True) -> str:
+
+def render(results: Row, *, plotted: bool = True) -> str:
     """Return the whole document, with its plots if there are any."""
-    parts: list[Iterable[str]] = [
-        _first(results),
-        _head(results),
-        _rivals(results),
-        _go(results),
-        _curves(results),
-        _distributions(results),
-        _rows(results),
-        _absent(results),
-    ]
-    text = "\n".join(line for part in parts for line in part)
-    if not plotted:
-        text = IMAGE.sub("", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    lines: list[str] = []
+    for part in (_head, _rivals, _go, _curves, _distributions, _rows):
+        for block in part(results):
+            if plotted or not block.startswith("!["):
+                lines += [block, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def promised(results: Row) -> str:
+    """Return the table of the rows with a ceiling, and where its numbers come from."""
+    rows = [row for row in results["rows"] if row["ceiling"] is not None]
+    return f"{table(rows)}\n\n{source(results)}"
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Return the table of rows of the benchmarks."""
+    return _table(ROW, map(cells, rows))
+
+
+def source(results: Row) -> str:
+    """Return where the numbers come from."""
+    interpreter = results["interpreter"]
+    return (
+        f"{results['date']}, commit {results['commit']}, "
+        f"{interpreter['implementation']} {interpreter['version']}, {results['cpu']}, "
+        f"{results['build']['mode']} build. Case and baseline take turns, and the "
+        "best of repeated runs count; the spread is what halves of those runs would "
+        "have given. “over” marks what costs more than its ceiling allows, “noisy” a "
+        f"spread wider than {noise.LIMIT:.0%} of the number."
+    )
+
+
+def replaced(text: str, results: Row) -> str:
+    """Return a README with the table of these results between its markers."""
+    begin, end = text.find(BEGIN), text.find(END)
+    if begin < 0 or end < begin:
+        raise ValueError(f"there is no {BEGIN} with an {END} after it")
+    return f"{text[:begin]}{BEGIN}\n{promised(results)}\n{text[end:]}"
 
 
 def plot_name(*words: str) -> str:
@@ -61,284 +99,268 @@ def plot_name(*words: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", " ".join(words).lower())) + ".svg"
 
 
-def groups(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def groups(results: Row) -> dict[str, list[Row]]:
     """Return the rows against rivals by group, in the order in which groups appear."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Row]] = {}
     for row in results.get("rivals", ()):
         found.setdefault(row["group"], []).append(row)
     return found
 
 
-def curves(results: dict[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def curves(results: Row) -> dict[str, dict[str, list[Row]]]:
     """Return the rows of series: by the series' first word, then by its name."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for row in results["rows"]:
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in sorted(results["rows"], key=lambda row: row.get("x") or 0.0):
         name = row.get("series")
         if name is not None and row["measured"] is not None:
             kind = re.split(r"\W", name)[0]
             found.setdefault(kind, {}).setdefault(name, []).append(row)
-    for series in found.values():
-        for points in series.values():
-            points.sort(key=lambda row: row["x"])
-    return found
+    return dict(sorted(found.items()))
 
 
-# The head
+# Cells
 
 
-def _first(results: dict[str, Any]) -> Iterator[str]:
-    found = noise.of_machine(results)
-    if found.is_over:
-        yield f"**The machine was noisy.** {_noise(found)}"
-        yield ""
-    elif not found.is_known:
-        yield (
-            f"**Preliminary.** {found.repeats} repeats of each row tell nothing about "
-            "how noisy the machine was."
-        )
-        yield ""
-    yield "# Results"
-    yield ""
+def number(value: float, unit: str, sign: str = "", digits: int | None = None) -> str:
+    """Return a number with its unit, as a person reads it."""
+    if digits is None:
+        digits = DIGITS.get(unit, 0 if abs(value) >= 10 else 1)
+        if unit == "percent" and 0 < abs(value) < 1:
+            digits = 2
+    return f"{value:{sign}.{digits}f}{SUFFIXES.get(unit, f' {unit}')}"
 
 
-def _noise(found: noise.Noise) -> str:
+def cells(row: Row) -> list[str]:
+    """Return the cells of a row of the benchmarks."""
+    unit = row["unit"]
+    sign, part = ("", "ns") if unit == "ratio" else ("+", unit)
+    ceiling = "" if row["ceiling"] is None else number(row["ceiling"], unit, sign)
+    first = [row["name"], row["against"], ceiling]
+    if row["measured"] is None:
+        return [*first, "", "", "", f"not measured: {row['reason']}"]
+    verdict = AHEAD if is_behind(row) else VERDICTS[row["verdict"]]
+    return [
+        *first,
+        number(row["measured"], unit, sign),
+        " to ".join(number(bound, unit) for bound in row["spread"]),
+        ", ".join(number(row[f"{one}_{part}"], part) for one in ("case", "baseline")),
+        _marked(verdict, row),
+    ]
+
+
+def is_behind(row: Row) -> bool:
+    """Return whether a row without a ceiling costs more than code without us."""
+    return _is_by_hand(row) and row["measured"] > 1
+
+
+def _is_by_hand(row: Row) -> bool:
     return (
+        row["measured"] is not None
+        and row["ceiling"] is None
+        and row["unit"] == "ratio"
+        and BY_HAND.search(row["against"]) is not None
+    )
+
+
+def _marked(verdict: str, row: Row) -> str:
+    return ", ".join(filter(None, [verdict, "noisy" if noise.is_noisy(row) else ""]))
+
+
+def _ratio_cells(row: Row, theirs: str, verdict: str) -> list[str]:
+    """Return the last cells of a row against somebody else."""
+    if row["ratio"] is None:
+        return ["", "", "", "", f"not measured: {row['reason']}"]
+    return [
+        f"{row['ratio']:.2f}",
+        " to ".join(f"{bound:.2f}" for bound in row["spread"]),
+        number(row["ours_ns"], "ns"),
+        number(row[theirs], "ns"),
+        _marked(verdict, row),
+    ]
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table of Markdown, whose cells hold any text."""
+    head = list(head)
+    rules = ["---:" if NUMBERS.fullmatch(name) else "---" for name in head]
+    lines = [head, rules, *rows]
+    return "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    # Brackets before parentheses would be a link.
+    return " ".join(text.split()).replace("|", "\\|").replace("](", "\\](")
+
+
+def _image(file: str, text: str) -> str:
+    return f"![{text}]({PLOTS}/{file})"
+
+
+# Sections: each yields blocks
+
+
+def _head(results: Row) -> Iterator[str]:
+    found = noise.of_machine(results)
+    told = (
         f"A typical round took {found.slowdown:.1%} longer than the best (the median "
         f"of {found.baselines} baselines); over {noise.LIMIT:.0%} is noise. "
         f"{found.noisy} of {found.rows} ratios are marked because they spread over "
         f"{noise.LIMIT:.0%} of themselves; over {noise.SHARE:.0%} of all is noise."
     )
-
-
-def _head(results: dict[str, Any]) -> Iterator[str]:
+    if found.is_over:
+        yield f"**The machine was noisy.** {told}"
+    elif not found.is_known:
+        yield (
+            f"**Preliminary.** {found.repeats} repeats of each row tell nothing about "
+            "how noisy the machine was."
+        )
+    yield "# Results"
     interpreter, build = results["interpreter"], results["build"]
+    minutes, seconds = divmod(results.get("seconds", 0), 60)
     facts = {
         "machine": f"{results['cpu']}, {results.get('cores', '?')} cores, "
         f"{results['machine']}",
         "interpreter": f"{interpreter['implementation']} {interpreter['version']} "
         f"({interpreter['built']}), {interpreter['compiler']}, "
-        f"GIL: {interpreter['gil']}",
-        "its flags": f"`{interpreter['configured']}`; `{interpreter['flags']}`",
+        f"GIL: {interpreter['gil']}; `{interpreter['configured']}`; "
+        f"`{interpreter['flags']}`",
         "cqrs_fast": f"commit {results['commit']}, version {build['version']}, "
         f"{build['mode']} build, Cython {build['cython'].replace('_', '.')}, "
-        f"C compiler {build['compiler']}",
-        "its flags ": f"`{build['flags']}`",
+        f"C compiler {build['compiler']}; `{build['flags']}`",
         "packages": ", ".join(
             f"{name} {version}" for name, version in results.get("packages", {}).items()
         ),
-        "measured": f"{results['date']}, in {_duration(results.get('seconds', 0))}, "
+        "measured": f"{results['date']}, in {minutes:.0f} min {seconds:.0f} s, "
         f"{results.get('repeats', '?')} repeats",
-        "noise": _noise(noise.of_machine(results)),
+        "noise": told,
     }
-    yield "| | |"
-    yield "| --- | --- |"
-    for name, fact in facts.items():
-        yield f"| {name.strip()} | {plain(fact)} |"
-    yield ""
+    yield _table(["", ""], facts.items())
     yield EXPLAINED
-    yield ""
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-
-
-# Rivals and Go
-
-
-def _rivals(results: dict[str, Any]) -> Iterator[str]:
-    yield "## Against rivals"
-    yield ""
-    yield from _reason(results, "rivals")
-    yield from _standing(results.get("rivals", ()))
-    for group, rows in groups(results).items():
-        yield f"### {group[:1].upper()}{group[1:]}"
-        yield ""
-        if any(row["ratio"] for row in rows):
-            yield _image(plot_name("rivals", group), f"bars against rivals: {group}")
-            yield ""
-        yield "| both do | rival | as fast as it | spread | ours | theirs | |"
-        yield "| --- | --- | ---: | ---: | ---: | ---: | --- |"
-        for row in rows:
-            yield _rival(row)
-        yield ""
-
-
-def _standing(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    ratios = [row["ratio"] for row in rows]
-    measured = [ratio for ratio in ratios if ratio is not None]
-    if measured:
-        ahead = sum(ratio >= 1 for ratio in measured)
-        yield (
-            f"cqrs_fast is ahead in {ahead} of {len(measured)} rows, a rival in "
-            f"{len(measured) - ahead}; {len(ratios) - len(measured)} were not measured."
-        )
-        yield ""
-
-
-def _rival(row: dict[str, Any]) -> str:
-    rival = " ".join(filter(None, [row["subject"], row["version"]]))
-    # Brackets before parentheses would be a link.
-    what = (row["what"] or "").replace("[", "\\[")
-    cells = [row["feature"], f"{rival}: {what}" if what else rival]
-    if row["ratio"] is None:
-        cells += ["", "", "", "", f"not measured: {row['reason']}"]
-    else:
-        note = "**the rival is ahead**" if row["ratio"] < 1 else ""
-        cells += [
-            *_ratio_and_spread(row, "{:.2f} times"),
-            number(row["ours_ns"], "ns"),
-            number(row["theirs_ns"], "ns"),
-            ", ".join(filter(None, [note, noise_mark(row)])),
-        ]
-    return f"| {' | '.join(map(plain, cells))} |"
-
-
-def _ratio_and_spread(row: dict[str, Any], form: str) -> list[str]:
-    low, high = row["spread"]
-    return [form.format(row["ratio"]), f"{low:.2f} to {high:.2f}"]
-
-
-def _go(results: dict[str, Any]) -> Iterator[str]:
-    yield "## Against the same design in Go"
-    yield ""
-    yield from _reason(results, "go")
-    rows = results.get("go", ())
-    if not rows:
-        return
-    yield "| case | ceiling | ours / Go's | spread | ours | Go's | verdict |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | --- |"
-    for row in rows:
-        ceiling = "" if row["ceiling"] is None else f"{row['ceiling']:.2f}"
-        cells = [row["name"], ceiling]
-        if row["ratio"] is None:
-            cells += ["", "", "", "", f"not measured: {row['reason']}"]
-        else:
-            verdict = ""
-            if row["ceiling"] is not None:
-                verdict = "met" if row["ratio"] <= row["ceiling"] else "**over**"
-            elif row["ratio"] > 1:
-                verdict = "**Go is ahead**"
-            cells += [
-                *_ratio_and_spread(row, "{:.2f}"),
-                number(row["ours_ns"], "ns"),
-                number(row["go_ns"], "ns"),
-                ", ".join(filter(None, [verdict, noise_mark(row)])),
-            ]
-        yield f"| {' | '.join(map(plain, cells))} |"
-    for row in rows:
-        if row.get("note"):
-            yield ""
-            yield f"{row['name']}: {row['note']}."
-    yield ""
-    yield f"Go: {', '.join(sorted({row['version'] or 'not found' for row in rows}))}."
-    yield ""
-
-
-def _reason(results: dict[str, Any], section: str) -> Iterator[str]:
+def _reason(results: Row, section: str) -> Iterator[str]:
     reason = results.get("reasons", {}).get(section)
     if reason is None and not results.get(section):
         reason = "the result file has nothing of it."
     if reason is not None:
         yield f"Not measured: {reason}"
-        yield ""
 
 
-# Curves and distributions
+def _rivals(results: Row) -> Iterator[str]:
+    yield "## Against rivals"
+    yield from _reason(results, "rivals")
+    ratios = [row["ratio"] for row in results.get("rivals", ())]
+    if known := [ratio for ratio in ratios if ratio is not None]:
+        ahead = sum(ratio >= 1 for ratio in known)
+        yield (
+            f"cqrs_fast is ahead in {ahead} of {len(known)} rows, a rival in "
+            f"{len(known) - ahead}; {len(ratios) - len(known)} were not measured."
+        )
+    head = ("both do", "rival", "times as fast", "spread", "ours", "theirs", "")
+    for group, rows in groups(results).items():
+        yield f"### {group[:1].upper()}{group[1:]}"
+        if any(row["ratio"] for row in rows):
+            yield _image(plot_name("rivals", group), f"bars against rivals: {group}")
+        yield _table(head, map(_rival, rows))
 
 
-def _curves(results: dict[str, Any]) -> Iterator[str]:
-    for kind, series in curves(results).items():
-        yield f"## {SERIES.get(kind, f'Series: {kind}')}"
-        yield ""
-        yield _image(plot_name(kind), SERIES.get(kind, kind))
-        yield ""
-        yield f"| {kind} | {' | '.join(series)} |"
-        yield f"| ---: |{' ---: |' * len(series)}"
-        for x in sorted({row["x"] for points in series.values() for row in points}):
-            cells = [_at(points, x) for points in series.values()]
-            yield f"| {x:g} | {' | '.join(cells)} |"
-        yield ""
-        for name, points in series.items():
-            against = sorted({row["against"] for row in points})
-            yield f"- {name}: against {', '.join(against)}"
-        yield ""
+def _rival(row: Row) -> list[str]:
+    name = " ".join(filter(None, [row["subject"], row["version"]]))
+    verdict = "**the rival is ahead**" if (row["ratio"] or 1.0) < 1 else ""
+    rival = f"{name}: {row['what']}" if row["what"] else name
+    return [row["feature"], rival, *_ratio_cells(row, "theirs_ns", verdict)]
 
 
-def _at(points: list[dict[str, Any]], x: float) -> str:
-    for row in points:
-        if row["x"] == x:
-            mark = noise_mark(row)
-            return number(row["measured"], row["unit"]) + (mark and f" ({mark})")
-    return ""
-
-
-def _distributions(results: dict[str, Any]) -> Iterator[str]:
-    yield "## Latency of single dispatches"
-    yield ""
-    yield from _reason(results, "distributions")
-    found = results.get("distributions", ())
-    if not found:
+def _go(results: Row) -> Iterator[str]:
+    yield "## Against the same design in Go"
+    yield from _reason(results, "go")
+    rows = results.get("go", ())
+    if not rows:
         return
-    yield _image(plot_name("latency"), "how many dispatches take how long")
-    yield ""
-    percentiles = list(found[0]["percentiles"])
+    head = ("case", "ceiling", "ours / Go's", "spread", "ours", "Go's", "verdict")
+    yield _table(head, map(_go_row, rows))
+    yield from (f"{row['name']}: {row['note']}." for row in rows if row.get("note"))
+    yield f"Go: {', '.join(sorted({row['version'] or 'not found' for row in rows}))}."
+
+
+def _go_row(row: Row) -> list[str]:
+    ratio, ceiling = row["ratio"] or 0.0, row["ceiling"]
+    verdict = "**Go is ahead**" if ratio > 1 else ""
+    if ceiling is not None:
+        verdict = "met" if ratio <= ceiling else "**over**"
+    shown = "" if ceiling is None else f"{ceiling:.2f}"
+    return [row["name"], shown, *_ratio_cells(row, "go_ns", verdict)]
+
+
+def _curves(results: Row) -> Iterator[str]:
+    for kind, series in curves(results).items():
+        title = SERIES.get(kind, f"Series: {kind}")
+        yield f"## {title}"
+        yield _image(plot_name(kind), title)
+        for name, points in series.items():
+            shown = "; ".join(
+                f"{row['x']:g}: {_marked(number(row['measured'], row['unit']), row)}"
+                for row in points
+            )
+            against = ", ".join(sorted({row["against"] for row in points}))
+            yield f"- {name}, against {against}: {shown}"
+
+
+def _distributions(results: Row) -> Iterator[str]:
+    yield "## Single dispatches"
+    yield from _reason(results, "distributions")
+    rows = results.get("distributions", ())
+    if not rows:
+        return
+    yield _image(plot_name("latency"), "distribution of single dispatches")
+    percentiles = list(rows[0]["percentiles"])
     names = ["the slowest" if text == "100" else f"p{text}" for text in percentiles]
-    yield f"| ns | dispatches | {' | '.join(names)} |"
-    yield f"| --- | ---: |{' ---: |' * len(percentiles)}"
-    for row in found:
-        count = sum(count for _, count in row["counts"])
-        values = [f"{row['percentiles'][text]:,}" for text in percentiles]
-        yield f"| {row['name']} | {count:,} | {' | '.join(values)} |"
-    yield ""
+    yield _table(
+        ["ns", "dispatches", *names],
+        (
+            [
+                row["name"],
+                f"{sum(count for _, count in row['counts']):,}",
+                *(f"{row['percentiles'][text]:,}" for text in percentiles),
+            ]
+            for row in rows
+        ),
+    )
     yield (
         "Of each preset one command, through all that the preset puts into its route, "
         "to a handler that does nothing. The direct call of that handler is timed in "
         "the same way: that is what the clock takes."
     )
-    yield ""
 
 
-# All rows
-
-
-def _rows(results: dict[str, Any]) -> Iterator[str]:
+def _rows(results: Row) -> Iterator[str]:
     yield "## All rows"
-    yield ""
-    over = [row for row in results["rows"] if row["verdict"] == "over"]
-    promised = sum(row["verdict"] is not None for row in results["rows"])
-    yield f"Of {promised} rows with a ceiling {len(over)} are over it."
-    by_hand = [row for row in results["rows"] if is_by_hand(row)]
-    behind = sum(map(is_behind, by_hand))
+    rows = results["rows"]
+    over = sum(row["verdict"] == "over" for row in rows)
+    by_hand = [row for row in rows if _is_by_hand(row)]
     yield (
-        f"Of {len(by_hand)} others whose baseline is hand-written code or one of "
-        f"functools, that baseline is ahead in {behind}; they are marked."
+        f"Of {sum(row['verdict'] is not None for row in rows)} rows with a ceiling "
+        f"{over} are over it. Of {len(by_hand)} others whose baseline is hand-written "
+        "code or one of functools, that baseline is ahead in "
+        f"{sum(map(is_behind, by_hand))}; they are marked."
     )
-    yield ""
-    questions = results.get("files", {})
-    for file, rows in groupby(results["rows"], lambda row: row.get("file", "")):
+    for file, some in groupby(rows, lambda row: row.get("file", "")):
         title = file.removeprefix("bench_").replace("_", " ")
         yield f"### {title[:1].upper()}{title[1:]}"
-        yield ""
-        if file in questions:
-            yield questions[file]
-            yield ""
-        yield from table(rows)
-        yield ""
+        if question := results.get("files", {}).get(file):
+            yield question
+        yield table(some)
     yield source(results)
-    yield ""
 
 
-def _absent(results: dict[str, Any]) -> Iterator[str]:
-    rows = [row for row in results["rows"] if row["measured"] is None]
-    if not rows:
-        return
-    yield "## Not measured"
-    yield ""
-    for row in rows:
-        yield f"- {row['name']}: {plain(row['reason'])}"
-    yield ""
+def main() -> None:
+    readme = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "README.md"
+    try:
+        results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+        readme.write_text(replaced(readme.read_text(), results))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{readme}: {error}")
 
 
-def _image(file: str, text: str) -> str:
-    return f"![{text}]({PLOTS}/{file})"
+if __name__ == "__main__":
+    main()

@@ -26,20 +26,12 @@ FEWEST = 3
 """Fewer repeats tell nothing about noise."""
 SHARE = 0.25
 """Of all ratios: if more of them are noisy, the machine is."""
-BEST = 20
-"""The round that counts is that which one of so many rounds is faster than."""
 ENOUGH = 3
 """From so many repeats on, the lowest two count."""
 LEFT_OUT = 20
 """One of so many halves, at either end."""
 HALVES = 1_000
 """At most so many are looked at."""
-
-
-def best_of(rounds: Iterable[float]) -> float:
-    """Return what the rounds of one repeat tell."""
-    ordered = sorted(rounds)
-    return ordered[len(ordered) // BEST]
 
 
 def lowest(values: Iterable[float]) -> float:

@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 import cqrs_fast
 from benchmarks import noise
+from benchmarks.document import table
 from benchmarks.environment import ROOT, tell
-from benchmarks.readme import table
 from benchmarks.table import (
     PARTS,
     AnyRow,
@@ -37,7 +37,7 @@ from benchmarks.table import (
     times_of,
 )
 from cqrs_fast.cli.machine import refusal
-from cqrs_fast.cli.measuring import no_collections
+from cqrs_fast.measuring import best_of, take_turns
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
@@ -50,12 +50,9 @@ ORDER = (
 
 REPEATS = 11
 ROUNDS = 150
-ROUND_NS = 250_000  # short, so that many rounds see no interruption
 REPEAT_SECONDS = 0.3
 """After which a repeat of a row begins no further round, if it has a few."""
 FEW_ROUNDS = 3
-LONG_SECONDS = 1.0
-"""After which it begins none in any case."""
 ROW_SECONDS = 15.0
 """After which a row is not repeated any more, if it has the fewest repeats."""
 COUNTED = {"bytes"}
@@ -111,17 +108,14 @@ class Measurement:
 
     def repeat(self) -> Sample:
         """Take turns for some rounds; keep one of the best of each."""
-        found: dict[str, list[float]] = {name: [] for name in self.probes}
-        with no_collections():
-            began = perf_counter()
-            for number in range(self.rounds):
-                seconds = perf_counter() - began
-                limit = REPEAT_SECONDS if number >= FEW_ROUNDS else LONG_SECONDS
-                if number and seconds > limit:
-                    break
-                for name, probe in self.probes.items():
-                    found[name].append(probe())
-        parts = {name: noise.best_of(took) for name, took in found.items()}
+        turns = take_turns(
+            list(self.probes.values()),
+            rounds=self.rounds,
+            seconds=REPEAT_SECONDS,
+            fewest=FEW_ROUNDS,
+        )
+        found = dict(zip(self.probes, turns, strict=True))
+        parts = {name: best_of(took) for name, took in found.items()}
         if isinstance(self.row, Row):
             for name in CASES & parts.keys():
                 parts[name] /= self.row.pair.several
@@ -205,7 +199,7 @@ def _probes(row: AnyRow) -> dict[str, Callable[[], float]]:
         return {"case": row.case, "baseline": row.baseline}
     operations = {part: getattr(row.pair, part) for part in row.parts}
     times = {
-        part: 1 if operation.times_itself else times_of(operation, ROUND_NS)
+        part: 1 if operation.times_itself else times_of(operation)
         for part, operation in operations.items()
     }
     if "without" in times:
@@ -368,7 +362,7 @@ def main() -> None:
         work(options.work, json.load(sys.stdin))
         return
     run = Run(tell, options.only)
-    print(*table(run.measure(options.repeats)), sep="\n")
+    print(table(run.measure(options.repeats)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from time import perf_counter
 from typing import Any
 
 import cqrs_fast
-from benchmarks import document, latency, ratios, readme
+from benchmarks import document, latency, ratios
 from benchmarks.compare import results_in
 from benchmarks.environment import ROOT, commit, environment, tell
 from cqrs_fast.cli.machine import refusal
@@ -126,7 +126,8 @@ def main() -> None:
     if options.results is None:
         write(results, options.into or FOLDER, tell)
         if options.into is None:
-            readme.write(ROOT / "README.md", results)
+            readme = ROOT / "README.md"
+            readme.write_text(document.replaced(readme.read_text(), results))
     failed = failures(results)
     if failed:
         sys.exit("\n".join(["these rows failed:", *failed]))

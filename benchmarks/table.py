@@ -15,13 +15,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-import textwrap
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from time import perf_counter_ns
 from typing import Any, NamedTuple
+
+from cqrs_fast.measuring import ROUND_NS, compiled, times_in_round
 
 PARTS = ("case", "baseline")
 OFTEN = 500
@@ -67,7 +68,7 @@ class Operation:
         self.holds = holds
         self.names = names
         self.is_async = "await " in statement
-        self.loop = _compiled(statement, names, self.is_async)
+        self.loop = compiled(LOOP, statement, names)
 
     def run(self, times: int) -> Any:
         """Run the statement so many times; return its last `result`."""
@@ -214,34 +215,22 @@ def printed(script: str, *arguments: str) -> list[str]:
     return done.stdout.split()
 
 
-def times_of(operation: Operation, nanoseconds: float) -> int:
+LOOP = """\
+{manner}def function(times, {names}):
+    result = None
+    for _ in times:
+        {statement}
+    return result
+"""
+
+
+def times_of(operation: Operation, nanoseconds: float = ROUND_NS) -> int:
     """Return how often an operation runs in about so long."""
-    times = 1
-    while True:
-        took = min(operation.time(times) for _ in range(3)) * operation.per * times
-        if took >= nanoseconds / 4:
-            return max(1, round(times * nanoseconds / took))
-        times *= 4
 
+    def took(times: int) -> float:
+        return operation.time(times) * operation.per * times
 
-def _compiled(
-    statement: str, names: dict[str, Any], is_async: bool
-) -> Callable[[Iterator[None]], Any]:
-    source = "\n".join(
-        [
-            f"{'async ' if is_async else ''}def loop({', '.join(['times', *names])}):",
-            "    result = None",
-            "    for _ in times:",
-            textwrap.indent(textwrap.dedent(statement).strip(), " " * 8),
-            "    return result",
-        ]
-    )
-    namespace: dict[str, Any] = {}
-    exec(compile(source, "<operation>", "exec"), namespace)
-    loop: Any = namespace["loop"]
-    # As defaults they are local variables of the loop.
-    loop.__defaults__ = tuple(names.values())
-    return loop  # type: ignore[no-any-return]  # exec tells no types
+    return times_in_round(took, nanoseconds)
 
 
 def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:

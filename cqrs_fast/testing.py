@@ -8,16 +8,25 @@ pipeline to a contract.
 
 from __future__ import annotations
 
-import gc
-import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from itertools import repeat
 from statistics import median
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.buses.bus import CommandBus, QueryBus
+from cqrs_fast.measuring import (
+    best_of,
+    least_traced,
+    ratio_of,
+    take_turns,
+    times_in_round,
+    tracer,
+    tracing,
+)
 from cqrs_fast.messages import message_kind
 from cqrs_fast.pipeline.middleware import Middleware
 
@@ -170,40 +179,28 @@ def assert_overhead(
 ) -> float:
     """Assert that `call` takes at most `at_most` times as long as `baseline`.
 
-    Both run in turn, in short rounds of about a millisecond, and the fastest rounds are
-    compared: what other programs do slows single rounds, not the fastest. Of `repeats`
-    such comparisons the median decides. Returns that ratio; raises AssertionError with
-    the times otherwise.
+    Both take turns, in short rounds of a quarter of a millisecond, and one of the best
+    rounds of each counts: what other programs do slows single rounds, not the best. Of
+    `repeats` such comparisons of `rounds` rounds the median decides. Returns that
+    ratio; raises AssertionError with the times otherwise.
     """
-    number = _calls_per_round(baseline)
-    mine = other = 0.0
-    ratios: list[float] = []
-    for _ in range(repeats):
-        pairs = [(_time(call, number), _time(baseline, number)) for _ in range(rounds)]
-        mine, other = (min(times) / number for times in zip(*pairs, strict=True))
-        ratios.append(mine / other)
-    ratio = median(ratios)
+    number = times_in_round(lambda times: _time(baseline, times))
+    probes = [partial(_time, one, number) for one in (call, baseline)]
+    found = [take_turns(probes, rounds=rounds) for _ in range(repeats)]
+    mine, other = ([best_of(turns[side]) for turns in found] for side in (0, 1))
+    ratio = ratio_of(mine, other).value
     if ratio > at_most:
         raise AssertionError(
-            f"{ratio:.2f} times the baseline ({mine:.0f} ns against {other:.0f} ns), "
-            f"where {at_most:.2f} is allowed"
+            f"{ratio:.2f} times the baseline ({median(mine) / number:.0f} ns against "
+            f"{median(other) / number:.0f} ns), where {at_most:.2f} is allowed"
         )
     return ratio
 
 
-def _calls_per_round(call: Callable[[], object]) -> int:
-    number = 1
-    while _time(call, number) < 1_000_000 and number < 1 << 20:
-        number *= 2
-    return number
-
-
 def _time(call: Callable[[], object], number: int) -> int:
-    read = time.perf_counter_ns
-    started = read()
-    for _ in repeat(None, number):
-        call()
-    return read() - started
+    started = perf_counter_ns()
+    _repeat(call, number)
+    return perf_counter_ns() - started
 
 
 def assert_no_allocation(
@@ -217,59 +214,30 @@ def assert_no_allocation(
     time.
     """
     _repeat(call, warm_up)
-    was_tracing, was_collecting = tracemalloc.is_tracing(), gc.isenabled()
-    tracemalloc.start(10)
-    gc.disable()
-    try:
-        allowed = _traced(_nothing, calls)
-        used = _traced(call, calls)
-        if used.peak > allowed.peak or used.growth > allowed.growth:
+    with tracing(10):
+        allowed, used = (
+            least_traced(partial(_traced, one, calls)) for one in (_nothing, call)
+        )
+        if used.peak > allowed.peak or used.kept > allowed.kept:
             raise AssertionError(
                 f"allocated up to {used.peak - allowed.peak} bytes at a time in "
-                f"{calls} calls, and kept {used.growth - allowed.growth}"
+                f"{calls} calls, and kept {used.kept - allowed.kept}"
                 + "".join(f"\n  {line}" for line in _grown(call, calls))
             )
-    finally:
-        if not was_tracing:
-            tracemalloc.stop()
-        if was_collecting:
-            gc.enable()
-
-
-class _Traced(NamedTuple):
-    peak: int
-    growth: int
 
 
 def _nothing() -> None:
     pass
 
 
+def _traced(call: Callable[[], object], calls: int) -> tuple[int, int]:
+    found: tuple[int, int] = tracer("call()", {"call": call})(repeat(None, calls))
+    return found
+
+
 def _repeat(call: Callable[[], object], calls: int) -> None:
     for _ in repeat(None, calls):
         call()
-
-
-def _traced(call: Callable[[], object], calls: int) -> _Traced:
-    # The least of a few: what tracing sets up for itself is not the call's.
-    found = [_traced_once(call, calls) for _ in range(3)]
-    return _Traced(min(one.peak for one in found), min(one.growth for one in found))
-
-
-def _traced_once(call: Callable[[], object], calls: int) -> _Traced:
-    read = tracemalloc.get_traced_memory
-    few, each = repeat(None, 3), repeat(None, calls)
-    # What is read takes memory too, but not always: Python has the integers up to 256
-    # ready, and spare tuples. Read a few times, each takes the place of the one before,
-    # and the last tells the size with itself included.
-    start = read()
-    for _ in few:
-        start = read()
-    tracemalloc.reset_peak()
-    for _ in each:
-        call()
-    now, peak = read()
-    return _Traced(peak - start[0], now - start[0])
 
 
 def _grown(call: Callable[[], object], calls: int) -> list[str]:

@@ -1,6 +1,6 @@
 """How long does each dispatch take, and which of them met a collection of garbage?
 
-    python -m profiles.latency [--dispatches N] [--planted NAME] [--summary]
+    python -m profiles.latency [--dispatches N] [--summary]
 
 Each dispatch is timed by itself, into an array that is made before. Prints percentiles
 and a histogram, in which the dispatches that a collection interrupted are marked; where
@@ -20,7 +20,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from profiles.needs import BUILD, require, say
-from profiles.workload import Mixed, mixed
+from profiles.workload import Mixed
 
 DISPATCHES = 10_000_000
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 100.0)
@@ -212,7 +212,6 @@ def plot(latencies: Latencies, path: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m profiles.latency")
     parser.add_argument("--dispatches", type=int, default=DISPATCHES)
-    parser.add_argument("--planted", help="of profiles/planted.py: slow or mended")
     parser.add_argument("--svg", type=Path, default=SVG)
     parser.add_argument("--summary", action="store_true", help="without the histogram")
     options = parser.parse_args()
@@ -220,7 +219,7 @@ def main() -> None:
         parser.error(f"--dispatches must be at least 1, not {options.dispatches}")
     require("release")
     say(f"timing {options.dispatches:,} dispatches")
-    latencies = measured(mixed(options.planted), options.dispatches)
+    latencies = measured(Mixed(), options.dispatches)
     print(summary(latencies))
     if options.summary:
         return

@@ -1,6 +1,6 @@
 """Which lines keep more memory, the longer the workload runs?
 
-    python -m profiles.memory [--planted NAME] [--rounds N]
+    python -m profiles.memory [--rounds N] [--no-memray]
 
 The workload runs until it is warm; then tracemalloc compares what is allocated before
 and after some rounds more. A bounded store, cache or pool adds nothing. Where memray is
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.environment import ROOT
 from profiles.needs import BUILD, EXTRA, require, say
-from profiles.workload import DISPATCHES, Mixed, mixed
+from profiles.workload import DISPATCHES, Mixed
 
 WARM = 5
 ROUNDS = 20
@@ -81,14 +81,14 @@ def shown(filename: str) -> str:
     return "/".join(path.parts[-2:])
 
 
-def memray(arguments: Sequence[str]) -> None:
+def memray() -> None:
     """Let memray watch the workload, where it is installed."""
     if importlib.util.find_spec("memray") is None:
         say(f"memray is not installed: {EXTRA}")
         return
     capture, graph = BUILD / "memray.bin", BUILD / "memray.html"
     base = [sys.executable, "-m", "memray"]
-    workload = ["-m", "profiles.workload", "--seconds", MEMRAY_SECONDS, *arguments]
+    workload = ["-m", "profiles.workload", "--seconds", MEMRAY_SECONDS]
     for command in (
         [*base, "run", "-q", "-f", "-o", str(capture), *workload],
         [*base, "flamegraph", "-f", "-o", str(graph), str(capture)],
@@ -105,15 +105,14 @@ def memray(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m profiles.memory")
-    parser.add_argument("--planted", help="of profiles/planted.py: slow or mended")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--no-memray", action="store_true", help="tracemalloc alone")
     options = parser.parse_args()
     require("release")
     say("the workload runs under tracemalloc")
-    print(table(grown(mixed(options.planted), options.rounds), options.rounds))
+    print(table(grown(Mixed(), options.rounds), options.rounds))
     if not options.no_memray:
-        memray(["--planted", options.planted] if options.planted else [])
+        memray()
 
 
 if __name__ == "__main__":

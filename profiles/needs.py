@@ -12,7 +12,6 @@ from cqrs_fast.cli.machine import refusal
 
 BUILD = ROOT / "build"
 EXTRA = 'pip install "cqrs-fast[profile]"'
-EXTRA_TEST = 'pip install "cqrs-fast[test]"'
 
 
 def require(mode: str) -> None:

@@ -1,6 +1,6 @@
 """What the profilers watch: always the same dispatches, in the same order.
 
-    python -m profiles.workload [--seconds S] [--way sync|async|both] [--planted NAME]
+    python -m profiles.workload [--seconds S] [--way sync|async|both]
     python -m profiles.workload ROW [--baseline] [--seconds S]
     python -m profiles.workload --list
 
@@ -77,21 +77,15 @@ class Users:
 
 
 class Mixed:
-    """The mixed load on two buses.
+    """The mixed load on two buses."""
 
-    Parameters:
-        planted: further middleware for both, innermost.
-    """
-
-    def __init__(self, *planted: Any) -> None:
+    def __init__(self) -> None:
         self.users = Users()
-        self.commands = CommandBus(
-            middleware=[*protecting_stages(), *planted], enable_metrics=True
-        )
+        self.commands = CommandBus(middleware=protecting_stages(), enable_metrics=True)
         self.commands.register_handler(CreateUser, self.users.create)
         protection = [limiter(), CircuitBreakerMiddleware(), TimeoutMiddleware(30.0)]
         self.queries = QueryBus(
-            middleware=[CachingMiddleware(HOUR), *protection, *planted],
+            middleware=[CachingMiddleware(HOUR), *protection],
             enable_metrics=True,
         )
         self.queries.register_handler(GetUser, self.users.get)
@@ -176,7 +170,6 @@ def main() -> None:
     parser.add_argument("row", nargs="?", help="its name, or a part of it")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--way", choices=WAYS, default="both", help="of the mixed load")
-    parser.add_argument("--planted", help="of profiles/planted.py: slow or mended")
     parser.add_argument("--baseline", action="store_true", help="run that of the row")
     parser.add_argument("--list", action="store_true", help="name the rows")
     options = parser.parse_args()
@@ -188,19 +181,8 @@ def main() -> None:
         done = run(pair.baseline if options.baseline else pair.case, options.seconds)
     else:
         until = time.monotonic() + options.seconds
-        done = mixed(options.planted).run(options.way, until)
+        done = Mixed().run(options.way, until)
     print(f"{done:,} dispatches in {options.seconds:g} s", file=sys.stderr)
-
-
-def mixed(planted: str | None) -> Mixed:
-    """Return the mixed load, with what is planted under that name."""
-    if planted is None:
-        return Mixed()
-    from profiles.planted import PLANTED
-
-    if planted not in PLANTED:
-        sys.exit(f"{planted!r} is not planted; there are: {', '.join(PLANTED)}")
-    return Mixed(PLANTED[planted]())
 
 
 if __name__ == "__main__":

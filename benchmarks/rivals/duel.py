@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,12 +21,11 @@ from benchmarks.rivals.isolation import (
     installed_version,
 )
 from benchmarks.table import LoopOperation, Operation, times_of
-from cqrs_fast.cli.measuring import no_collections
+from cqrs_fast.measuring import ROUND_NS, best_of, take_turns
 
 PATIENCE = 30.0
 """Seconds after which a rival is taken to hang."""
 REPEATS = 7
-ROUND_NS = 250_000
 LOOP_ROUND_NS = 1_000_000
 """Longer, so that entering the event loop is no part of it."""
 REPEAT_SECONDS = 0.1
@@ -127,12 +126,9 @@ class Outcome(NamedTuple):
 def measure(match: Match) -> Measured:
     """Let both sides take turns in short rounds; one of the best of each counts."""
     times = [(side, times_of(side, _round_of(side))) for side in match[:2]]
-    rounds = []
-    with no_collections():
-        ends = perf_counter() + REPEAT_SECONDS
-        while len(rounds) < LEAST_ROUNDS or perf_counter() < ends:
-            rounds.append([side.time(often) for side, often in times])
-    return Measured(*(noise.best_of(took) for took in zip(*rounds, strict=True)))
+    probes = [partial(side.time, often) for side, often in times]
+    found = take_turns(probes, seconds=REPEAT_SECONDS, fewest=LEAST_ROUNDS)
+    return Measured(*map(best_of, found))
 
 
 def _round_of(side: Operation) -> float:

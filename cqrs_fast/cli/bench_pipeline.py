@@ -64,6 +64,11 @@ class Subject(NamedTuple):
     run_handlers: bool
     is_async: bool
 
+    @property
+    def handlers(self) -> str:
+        """Return whose handlers run, as a person reads it."""
+        return "the user's own" if self.run_handlers else "replaced by idle ones"
+
 
 def load_subject(target: str, file: str | None, run_handlers: bool) -> Subject:
     """Load a bus, and read or make messages for it. Raises Problem."""

@@ -15,15 +15,82 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.cli import FAILED
+from cqrs_fast.cli.arguments import FAILED
 from cqrs_fast.cli.console import Style
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.config.loading import load_config, load_config_from_env
 from cqrs_fast.config.model import Config
-from cqrs_fast.config.presets import preset
+from cqrs_fast.config.presets import PRESETS, preset
 from cqrs_fast.config.schema import config_schema
 from cqrs_fast.config.sections import Setting, merged, settings_of
 from cqrs_fast.errors import ConfigError
+
+CONFIG_FILE = "a .json, .toml, .yaml or .yml file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = "example: cqrs-fast config show configs/production.json --env"
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    added(
+        actions,
+        "schema",
+        "print the JSON Schema of configuration files, for editors and other checkers",
+        "example: cqrs-fast config schema > parser.schema.json",
+    )
+    check = added(
+        actions,
+        "check",
+        "tell what is wrong with each file, or that it is ok",
+        "exit status: 0 every file is ok, 1 one is not\n\n"
+        "example: cqrs-fast config check configs/*.json",
+    )
+    check.add_argument("files", metavar="FILE", nargs="+", help=CONFIG_FILE)
+    show = added(
+        actions,
+        "show",
+        "show every value and where it comes from: a preset, FILE or the environment",
+        "A later one overrides an earlier one: defaults, preset, file, environment.\n"
+        "exit status: 0, or 2 if a value is wrong\n\n"
+        "example: cqrs-fast config show --preset low-latency",
+    )
+    show.add_argument("file", metavar="FILE", nargs="?", help=CONFIG_FILE)
+    show.add_argument(
+        "--preset",
+        type=preset_name,
+        metavar="NAME",
+        help="what FILE is laid over: default, high-throughput or low-latency",
+    )
+    show.add_argument(
+        "--env", action="store_true", help="apply the variables of the environment"
+    )
+    show.add_argument(
+        "--env-prefix",
+        metavar="PREFIX",
+        help="apply those that begin with PREFIX instead of CQRS_",
+    )
+    show.add_argument(
+        "--json", action="store_true", help="print a file that says the same"
+    )
+
+
+def added(actions: Any, name: str, summary: str, more: str) -> Any:
+    """Add an action whose help begins with its summary and ends with an example."""
+    return actions.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def preset_name(text: str) -> str:
+    """Parse the name of a preset."""
+    if text not in PRESETS:
+        names = ", ".join(PRESETS)
+        raise argparse.ArgumentTypeError(f"expected one of {names}, got {text!r}")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TextIO
 
@@ -122,94 +122,61 @@ def table(
 
 
 class Progress:
-    """A line on a terminal that tells how far the work is.
-
-    Parameters:
-        total: how many bytes there are, None where nobody knows.
-    """
-
-    INTERVAL = 0.1  # seconds between two drawings
-
-    def __init__(self, stream: TextIO, total: int | None) -> None:
-        self.stream = stream
-        self.style = Style(stream)
-        self.total = total
-        self.started = monotonic()
-        self.due = self.started
-        self.drawn = False
-
-    def update(self, lines: int, failed: int, done: int) -> None:
-        """Draw it again, unless it was drawn a moment ago."""
-        now = monotonic()
-        if now < self.due:
-            return
-        self.due = now + self.INTERVAL
-        text = self.text(lines, failed, done, now - self.started)
-        self.stream.write(f"\r{self.style.fit(text)[: self.width()]}\x1b[K")
-        self.stream.flush()
-        self.drawn = True
-
-    def text(self, lines: int, failed: int, done: int, elapsed: float) -> str:
-        """Return what to show after `done` bytes and `elapsed` seconds."""
-        rate = lines / elapsed if elapsed > 0 else 0.0
-        parts = [f"{lines:,} lines", f"{rate:,.0f}/s", f"{failed:,} failed"]
-        if self.total:
-            share = min(done / self.total, 1.0)
-            parts.insert(0, bar(share))
-            if share > 0:
-                parts.append(f"ETA {remaining(elapsed / share - elapsed)}")
-        return "  ".join(parts)
-
-    def clear(self) -> None:
-        """Take it off the terminal, until the next update."""
-        if self.drawn:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
-            self.drawn = False
-            self.due = 0.0
-
-    def width(self) -> int:
-        return width_of(self.stream)
-
-
-class Meter:
-    """A bar on a terminal that tells how much of the work is done; elsewhere nothing.
+    """A line on a terminal that tells how far the work is; elsewhere nothing.
 
     It is taken off at the end of a `with` block.
     """
 
     INTERVAL = 0.1  # seconds between two drawings
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream if shows_progress(stream) else None
+    def __init__(self, stream: TextIO, *, hidden: bool = False) -> None:
+        shows = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self.stream = stream if shows and not hidden else None
         self.style = Style(stream)
         self.started = self.due = monotonic()
+        self.drawn = False
 
-    def update(self, share: float, step: str) -> None:
-        """Draw it with what is being done, unless it was drawn a moment ago."""
+    def update(self, share: float | None, text: Callable[[float], str]) -> None:
+        """Draw it again, unless it was drawn a moment ago.
+
+        Parameters:
+            share: how much of the work is done, None where nobody knows.
+            text: what to say after so many seconds.
+        """
         now = monotonic()
         if self.stream is None or now < self.due:
             return
         self.due = now + self.INTERVAL
         elapsed = now - self.started
-        left = f"  ETA {remaining(elapsed / share - elapsed)}" if share > 0 else ""
-        text = self.style.fit(f"{bar(share)}{left}  {step}")
-        self.stream.write(f"\r{text[: width_of(self.stream)]}\x1b[K")
+        shown = self.style.fit(line_of(share, text(elapsed), elapsed))
+        self.stream.write(f"\r{shown[: width_of(self.stream)]}\x1b[K")
         self.stream.flush()
+        self.drawn = True
 
-    def __enter__(self) -> Meter:
+    def clear(self) -> None:
+        """Take it off the terminal, until the next update."""
+        if self.drawn and self.stream is not None:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+            self.drawn = False
+            self.due = 0.0
+
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        if self.stream is not None:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+        self.clear()
 
 
-def bar(share: float) -> str:
-    """Return a share of the work as a bar and a percentage."""
-    filled = round(share * 24)
-    return f"{'█' * filled}{'░' * (24 - filled)} {share:4.0%}"
+def line_of(share: float | None, text: str, elapsed: float) -> str:
+    """Return what is drawn: a bar and a time to wait, where these are known."""
+    if share is None:
+        return text
+    filled = round(min(share, 1.0) * 24)
+    parts = [f"{'█' * filled}{'░' * (24 - filled)} {min(share, 1.0):4.0%}", text]
+    if share > 0:
+        parts.append(f"ETA {remaining(max(elapsed / share - elapsed, 0.0))}")
+    return "  ".join(parts)
 
 
 def width_of(stream: TextIO) -> int:
@@ -218,8 +185,3 @@ def width_of(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns - 1 or 79
     except OSError:
         return 79
-
-
-def shows_progress(stream: TextIO) -> bool:
-    """Tell whether a progress bar makes sense on a stream."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"

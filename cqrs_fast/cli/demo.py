@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from cqrs_fast.cli.console import Progress, Style, duration, shows_progress, table
+from cqrs_fast.cli.console import Progress, Style, duration, table
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.tally import Rejection, Tally, type_of
 from cqrs_fast.config.loading import config_from
@@ -24,6 +24,11 @@ from cqrs_fast.messages import message_name
 EXAMPLES = "cqrs_fast.examples"
 COLUMNS = ("Message", "Count", "OK", "Invalid", "Refused", "Errors", "p50", "p99")
 COLOURS = ("", "", "green", "yellow", "yellow", "red", "", "")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = "example: cqrs-fast demo"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -61,7 +66,7 @@ def run_orders(path: Path, style: Style) -> None:
     app = example("orders.app")
     refusal: type[Exception] = example("orders.errors").OrderError
     data = files(f"{EXAMPLES}.orders")
-    lines = (data / "sample.jsonl").read_bytes().splitlines()
+    lines = [line.text.encode() for line in example("orders.generate").generate()]
     # Who may write it may write this package too: no need to ask who that is.
     settings = (data / "configs" / "test.json").read_bytes()
     commands, queries = app.build(path, config_from(settings, "test.json"))
@@ -93,19 +98,13 @@ def run_orders(path: Path, style: Style) -> None:
 
 def send(lines: list[bytes], commands: Any, tally: Tally) -> None:
     """Dispatch every line, with a progress bar where there is a terminal."""
-    progress = None
-    if shows_progress(sys.stderr):
-        progress = Progress(sys.stderr, sum(map(len, lines)))
+    whole = sum(map(len, lines))
     done = 0
-    try:
+    with Progress(sys.stderr) as progress:
         for number, line in enumerate(lines, 1):
             tally.attempt(number, type_of(line), partial(commands.execute_json, line))
             done += len(line)
-            if progress is not None:
-                progress.update(number, tally.failed, done)
-    finally:
-        if progress is not None:
-            progress.clear()
+            progress.update(done / whole, lambda _: f"{tally.count:,} lines")
 
 
 def questions(queries: Any) -> Iterator[Any]:

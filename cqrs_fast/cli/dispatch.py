@@ -8,13 +8,52 @@ import sys
 from time import perf_counter
 from typing import Any
 
-from cqrs_fast.cli import FAILED, INTERRUPTED
-from cqrs_fast.cli.console import Progress, Style, duration, shows_progress
+from cqrs_fast.cli.arguments import FAILED, INTERRUPTED, TARGET, positive
+from cqrs_fast.cli.console import Progress, Style, duration
 from cqrs_fast.cli.ledger import Ledger
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.runners import run_lines
 from cqrs_fast.cli.target import load_bus
+
+EXIT_STATUS = """\
+exit status: 0 every line was ok, 1 a line failed, 2 nothing could be started,
+130 interrupted, 141 nobody reads the output any more"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = (
+        f"{EXIT_STATUS}\n\n"
+        "example: cqrs-fast dispatch myapp.buses:commands orders.jsonl > results.jsonl"
+    )
+    parser.add_argument("target", metavar="MODULE:BUS", help=TARGET)
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        default="-",
+        help="JSON lines, each an object with a $type; - or nothing: standard input",
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="run N lines at a time, as tasks if the bus is async, else in threads; "
+        "the output keeps the order of the input (default: 1)",
+    )
+    parser.add_argument(
+        "--stop-on-error",
+        action="store_true",
+        help="stop after the first error line; with --concurrency, lines after it may "
+        "have run as well",
+    )
+    parser.add_argument(
+        "--quiet",
+        action="store_true",
+        help="no progress bar and no summary on standard error",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,14 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.file != "-":
             stack.enter_context(contextlib.closing(file))
         reader = LineReader(file, bus.max_payload_bytes)
-        progress = None
-        if not arguments.quiet and shows_progress(sys.stderr):
-            progress = Progress(sys.stderr, reader.total)
         ledger = Ledger(
             output,
-            progress,
+            Progress(sys.stderr, hidden=arguments.quiet),
             stop_on_error=arguments.stop_on_error,
             shared=sys.stdout.isatty(),
+            total=reader.total,
         )
         started = perf_counter()
         interrupted = False

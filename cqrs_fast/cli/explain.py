@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import argparse
 
+from cqrs_fast.cli.arguments import TARGET
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.target import load_bus
 from cqrs_fast.errors import HandlerNotFoundError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = "example: cqrs-fast explain myapp.buses:commands PlaceOrder"
+    parser.add_argument("target", metavar="MODULE:BUS", help=TARGET)
+    parser.add_argument(
+        "message", metavar="MESSAGE", nargs="?", help="one name; all without it"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,11 @@ from cqrs_fast.base.counter_clock import is_steady
 from cqrs_fast.cli.console import Style, pairs
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = "example: cqrs-fast info"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print the version, the build, the interpreter and the platform."""
     build = build_info()

@@ -86,6 +86,7 @@ class Ledger:
     Parameters:
         stop_on_error: write nothing after the first failure, and accept no more.
         shared: output and progress are on one terminal.
+        total: how many bytes of input there are, None where nobody knows.
 
     Attributes:
         accepting: whether further lines shall be dispatched.
@@ -101,11 +102,13 @@ class Ledger:
         *,
         stop_on_error: bool = False,
         shared: bool = False,
+        total: int | None = None,
     ) -> None:
         self.output = output
         self.progress = progress
         self.stop_on_error = stop_on_error
         self.shared = shared
+        self.total = total
         self.accepting = True
         self.problem: BaseException | None = None
         self.lines = 0
@@ -159,7 +162,13 @@ class Ledger:
                 if self.stop_on_error:
                     self.accepting = self._writing = False
             if self.progress is not None:
-                self.progress.update(self.lines, self.failed, slot.line.end)
+                share = slot.line.end / self.total if self.total else None
+                self.progress.update(share, self.told)
+
+    def told(self, elapsed: float) -> str:
+        """Return what the progress says after so many seconds."""
+        rate = self.lines / elapsed if elapsed > 0 else 0.0
+        return f"{self.lines:,} lines  {rate:,.0f}/s  {self.failed:,} failed"
 
     def before_reading(self) -> None:
         """Write what there is, for the next line may be long in coming."""

@@ -1,43 +1,68 @@
-"""Measure dispatches: compiled loops that take turns, with their outcomes counted.
-
-Times drift on a machine that others use. So all cases take turns in short rounds, and
-the best round of each counts. This is repeated, so that the repeats of a case lie
-apart: a ratio is the median of those of the repeats, and how far these differ tells
-how noisy the machine is.
-"""
+"""Measure dispatches: cases that take turns, with their outcomes counted."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import statistics
 import sys
 import textwrap
-import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain, cycle, islice, repeat
 from time import perf_counter, perf_counter_ns
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-
-from cqrs_fast.allocations import count_allocations
-from cqrs_fast.cli.console import Meter
+from cqrs_fast.cli.console import Progress
 from cqrs_fast.cli.stepper import Stepper
+from cqrs_fast.measuring import (
+    Ratio,
+    best_of,
+    compiled,
+    least_traced,
+    ratio_of,
+    spread_of,
+    take_turns,
+    times_in_round,
+    tracer,
+    tracing,
+)
 
 REPEATS = 5
-ROUND_NS = 250_000  # short, so that many rounds see no interruption
 WATCHED = 200  # messages whose way is looked at, one by one
 WATCH_SECONDS = 0.2  # and no longer than that
-COLLECT_SECONDS = 0.5  # after which the garbage of the rounds is collected
-LOOP = "<measured>"  # the file of the loops, as tracebacks have it
 # A handler's own affair; Ctrl-C is not.
 CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
 NOISY = 0.15  # a spread over which the times of a case are not to be believed
 SHARE = 0.25  # if more of the cases are noisy, so is the machine
+
+TIMED = """\
+{manner}def function(messages, {names}):
+    started = clock()
+    for message in messages:
+        try:
+            {statement}
+        except caught as error:
+            errors[type(error)] += 1
+    return clock() - started
+"""
+
+ONCE = """\
+{manner}def function(message, {names}):
+    {statement}
+"""
+
+
+class Allocated(NamedTuple):
+    """What one message allocates.
+
+    Attributes:
+        peak: how many bytes at a time.
+        kept: how many of them were there at the end.
+    """
+
+    peak: float
+    kept: float
 
 
 class Case:
@@ -54,11 +79,11 @@ class Case:
     Attributes:
         calls: how many messages it was given.
         timed: how many of them in rounds and before, where errors are counted.
-        errors: the names of the classes of what was raised, and how often.
+        errors: the classes of what was raised, and how often.
         told: the text of one error of each class.
         unhandled: of the messages that went well, the share that no handler has
             seen, as where a cache has answered; None where that is not known.
-        bests: the nanoseconds of one message in the best round of each repeat.
+        bests: the nanoseconds of one message in one of the best rounds of each repeat.
         medians: the same of the median round.
         allocated: what a message allocates.
     """
@@ -81,36 +106,17 @@ class Case:
         self.unhandled: float | None = None
         self.bests: list[float] = []
         self.medians: list[float] = []
-        self.allocated = Allocated(0, 0, 0, 0)
+        self.allocated = Allocated(0.0, 0.0)
         self._errors: Counter[type[BaseException]] = Counter()
-        self._rounds: list[float] = []
         self._passes = 1
         self._stepper = stepper
         self._is_async = "await " in statement
-        # As defaults they are local variables of the loop.
         names.update(errors=self._errors, clock=perf_counter_ns, caught=CAUGHT)
-        note = "errors[type(error)] += 1"
-        self._counting = self._compiled(TIMED, statement, names, note)
-        self._uncounted = self._compiled(TIMED, statement, names, "pass")
-        self._once = self._compiled(ONCE, statement, names)
-
-    def _compiled(
-        self, source: str, statement: str, names: dict[str, Any], note: str = ""
-    ) -> Callable[[Any], Any]:
-        inner = textwrap.dedent(statement).strip()
-        indented = textwrap.indent(inner, " " * 12).lstrip()
-        source = source.format(
-            manner="async " if self._is_async else "",
-            names=", ".join(names),
-            statement=indented,
-            note=note,
-        )
-        namespace: dict[str, Any] = {}
-        exec(compile(source, LOOP, "exec"), namespace)
-        function: Any = namespace["function"]
-        function.__defaults__ = tuple(names.values())
-        compiled: Callable[[Any], Any] = function
-        return compiled
+        self._loop = compiled(TIMED, statement, names)
+        self._once = compiled(ONCE, statement, names)
+        indented = textwrap.indent(textwrap.dedent(statement).strip(), "    ")
+        quietly = f"try:\n{indented}\nexcept caught:\n    pass"
+        self._tracer = tracer(quietly, names)
 
     @property
     def errors(self) -> dict[str, int]:
@@ -146,47 +152,39 @@ class Case:
     @property
     def spread(self) -> float:
         """Return how far the repeats lie apart, as a share of their median."""
-        times = self.repeats
-        return (max(times) - min(times)) / statistics.median(times)
+        return spread_of(self.repeats)
 
-    def ratios(self, baseline: Case) -> list[float]:
-        """Return how many times as long as a baseline it took, in each repeat."""
-        pairs = zip(self.repeats, baseline.repeats, strict=True)
-        return [mine / theirs for mine, theirs in pairs]
+    def ratio(self, baseline: Case) -> Ratio:
+        """Return how many times as long as a baseline it took."""
+        return ratio_of(self.repeats, baseline.repeats)
 
     def run(self, passes: int) -> int:
         """Give it all messages so many times; return how many nanoseconds it took."""
         self.timed += passes * len(self.messages)
-        return self._run(self._counting, passes)
+        elapsed: int = self._run(self._loop, passes)
+        return elapsed
 
-    def _run(self, loop: Callable[[Any], Any], passes: int) -> int:
+    def _run(self, loop: Callable[[Any], Any], passes: int) -> Any:
         if len(self.messages) == 1:
             feed: Iterator[Any] = repeat(self.messages[0], passes)
         else:
             feed = chain.from_iterable(repeat(self.messages, passes))
         self.calls += passes * len(self.messages)
-        took = loop(feed)
-        elapsed: int = self._stepper.run(took) if self._is_async else took
-        return elapsed
+        found = loop(feed)
+        return self._stepper.run(found) if self._is_async else found
 
     def warm_up(self) -> None:
         """Run it until it is warm, and find out how much makes a round."""
-        took = self.run(1)
-        while took < ROUND_NS / 4:
-            self._passes *= 4
-            took = min(self.run(self._passes) for _ in range(3))
-        self._passes = max(1, round(ROUND_NS * self._passes / took))
+        self._passes = times_in_round(self.run)
 
-    def round(self) -> None:
-        """Run it for about the time of a round."""
-        took = self.run(self._passes) / (self._passes * len(self.messages))
-        self._rounds.append(took)
+    def round(self) -> float:
+        """Run it for about the time of a round; return the nanoseconds of a message."""
+        return self.run(self._passes) / (self._passes * len(self.messages))
 
-    def end_repeat(self) -> None:
-        """Keep the best round since the last time, and the median."""
-        self.bests.append(min(self._rounds))
-        self.medians.append(statistics.median(self._rounds))
-        self._rounds.clear()
+    def end_repeat(self, rounds: Sequence[float]) -> None:
+        """Keep one of the best of the rounds of a repeat, and the median."""
+        self.bests.append(best_of(rounds))
+        self.medians.append(statistics.median(rounds))
 
     def watch(self) -> None:
         """Handle some messages one by one: see who reaches a handler and what raises.
@@ -233,104 +231,43 @@ class Case:
             return False
         return True
 
-    def count_allocations(self) -> None:
-        """Find out what one message allocates, by giving it some, and twice as many."""
+    def trace(self) -> None:
+        """Find out what a message allocates, beside a loop over no messages."""
         count = self._passes * len(self.messages)
-
-        def run(times: int) -> None:
-            self._run(self._uncounted, self._passes * times)
-
-        def least(times: int) -> list[int]:
-            found = [count_allocations(lambda: run(times)) for _ in range(3)]
-            return [min(column) for column in zip(*found, strict=True)]
-
-        with no_collections():
-            run(2)
-            # What a run needs besides its messages is in both.
-            made, size, kept = (
-                max(0.0, round((two - one) / count, 2))
-                for one, two in zip(least(1), least(2), strict=True)
-            )
-            kept_size = growth(lambda: run(1)) / count if kept else 0.0
-        self.allocated = Allocated(made, size, kept, round(kept_size, 2))
+        with tracing():
+            self._run(self._tracer, self._passes)
+            none = least_traced(lambda: self._run(self._tracer, 0))
+            some = least_traced(lambda: self._run(self._tracer, self._passes))
+        kept = max(0.0, round((some.kept - none.kept) / count, 2))
+        # What piles up over all messages is not what one of them needs at a time.
+        peak = max(0.0, some.peak - none.peak - kept * (count - 1))
+        self.allocated = Allocated(peak, kept)
 
 
-TIMED = """\
-{manner}def function(messages, {names}):
-    started = clock()
-    for message in messages:
-        try:
-            {statement}
-        except caught as error:
-            {note}
-    return clock() - started
-"""
-
-ONCE = """\
-{manner}def function(message, {names}):
-            {statement}
-"""
-
-
-class Allocated(msgspec.Struct, frozen=True):
-    """What one message allocates.
-
-    Attributes:
-        blocks: how many times memory was asked for.
-        bytes: how much, all together.
-        kept_blocks: how many of the blocks were there at the end.
-        kept_bytes: what they held.
-    """
-
-    blocks: float
-    bytes: float
-    kept_blocks: float
-    kept_bytes: float
-
-
-def growth(call: Callable[[], object]) -> int:
-    """Return by how many bytes the memory grew."""
-    was_tracing = tracemalloc.is_tracing()
-    if not was_tracing:
-        tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        call()
-        return tracemalloc.get_traced_memory()[0] - before
-    finally:
-        if not was_tracing:
-            tracemalloc.stop()
-
-
-def measure(cases: Sequence[Case], seconds: float, meter: Meter) -> None:
+def measure(cases: Sequence[Case], seconds: float, progress: Progress) -> None:
     """Let all cases take turns for about so many seconds, and then look closer."""
     for number, case in enumerate(cases):
-        meter.update(0.1 * number / len(cases), f"warming up: {case.name}")
+        progress.update(0.1 * number / len(cases), step("warming up", case))
         case.warm_up()
-    start = perf_counter()
-    with no_collections():
-        for number in range(1, REPEATS + 1):
-            until = start + seconds * number / REPEATS
-            collected = perf_counter()
-            while True:
-                for case in cases:
-                    case.round()
-                now = perf_counter()
-                share = min((now - start) / seconds, number / REPEATS)
-                meter.update(0.1 + 0.8 * share, f"repeat {number} of {REPEATS}")
-                if now >= until:
-                    break
-                if now >= collected + COLLECT_SECONDS:
-                    # What a user's middleware leaves in cycles may be much.
-                    gc.collect()
-                    collected = perf_counter()
-            for case in cases:
-                case.end_repeat()
-            gc.collect()
+    each = seconds / REPEATS
+    for number in range(REPEATS):
+
+        def told(elapsed: float, number: int = number) -> None:
+            share = (number + min(elapsed / each, 1.0)) / REPEATS
+            text = f"repeat {number + 1} of {REPEATS}"
+            progress.update(0.1 + 0.8 * share, lambda _: text)
+
+        found = take_turns([case.round for case in cases], seconds=each, progress=told)
+        for case, rounds in zip(cases, found, strict=True):
+            case.end_repeat(rounds)
     for number, case in enumerate(cases):
-        meter.update(0.9 + 0.1 * number / len(cases), f"allocations: {case.name}")
+        progress.update(0.9 + 0.1 * number / len(cases), step("allocations", case))
         case.watch()
-        case.count_allocations()
+        case.trace()
+
+
+def step(what: str, case: Case) -> Callable[[float], str]:
+    return lambda elapsed: f"{what}: {case.name}"
 
 
 def noise_of(cases: Sequence[Case]) -> str:
@@ -362,19 +299,6 @@ def telling(cases: Sequence[Case]) -> Sequence[Case]:
     Where outcomes are mixed the repeats lie apart on a quiet machine too.
     """
     return [case for case in cases if not case.is_mixed] or cases
-
-
-@contextmanager
-def no_collections() -> Iterator[None]:
-    """Keep the garbage collector out of it."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def text_of(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -69,7 +68,6 @@ def lines_of(
     while True:
         with interrupts:
             ledger.before_reading()
-        reader.wait(lambda: ledger.accepting)
         batch = next_batch(reader, ledger)
         if batch is None:
             return
@@ -80,7 +78,8 @@ def lines_of(
 
 
 def next_batch(reader: LineReader, ledger: Ledger) -> list[Line] | None:
-    """Read some lines; None where there are no more, or no more are wanted."""
+    """Wait for some lines; None where there are no more, or no more are wanted."""
+    reader.wait(lambda: ledger.accepting)
     if not ledger.accepting:
         return None
     try:
@@ -187,31 +186,14 @@ async def lines_on_loop(reader: LineReader, ledger: Ledger) -> AsyncIterator[Lin
     """Read lines as long as the ledger wants more, without blocking the loop."""
     while True:
         ledger.before_reading()
-        await ready(reader, ledger)
-        batch = next_batch(reader, ledger)
+        try:
+            batch = await asyncio.to_thread(next_batch, reader, ledger)
+        except asyncio.CancelledError:
+            ledger.accepting = False  # or that thread would wait for input for ever
+            raise
         if batch is None:
             return
         for line in batch:
             if not ledger.accepting:
                 return
             yield line
-        # Handlers that never suspend would keep signals and timers waiting.
-        await asyncio.sleep(0)
-
-
-async def ready(reader: LineReader, ledger: Ledger) -> None:
-    """Wait until a read will not block, or the ledger wants no more."""
-    if reader.descriptor is None:
-        return
-    loop = asyncio.get_running_loop()
-    arrived = asyncio.Event()
-    try:
-        loop.add_reader(reader.descriptor, arrived.set)
-    except PermissionError:  # epoll's word for a file that never blocks
-        return
-    try:
-        while ledger.accepting and not arrived.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(arrived.wait(), 0.1)
-    finally:
-        loop.remove_reader(reader.descriptor)

@@ -137,22 +137,13 @@ def _is_text(value: str) -> bool:
     return True
 
 
-# A string, open to the end where it is not closed; or a bracket. Possessive, so that
-# the time stays linear in whatever somebody may write.
-_JSON_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.?+)*+"?+|[][{}]', re.DOTALL)
-
-
 def _json(text: str) -> Any:
     import json
 
-    # The decoder of CPython recurses, by C, as deep as the text goes.
-    depth = 0
-    for match in _JSON_BRACKETS.finditer(text):
-        depth += (match[0] in "{[") - (match[0] in "]}")
-        if depth > MAX_DEPTH:
-            raise too_deep(f" at line {text.count(chr(10), 0, match.start()) + 1}")
     try:
         return json.loads(text, object_pairs_hook=Pairs)
+    except RecursionError:
+        raise too_deep() from None
     except json.JSONDecodeError as error:
         what = error.msg.partition(" starting")[0]
         if error.pos >= len(text.rstrip()) or what == "Unterminated string":

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, NamedTuple
 from weakref import WeakMethod, WeakSet
@@ -27,7 +27,6 @@ COARSEST_TICK = 2.0
 SETTLE = 0.1
 # The library sleeps in steps and looks for events and for the end between them.
 MOST_STEP_MS = 50
-MOST_LINKS = 40
 # Of errors that nobody foresaw, how many different ones are logged.
 MOST_ERRORS = 100
 EXIT_SECONDS = 2.0
@@ -100,35 +99,13 @@ def _signature(path: str) -> object:
     except (OSError, ValueError) as error:
         return str(error)
     return (
-        *links_of(path),
+        os.path.realpath(path),
         status.st_dev,
         status.st_ino,
         status.st_size,
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
-
-
-def links_of(path: str) -> Iterator[str]:
-    """Yield each symbolic link that an absolute path leads over, and where it ends."""
-    done, left, followed = "/", path.split("/"), 0
-    while left:
-        part = left.pop(0)
-        if part == "..":
-            done = os.path.dirname(done)
-        elif part not in ("", "."):
-            done = os.path.join(done, part)
-            try:
-                target = os.readlink(done)
-            except (OSError, ValueError):
-                continue
-            yield done
-            followed += 1
-            if followed > MOST_LINKS:
-                return
-            done = "/" if target.startswith("/") else os.path.dirname(done)
-            left[:0] = target.split("/")
-    yield done
 
 
 class Stop:
@@ -178,9 +155,11 @@ class Polls:
 
 
 class Events(Polls):
-    """Waits until something happens to the file, or to a link to it, or for a poll.
+    """Waits until something happens beside the file, or for a poll.
 
-    What watches directories can fail (there may be too many watches); then it polls.
+    Watched are the directories of the file and of what it is a link to; a link in
+    between that lies elsewhere waits for a poll. What watches directories can fail
+    (there may be too many watches); then it polls.
 
     Parameters:
         path: the file, absolute.
@@ -216,10 +195,10 @@ class Events(Polls):
             )
 
     def _wait(self, stop: Stop) -> None:
-        directories, paths = _watched_for(self._path)
+        directories = _directories_of(self._path)
         if self._events is None or directories != self._watched:
             self.close()
-            self._events = self._begin(paths, list(directories), stop)
+            self._events = self._begin(list(directories), stop)
             self._watched = directories
         happened = next(self._events, None)
         if happened is None and not stop.is_set():
@@ -227,12 +206,12 @@ class Events(Polls):
         self._told = bool(happened)
 
     def _begin(
-        self, paths: set[str], directories: list[str], stop: Stop
+        self, directories: list[str], stop: Stop
     ) -> Generator[set[Any], None, None]:
         step = max(1, min(MOST_STEP_MS, int(self.poll * 1000 / 20)))
         events: Generator[set[Any], None, None] = self._watch(
             *directories,
-            watch_filter=lambda _, path: path in paths,
+            watch_filter=None,
             debounce=4 * step,
             step=step,
             rust_timeout=max(1, int(self.poll * 1000)),
@@ -254,20 +233,19 @@ class Events(Polls):
             events.close()
 
 
-def _watched_for(path: str) -> tuple[dict[str, tuple[int, int]], set[str]]:
-    """Return the directories to watch, each with what tells it from others, and for
-    what: the file, links, the directories themselves, and the first that is missing.
+def _directories_of(path: str) -> dict[str, tuple[int, int]]:
+    """Return the directories to watch, or what is there above those that are missing.
+
+    Each with what tells it from another one of its name.
     """
-    directories: dict[str, tuple[int, int]] = {}
-    paths = set(links_of(path))
-    for one in list(paths):
+    found: dict[str, tuple[int, int]] = {}
+    for one in (path, os.path.realpath(path)):
         directory = os.path.dirname(one)
         while not os.path.isdir(directory):
-            paths.add(directory)
             directory = os.path.dirname(directory)
         status = os.stat(directory)
-        directories[directory] = status.st_dev, status.st_ino
-    return directories, paths.union(directories)
+        found[directory] = status.st_dev, status.st_ino
+    return found
 
 
 def alarm_of(path: str, poll: float) -> Polls:

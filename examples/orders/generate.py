@@ -1,6 +1,6 @@
-"""Write sample.jsonl: a day of the order service, mistakes of every kind included.
+"""Write a day of the order service as JSON lines, mistakes of every kind included.
 
-    python -m examples.orders.generate [FILE]
+    python -m examples.orders.generate > sample.jsonl
 
 The same seed gives the same bytes. Beside each line stands what has to come of it,
 foretold by a small model of the service, so a run can be checked line by line.
@@ -11,14 +11,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 from .flaws import DOMAIN_FLAWS, FLAWS
 from .model import OK, Shop
 
-SAMPLE = Path(__file__).with_name("sample.jsonl")
 SEED = 20260301
 LINES = 12_000
 
@@ -189,20 +187,13 @@ def generate(seed: int = SEED, lines: int = LINES) -> list[Expected]:
     return list(Author(seed).write(lines))
 
 
-def write(path: Path) -> None:
-    """Write the lines of the sample to a file."""
-    text = "".join(f"{line.text}\n" for line in generate())
-    path.write_bytes(text.encode())
-
-
-def main(arguments: list[str]) -> None:
-    """Write the sample and tell what is in it."""
-    path = Path(arguments[0]) if arguments else SAMPLE
-    write(path)
+def main() -> None:
+    """Write the sample to standard output, and to standard error what is in it."""
     lines = generate()
+    sys.stdout.writelines(f"{line.text}\n" for line in lines)
     good = sum(line.outcome == OK for line in lines)
-    print(f"{path}: {len(lines):,} lines, {good:,} of them valid")
+    print(f"{len(lines):,} lines, {good:,} of them valid", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -94,8 +94,8 @@ def test_rivals_and_go_are_compared() -> None:
     )
     assert verdicts(before, after) == {
         "one / direct call": "same",
-        "quick (Cache.get): a hit": "slower",
-        "lazy (Cache.get): a hit": "faster",
+        "caches: quick (Cache.get): a hit": "slower",
+        "caches: lazy (Cache.get): a hit": "faster",
         "Go: six": "slower",
     }
 
@@ -119,18 +119,19 @@ def test_rows_of_one_file_alone_decide_nothing() -> None:
     ]
     assert not comparison.is_slower
     assert comparison.apart == [
-        "old / direct call / ratio: measured before, no such row after",
-        "gone / direct call / ratio: measured before, no number after",
-        "new / direct call / ratio: no such row before, measured after",
+        "old / direct call: measured before, no such row after",
+        "gone / direct call: measured before, no number after",
+        "new / direct call: no such row before, measured after",
     ]
 
 
 def test_noise_comes_first() -> None:
     noisy = results(row("one", slowdown=0.5))
+    warning = "**The file of {} was measured on a noisy machine, or too few times.**"
     first = Comparison(results(), noisy).render().splitlines()[0]
-    assert first == "**The file of after was measured on a noisy machine.**"
+    assert first == warning.format("after")
     first = Comparison(results(repeats=1), noisy).render().splitlines()[0]
-    assert first == "**The file of before was measured with few repeats.**"
+    assert first == warning.format("before")
     assert not Comparison(results(), results()).render().startswith("**")
 
 

@@ -19,6 +19,7 @@ from bench_results import go, results, rival, row
 from benchmarks import latency, noise, ratios, report
 from benchmarks.ratios import Sample
 from benchmarks.table import Difference, Operation, Pair, Row
+from cqrs_fast.measuring import BEST
 
 # Noise
 
@@ -26,11 +27,6 @@ from benchmarks.table import Difference, Operation, Pair, Row
 def test_the_two_lowest_of_several_repeats_count() -> None:
     assert noise.lowest([5, 3]) == 3
     assert noise.lowest([9, 3, 8, 5, 9]) == 4
-
-
-def test_one_of_the_best_rounds_counts() -> None:
-    assert noise.best_of([3, 2, 1]) == 1
-    assert noise.best_of(range(100)) == 5
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 11, 30])
@@ -135,23 +131,19 @@ def test_a_subtraction_stays_within_a_process() -> None:
 
 def test_a_repeat_leaves_out_its_best_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = [1.0, *(float(cost) for cost in range(2, ratios.ROUNDS + 1))]
-    monkeypatch.setattr(ratios, "times_of", lambda operation, nanoseconds: 1)
+    monkeypatch.setattr(ratios, "times_of", lambda operation: 1)
     row = Row("row", "baseline", lambda: Pair(Costing(*costs), Costing(*costs)))
     found = ratios.Measurement(row).repeat()
-    assert found.parts["case"] == 1 + len(costs) // noise.BEST
+    assert found.parts["case"] == 1 + len(costs) // BEST
     assert found.slowdown == pytest.approx(len(costs) / 2 - 0.5)
 
 
 def test_a_long_row_has_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter(range(1_000))
-    monkeypatch.setattr(ratios, "perf_counter", lambda: next(now) * 0.2)
+    monkeypatch.setattr(ratios, "REPEAT_SECONDS", 0.0)
     costs = map(float, range(1_000))
     row = Difference("row", "nothing", "ms", lambda: next(costs), lambda: 1.0)
     ratios.Measurement(row).repeat()
     assert next(costs) == ratios.FEW_ROUNDS
-    monkeypatch.setattr(ratios, "perf_counter", lambda: next(now) * 2.0)
-    ratios.Measurement(row).repeat()
-    assert next(costs) == ratios.FEW_ROUNDS + 2
 
 
 def test_a_spread_in_percent_counts_for_the_whole() -> None:

@@ -17,7 +17,7 @@ from places import ROOT
 sys.path.append(str(ROOT))
 
 import benchmarks.conftest as benchmarks_conftest
-from benchmarks import ratios, readme, report, suite, workload
+from benchmarks import document, ratios, report, suite, workload
 from benchmarks.environment import build, environment
 from benchmarks.table import (
     Difference,
@@ -385,11 +385,14 @@ def test_a_checkout_has_the_version_of_its_project(
     assert build() == {"version": "9.9"}
 
 
-def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
+def test_the_table_goes_between_the_markers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "README.md"
     file.write_text("above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n")
-    readme.write(file)
-    table = readme.render(recorded(), promised_only=True)
+    monkeypatch.setattr(sys, "argv", ["document", str(file)])
+    document.main()
+    table = document.promised(recorded())
     assert file.read_text() == (
         f"above\n<!-- results -->\n{table}\n<!-- /results -->\nbelow\n"
     )
@@ -398,9 +401,12 @@ def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "<!-- results -->", "<!-- /results --> <!-- results -->"]
 )
-def test_a_readme_without_markers_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_readme_without_markers_is_rejected(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "README.md"
     file.write_text(text)
-    with pytest.raises(ValueError, match=r"there is no <!-- results --> with an"):
-        readme.write(file)
+    monkeypatch.setattr(sys, "argv", ["document", str(file)])
+    with pytest.raises(SystemExit, match=r"there is no <!-- results --> with an"):
+        document.main()
     assert file.read_text() == text

@@ -1,12 +1,10 @@
-"""The profiles watch what they say, find what is planted, and refuse other builds."""
+"""The profiles watch what they say, find what grows, and reject other builds."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -21,18 +19,12 @@ sys.path.append(str(ROOT))
 
 from benchmarks.environment import without_folders
 from profiles import (
-    annotate,
     cpu,
     latency,
     memory,
     needs,
-    planted,
-    readme,
     workload,
 )
-
-SOURCES = sorted(ROOT.glob("cqrs_fast/**/*.p[yx][xd]"))
-
 
 # The workload
 
@@ -82,28 +74,10 @@ def test_a_row_is_found_by_a_part_of_its_name() -> None:
         workload.chosen(rows, "a")
 
 
-def test_what_is_not_planted_is_refused() -> None:
-    with pytest.raises(SystemExit, match="'other' is not planted; there are: slow, "):
-        workload.mixed("other")
-
-
-def test_the_mended_stage_tells_the_same_as_the_slow_one() -> None:
-    class Call:
-        message = None
-        error: Exception | None = None
-
-    slow, mended = planted.SlowFailures(), planted.Failures()
-    for number in range(3 * planted.WINDOW):
-        Call.error = ValueError() if number * number % 7 < 3 else None
-        slow.after(Call)
-        mended.after(Call)
-        assert mended.failed == slow.failed
-
-
 # What each one needs
 
 
-@pytest.mark.parametrize("module", [memory, latency, planted])
+@pytest.mark.parametrize("module", [memory, latency])
 @pytest.mark.parametrize("mode", ["profile", "debug", "trace"])
 def test_another_build_is_refused(
     module: Any, mode: str, monkeypatch: pytest.MonkeyPatch
@@ -145,7 +119,7 @@ def test_a_missing_memray_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(memory.importlib.util, "find_spec", lambda name: None)
-    memory.memray([])
+    memory.memray()
     assert "memray is not installed: pip install" in capsys.readouterr().err
 
 
@@ -215,25 +189,36 @@ def test_the_flame_graph_shows_lines_of_cython() -> None:
 # Memory
 
 
-def grown_by(name: str | None) -> float:
-    """Return by how many bytes a dispatch keeps more, in this folder's own lines."""
+class Hoarding(workload.Mixed):
+    """A load that keeps something of each round."""
+
+    kept: list[bytearray]
+
+    def run_sync(self) -> None:
+        super().run_sync()
+        self.kept.append(bytearray(100 * workload.DISPATCHES))
+
+
+def grown_by(load: workload.Mixed) -> float:
+    """Return by how many bytes a dispatch keeps more, in its own lines and these."""
     rounds = 2
-    own = (planted.__file__, workload.__file__)
+    own = (__file__, workload.__file__)
     sizes = [
         each.size_diff
-        for each in memory.grown(workload.mixed(name), rounds)
+        for each in memory.grown(load, rounds)
         if each.traceback[0].filename in own
     ]
     return sum(sizes) / (rounds * 2 * workload.DISPATCHES)
 
 
 def test_what_grows_is_found() -> None:
-    assert grown_by("slow") > 10
+    load = Hoarding()
+    load.kept = []
+    assert grown_by(load) > 10
 
 
-@pytest.mark.parametrize("name", [None, "mended"])
-def test_the_workload_does_not_grow(name: str | None) -> None:
-    assert grown_by(name) < 0.5
+def test_the_workload_does_not_grow() -> None:
+    assert grown_by(workload.Mixed()) < 0.5
 
 
 def test_growth_is_shown_by_dispatch() -> None:
@@ -243,13 +228,13 @@ def test_growth_is_shown_by_dispatch() -> None:
         traceback = (Counter(),)
 
     class Frame:
-        filename = f"{ROOT}/profiles/planted.py"
+        filename = f"{ROOT}/profiles/workload.py"
         lineno = 5
 
     Growth.traceback = (Frame(),)  # type: ignore[assignment]
     first, line = memory.table([Growth()], 1).splitlines()  # type: ignore[list-item]
     assert first == "90,000 bytes more after 6,000 dispatches"
-    assert line == "     15.0 bytes a dispatch   0.50 blocks  profiles/planted.py:5"
+    assert line == "     15.0 bytes a dispatch   0.50 blocks  profiles/workload.py:5"
     assert memory.shown("/opt/python/lib/re/_compiler.py") == "re/_compiler.py"
 
 
@@ -318,162 +303,3 @@ def test_without_matplotlib_there_is_no_picture(
     assert not latency.plot(latency.Latencies(Counter(), Counter()), tmp_path / "no")
 
 
-# Annotation
-
-
-PYX = '''"""A module."""
-
-cdef int plain(int x):
-    return x
-
-
-cdef inline int wanted(
-    const Node *node, PyObject *key
-) noexcept:
-    # hot
-    return node.key == key
-
-
-cdef class Stage:
-    cdef int declared(self) except -1
-
-    cdef int enter(self, Frame *f) except -1:
-        # hot: nothing is allocated
-        cdef int x = plain(1)
-        return x
-
-    def execute(self, message,
-                *, ctx=None):
-        if ctx:
-            # hot
-            return 1
-'''
-C = """
-static int __pyx_f_5stage_5Stage_enter(struct S *self, Frame *f); /* proto */
-static int __pyx_f_5stage_5Stage_enter(struct S *self, Frame *f) {
-  /* "stage.pyx":9
- * PyList_New(1)
- */
-  __Pyx_RefNannySetupContext("enter", 0);
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 9, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyObject_FastCall(f, a, 1);
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_AddTraceback("enter", 1, 2, 3);
-  return 0;
-}
-
-static CYTHON_INLINE PyObject *__pyx_pf_5stage_build(PyObject *self) {
-  return PyLong_FromLong(1);
-}
-"""
-
-
-def test_hot_functions_are_found() -> None:
-    assert list(annotate.hot_functions(PYX, "package.stage")) == [
-        "package.stage.wanted",
-        "package.stage.Stage.enter",
-        "package.stage.Stage.execute",
-    ]
-    assert [PYX.splitlines()[line - 1] for line in annotate.hot_lines(PYX)][:2] == [
-        "    # hot",
-        "    return node.key == key",
-    ]
-
-
-def test_hot_in_no_function_is_an_error() -> None:
-    with pytest.raises(ValueError, match="stage, line 2: `# hot` in no function"):
-        list(annotate.hot_functions("cdef class A:\n    # hot\n", "stage"))
-
-
-def test_calls_of_python_are_counted_by_function() -> None:
-    calls = annotate.calls_of(C)
-    assert calls == {
-        "stage.Stage.enter": {
-            "PyList_New": 1,
-            "__Pyx_PyObject_FastCall": 1,
-            "__Pyx_XDECREF": 1,
-        },
-        "stage.build": {"PyLong_FromLong": 1},
-    }
-    assert annotate.score(calls["stage.Stage.enter"]) == 5 + 2 + 1
-
-
-def test_a_hot_function_that_grew_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    old = {"stage.enter": {"__Pyx_DECREF": 1}, "stage.gone": {"PyList_New": 1}}
-    new = {"stage.enter": {"__Pyx_DECREF": 2, "PyList_New": 1}}
-    assert annotate.check(old, new) == 1
-    out = capsys.readouterr().out
-    assert "stage.gone: no longer hot\n" in out
-    assert "stage.enter: from 1 to 7: __Pyx_DECREF x 1, PyList_New x 1\n" in out
-    assert "1 hot functions score 7; 1 over their ceilings" in out
-
-
-def test_a_hot_function_needs_a_ceiling(capsys: pytest.CaptureFixture[str]) -> None:
-    assert annotate.check({}, {"stage.enter": {}}) == 1
-    assert "stage.enter: hot, and without a ceiling" in capsys.readouterr().out
-    assert annotate.check({"stage.enter": {}}, {"stage.enter": {}}) == 0
-
-
-def test_yellow_lines_are_read() -> None:
-    tag = '<pre class="cython line score-{}" onclick="">'
-    line = tag + '+<span class="">{}</span>: {}</pre>'
-    page = "\n".join(
-        [line.format(30, "07", "a <span>&lt; b</span>"), line.format(30, "08", "c")]
-    )
-    assert list(annotate.yellow_lines(page, {7})) == [(30, 7, "a < b")]
-
-
-@pytest.mark.skipif(not SOURCES, reason="the sources are not here")
-def test_the_ceilings_are_of_the_present_hot_functions() -> None:
-    committed = json.loads((ROOT / "profiles" / "annotate.json").read_text())
-    hot = [
-        name
-        for path in SOURCES
-        for name in annotate.hot_functions(path.read_text(), annotate.module_name(path))
-    ]
-    assert sorted(set(hot)) == sorted(committed["functions"]), f"run {annotate.UPDATE}"
-
-
-@pytest.mark.skipif(not SOURCES, reason="the sources are not here")
-def test_the_planted_stage_is_yellow_until_it_is_mended() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "profiles.annotate", "profiles/planted.pyx"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    slow, mended, *lines = done.stdout.splitlines()
-    assert slow.startswith("profiles.planted.SlowFailures.leave: ")
-    assert mended == "profiles.planted.Failures.leave: 0"
-    assert any('self.calls.append({"failed"' in line for line in lines)
-
-
-def test_only_sources_of_cython_are_annotated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["annotate", "profiles/nothing.pyx"])
-    with pytest.raises(SystemExit, match=r"nothing\.pyx: there is no such .pyx file"):
-        annotate.main()
-
-
-# The README
-
-
-def test_commands_are_answered_where_they_stand() -> None:
-    text = "a\n<!-- output: python -m x -->\nold\n<!-- /output -->\nb\n"
-    new = readme.replaced(text, lambda command: f"ran {command}\n", bool, "abc")
-    assert new == (
-        "a\n<!-- output: python -m x -->\n```text\n$ python -m x\n# commit abc\n"
-        "ran python -m x\n```\n<!-- /output -->\nb\n"
-    )
-    assert readme.replaced(text, str, lambda command: False, "abc") == text
-
-
-def test_every_command_of_the_readme_was_run() -> None:
-    text = readme.README.read_text()
-    commands = [match["command"] for match in readme.BLOCK.finditer(text)]
-    assert len(commands) == text.count("<!-- /output -->") >= 5
-    for command in commands:
-        head = rf"```text\n\$ {re.escape(command)}\n# commit \w+\n"
-        assert re.search(head, text), f"run {command} by python -m profiles.readme"

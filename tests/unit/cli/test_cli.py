@@ -20,7 +20,7 @@ import pytest
 
 import cqrs_fast
 from cqrs_fast.cli import main
-from cqrs_fast.cli.console import Progress, Style, duration, remaining, table
+from cqrs_fast.cli.console import Style, duration, line_of, remaining, table
 from cqrs_fast.cli.interrupt import Interrupts
 from cqrs_fast.cli.ledger import Ledger, Slot, failure, success
 from cqrs_fast.cli.lines import Line, LineReader
@@ -728,9 +728,17 @@ def test_tables_are_aligned_with_boxes_or_without() -> None:
     assert table(["N"], [["1"]], Style(utf8), align=">")[0] == "┌───┐"
 
 
-def test_progress_without_a_known_end() -> None:
-    progress = Progress(Terminal(), None)
-    assert progress.text(10, 2, 500, 2.0) == "10 lines  5/s  2 failed"
-    known = Progress(Terminal(), 1000).text(10, 2, 500, 2.0)
-    assert known.startswith("█" * 12 + "░" * 12 + "  50%")
-    assert known.endswith("ETA 0:02")
+def test_progress_tells_the_share_and_the_time_to_wait_where_these_are_known() -> None:
+    assert line_of(None, "10 lines", 2.0) == "10 lines"
+    assert line_of(0.0, "begins", 2.0) == "░" * 24 + "   0%  begins"
+    half = line_of(0.5, "10 lines", 2.0)
+    assert half == "█" * 12 + "░" * 12 + "  50%  10 lines  ETA 0:02"
+    assert line_of(1.2, "over", 2.0).endswith("100%  over  ETA 0:00")
+
+
+def test_the_progress_of_lines_has_their_rate() -> None:
+    ledger = Ledger(io.BytesIO())
+    slot = ledger.enter(Line(1, b"", 1))
+    ledger.settle(slot, failure(slot.line, ValueError("one"), 0.1))
+    assert ledger.told(0.5) == "1 lines  2/s  1 failed"
+    assert ledger.told(0.0) == "1 lines  0/s  1 failed"

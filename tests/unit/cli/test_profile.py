@@ -6,10 +6,10 @@ import importlib
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 
 from cqrs_fast.base.build import build_info
-from cqrs_fast.cli import main, make_parser, profile_cpu
+from cqrs_fast.cli import main, profile
 from cqrs_fast.cli.machine import refusal
-from cqrs_fast.cli.problem import Problem
 
 BUSES = """
 import sys
@@ -76,13 +75,17 @@ options = arguments[:arguments.index("--")]
 behaviour = {behaviour!r}
 if behaviour == "denied":
     sys.exit("Error: Permission Denied: Try running again with elevated permissions")
+if behaviour == "silent":
+    sys.exit(3)
 if behaviour == "broken":
     print("first words")
     sys.exit("the last words")
 if behaviour == "waiting":
-    open("started", "w").write(str(os.getpid()))
+    open("new", "w").write(str(os.getpid()))
+    os.rename("new", "started")
     time.sleep(60)
 subprocess.run(command)
+print("fake> Wrote what there was to draw", flush=True)
 with open(options[options.index("--output") + 1], "w") as file:
     file.write(" ".join(options))
 """
@@ -114,7 +117,7 @@ def only_path(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = place / "programs"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(profile_cpu.sysconfig, "get_path", lambda name: str(folder))
+    monkeypatch.setattr(profile.sysconfig, "get_path", lambda name: str(folder))
     return folder
 
 
@@ -181,8 +184,9 @@ def test_without_py_spy_it_says_how_to_get_it(
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        ("denied", ["--cap-add SYS_PTRACE", "it said:\n  Error: Permission Denied"]),
-        ("broken", ["gave no result; it said:", "  first words", "  the last words"]),
+        ("silent", ["py-spy gave no result. It said:\nnothing"]),
+        ("denied", ["--cap-add SYS_PTRACE", "It said:\nError: Permission Denied"]),
+        ("broken", ["gave no result. It said:\n", "first words", "the last words"]),
     ],
 )
 def test_a_failure_of_py_spy_is_shown(
@@ -199,47 +203,49 @@ def test_a_failure_of_py_spy_is_shown(
     assert not Path("profile.svg").exists()
 
 
-def test_silence_of_py_spy_is_told() -> None:
-    assert "it said: nothing" in str(profile_cpu.failure(""))
+STARTED = "open('new', 'w').write(str(os.getpid())); os.rename('new', 'started'); "
+STARTED += "import time; time.sleep(60)"
+
+
+def interrupt_when_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ctrl-C come once the file `started` is there."""
+
+    def wait(process: Any) -> Any:
+        ends = time.monotonic() + 10
+        while not Path("started").exists() and time.monotonic() < ends:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", wait)
 
 
 def test_ctrl_c_ends_what_was_started(
     place: Path, only_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_py_spy(only_path, "waiting")
-
-    def interrupt(self: Any, share: float, step: str) -> None:
-        if Path("started").exists():
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(profile_cpu.Meter, "update", interrupt)
+    interrupt_when_started(monkeypatch)
     assert main(["profile", "profiled:quiet", *QUICK]) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("started").read_text()), 0)
 
 
-def test_what_ignores_ctrl_c_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profile_cpu, "PATIENCE", 0.02)
-    script = "import signal, sys; signal.signal(2, signal.SIG_IGN); print(flush=True)"
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{script}; sys.stdin.read()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    with process.stdout, process.stdin:
-        with profile_cpu.ended(process):
-            process.stdout.readline()
-        assert process.wait() == -signal.SIGKILL
+def test_what_ignores_ctrl_c_is_killed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "PATIENCE", 0.05)
+    script = "import signal, os; signal.signal(2, signal.SIG_IGN); " + STARTED
+    interrupt_when_started(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        profile.outcome_of([sys.executable, "-c", script])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("started").read_text()), 0)
 
 
 @pytest.mark.skipif(shutil.which("py-spy") is None, reason="py-spy is not installed")
 def test_the_real_py_spy(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if main(["profile", "profiled:greedy", "--seconds", "0.5"]) != 0:
         told = capsys.readouterr().err
-        assert profile_cpu.NO_RIGHTS in told
+        assert profile.NO_RIGHTS in told
         pytest.skip("py-spy may not look into processes here")
     drawn = Path("profile.svg").read_text()
     assert "hoarding (profiled.py:" in drawn
@@ -345,14 +351,3 @@ def test_no_debug_build_is_profiled(
 def test_a_profile_build_may_be_profiled() -> None:
     assert refusal({"mode": "profile"}, ("release", "profile")) is None
     assert refusal(build_info(), (build_info()["mode"],)) is None
-
-
-def test_a_problem_of_the_watched_process_is_this_command_s(
-    only_path: Path,
-) -> None:
-    fake_py_spy(only_path)
-    parsed = make_parser().parse_args(
-        ["profile", "profiled:quiet", "--messages", "missing"]
-    )
-    with pytest.raises(Problem, match="cannot read missing"):
-        profile_cpu.profile_cpu(parsed)

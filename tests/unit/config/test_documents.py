@@ -90,8 +90,8 @@ JSON_REFUSED = [
     ('{"a": 1 // no\n}', "is not JSON at line 1, column 9: Expecting ',' delimiter"),
     ("{'a': 1}", "is not JSON at line 1, column 2: Expecting property name enclosed "
      "in double quotes"),
-    (nested(33), "nested deeper than 32 levels at line 1"),
-    ("\n" + "[" * 100_000, "nested deeper than 32 levels at line 2"),
+    (nested(33), "nested deeper than 32 levels"),
+    ("[" * 1_000_000, "nested deeper than 32 levels"),
     # Keys
     ('{"x": 1, "x": 2}', "x: the key is there twice"),
     (middleware("retry", '"seed": 1, "seed": 1'),

@@ -563,21 +563,6 @@ def test_a_file_that_rests_is_not_read(
     assert changes.look() is None
 
 
-def test_the_links_on_the_way_are_known(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    file = tmp_path / "a" / "b" / "c.json"
-    file.write_text("{}")
-    first, second = tmp_path / "first", tmp_path / "a" / "second"
-    first.symlink_to("a")
-    second.symlink_to(tmp_path / "a" / ".." / "first" / "b")
-    path = f"{first}/second/.//c.json"
-    links = list(watching.links_of(path))
-    assert links == [str(first), str(second), str(first), str(file)]
-    loop = tmp_path / "loop"
-    loop.symlink_to(loop)
-    assert len(list(watching.links_of(str(loop)))) == watching.MOST_LINKS + 1
-
-
 # Bad files
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from places import ROOT
-
-sys.path.append(str(ROOT))
 
 from benchmarks import defects
 from benchmarks.rivals import ask_breakers, ask_caches, ask_limiters

@@ -1,3 +1,0 @@
-from collections.abc import Callable
-
-def count_allocations(call: Callable[[], object]) -> tuple[int, int, int]: ...

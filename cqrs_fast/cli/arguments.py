@@ -1,0 +1,65 @@
+"""What the arguments of several commands share."""
+
+from __future__ import annotations
+
+import argparse
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+TARGET = """\
+a bus, or a function without parameters that returns one, such as
+myapp.buses:commands; the current directory is importable"""
+
+MEASURED_STATUS = """\
+exit status: 0, 2 nothing could be measured, 130 interrupted"""
+
+REAL_MIDDLEWARE = """\
+A bus of your own is loaded into a process of this command and only read. Buses like
+it are run, with its middleware and with handlers that do nothing. The middleware
+really runs, many thousand times. What it keeps (the entries of a cache, the credit of
+a limiter, the state of a breaker) changes in this process only, and goes with it. What
+it does elsewhere happens: audit sinks write, log lines are logged, callbacks ask other
+services. Where that matters, name a function that makes a bus with harmless ones. A
+limiter that is meant to refuse refuses here too, and a cache hits: what came of the
+calls is told beside the numbers."""
+
+
+def add_traffic(command: argparse.ArgumentParser) -> None:
+    """Add what tells how a user's bus is kept busy."""
+    command.add_argument(
+        "--messages",
+        metavar="FILE",
+        help="what to dispatch: JSON lines, each an object with a $type; without it, "
+        "polyfactory makes one message of each registered class: pip install "
+        "'cqrs-fast[bench]'",
+    )
+    command.add_argument(
+        "--run-handlers",
+        action="store_true",
+        help="run the bus's own handlers, thousands of times; without it, handlers "
+        "that do nothing take their place",
+    )
+
+
+def some_seconds(text: str) -> float:
+    """Parse a time of more than 0 and at most an hour."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(
+            f"expected seconds, more than 0 and at most 3600, got {text!r}"
+        )
+    return seconds
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of 1 or more."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text!r}")
+    return number
