@@ -47,7 +47,6 @@ _NAMES = {
     "pools.pool": "ObjectPool",
     "pools.pooled_handler": "PooledHandler",
     "stages.audit": "AuditMiddleware",
-    "stages.audit_event": "AuditEvent",
     "stages.authentication": "AuthenticationMiddleware",
     "stages.bulkhead": "BulkheadMiddleware",
     "stages.caching.middleware": "CachingMiddleware",
@@ -62,9 +61,9 @@ _NAMES = {
     "stages.timeout": "TimeoutMiddleware",
     "stages.validation": "ValidationMiddleware",
     "stats": (
-        "BulkheadStats BusStats CacheStats CircuitSnapshot IdempotencyStats "
-        "LRUCacheStats MessageStats MiddlewareStats PoolStats RateLimitStats "
-        "RetryStats TimeoutStats"
+        "AuditEvent BulkheadStats BusStats CacheStats CircuitSnapshot "
+        "IdempotencyStats LRUCacheStats MessageStats MiddlewareStats PoolStats "
+        "RateLimitStats RetryStats TimeoutStats"
     ),
 }
 

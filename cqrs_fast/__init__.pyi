@@ -70,7 +70,6 @@ from cqrs_fast.policies.token_bucket import TokenBucket
 from cqrs_fast.pools.pool import ObjectPool
 from cqrs_fast.pools.pooled_handler import PooledHandler
 from cqrs_fast.stages.audit import AuditMiddleware
-from cqrs_fast.stages.audit_event import AuditEvent
 from cqrs_fast.stages.authentication import AuthenticationMiddleware
 from cqrs_fast.stages.bulkhead import BulkheadMiddleware
 from cqrs_fast.stages.caching.middleware import CachingMiddleware
@@ -85,6 +84,7 @@ from cqrs_fast.stages.slow_call import SlowCallMiddleware
 from cqrs_fast.stages.timeout import TimeoutMiddleware
 from cqrs_fast.stages.validation import ValidationMiddleware
 from cqrs_fast.stats import (
+    AuditEvent,
     BulkheadStats,
     BusStats,
     CacheStats,

@@ -1,4 +1,4 @@
-"""Statistics: what `stats()` returns, of a bus and of each part that counts.
+"""Records: what `stats()` returns, of a bus and of each part that counts, and events.
 
 All are frozen; all are made in one step, so their numbers belong together.
 """
@@ -263,3 +263,23 @@ class CircuitSnapshot(msgspec.Struct, frozen=True):
     opened: int
     rejected: int
     late_results: int
+
+
+class AuditEvent(msgspec.Struct, frozen=True):
+    """One dispatch that has ended.
+
+    Attributes:
+        name: the message's own name.
+        principal: who it acted for, as far as its context knew, or None.
+        timestamp: when it began, in seconds of the wall clock (see time.time).
+        duration: how long it took, in seconds of the monotonic clock.
+        success: whether it has a result.
+        error: the exception that it ended with, or None.
+    """
+
+    name: str
+    principal: Any
+    timestamp: float
+    duration: float
+    success: bool
+    error: BaseException | None

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from cqrs_fast.pipeline.stage import Stage
-from cqrs_fast.stages.audit_event import AuditEvent
+from cqrs_fast.stats import AuditEvent
 
 @final
 class AuditMiddleware(Stage):

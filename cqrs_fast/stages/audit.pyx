@@ -16,7 +16,7 @@ from cqrs_fast.base.callables import plain_callable
 from cqrs_fast.base.callbacks import report
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.base.promises import promise_error
-from cqrs_fast.stages.audit_event import AuditEvent
+from cqrs_fast.stats import AuditEvent
 
 cdef str INSTEAD = "put the event into a queue that an async task empties"
 

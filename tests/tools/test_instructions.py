@@ -29,9 +29,9 @@ positions: line
 events: Ir
 summary: 4321
 
-ob=/tree/build/instructions/cqrs_fast/bus.{SO}
+ob=/tree/build/instructions/cqrs_fast/buses/bus.{SO}
 fl=???
-fn=__pyx_pw_9cqrs_fast_3bus_3Bus_5execute
+fn=__pyx_pw_9cqrs_fast_5buses_3bus_3Bus_5execute
 0 3000
 cob=/tree/build/instructions/cqrs_fast/pipeline/sync_driver.{SO}
 cfi=???
@@ -76,13 +76,17 @@ def test_a_dump_is_read_by_function() -> None:
     }
 
 
+BUS = "9cqrs_fast_5buses_3bus"
+BASE = "9cqrs_fast_4base"
+
+
 @pytest.mark.parametrize(
     ("symbol", "name"),
     [
-        ("__pyx_f_9cqrs_fast_3bus_3Bus_route_for", "cqrs_fast.buses.bus.Bus.route_for"),
-        ("__pyx_pw_9cqrs_fast_3bus_3Bus_15execute", "cqrs_fast.buses.bus.Bus.execute"),
-        ("__pyx_pf_9cqrs_fast_5build_build_info", "cqrs_fast.base.build.build_info"),
-        ("__pyx_f_9cqrs_fast_5clock_now.constprop.0", "cqrs_fast.base.clock.now"),
+        (f"__pyx_f_{BUS}_3Bus_route_for", "cqrs_fast.buses.bus.Bus.route_for"),
+        (f"__pyx_pw_{BUS}_3Bus_15execute", "cqrs_fast.buses.bus.Bus.execute"),
+        (f"__pyx_pf_{BASE}_5build_build_info", "cqrs_fast.base.build.build_info"),
+        (f"__pyx_f_{BASE}_5clock_now.constprop.0", "cqrs_fast.base.clock.now"),
         ("__pyx_tp_dealloc_3bus_Bus", "__pyx_tp_dealloc_3bus_Bus"),
         ("memset@@GLIBC_2.2.5", "memset"),
         ("list_dealloc'2", "list_dealloc"),

@@ -962,7 +962,7 @@ SENSELESS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"retry_on": "OSError"}, TypeError, "retry_on must be an Exception .*'OSError'"),
     ({"retry_on": OSError()}, TypeError, "retry_on must be an Exception class"),
     ({"retry_on": BaseException}, TypeError, "retry_on must be an Exception class"),
-    ({"retry_on": [OSError]}, TypeError, "retry_on must be .* a tuple"),
+    ({"retry_on": [OSError, 7]}, TypeError, "retry_on must be .* got 7"),
     ({"never_on": (OSError, 3)}, TypeError, "never_on must be an Exception class"),
     ({"budget": 0}, ValueError, "budget must be from 1 to 1000, got 0"),
     ({"budget": -20}, ValueError, "budget must be from 1 to 1000, got -20"),

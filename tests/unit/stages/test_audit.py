@@ -20,8 +20,8 @@ from cqrs_fast import (
 )
 from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.stages.audit import AuditMiddleware
-from cqrs_fast.stages.audit_event import AuditEvent
 from cqrs_fast.stages.authentication import AuthenticationMiddleware
+from cqrs_fast.stats import AuditEvent
 
 Handler = Callable[[Any], Any]
 

@@ -712,7 +712,7 @@ def test_the_first_line_says_that_it_is_in_process() -> None:
         ({"max_records": 0}, ValueError, "max_records must be from 1 .*0"),
         ({"max_records": 1.5}, TypeError, "max_records must be an int, got 1.5"),
         ({"on_duplicate": "drop"}, ValueError, "on_duplicate must be 'wait' or"),
-        ({"final_on": 7}, TypeError, "final_on must be a tuple .* got 7"),
+        ({"final_on": 7}, TypeError, "final_on must be an Exception .* got 7"),
         ({"final_on": [BaseException]}, TypeError, "final_on must be an Exception"),
         ({"lease": -1}, ValueError, "lease must be more than 0 .*-1"),
         ({"clock": 7}, TypeError, "clock"),
