@@ -1,7 +1,7 @@
 """Nodes that check a payload as it was decoded without types.
 
 They hold what msgspec would have read from it to the rules of the class, and put the
-nodes of cqrs_fast.validation to work wherever a value on the wire is the value itself. As
+nodes of validation to work wherever a value on the wire is the value itself. As
 there, `check` returns 0 (valid) or 1 (invalid, reported), and no text quotes a value.
 """
 
