@@ -11,6 +11,7 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
+from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES as MOST_PAYLOAD_BYTES
 from cqrs_fast.assembly.registry import _AnyMiddleware
 from cqrs_fast.buses.payload_bus import PayloadBus
 from cqrs_fast.config.model import Config

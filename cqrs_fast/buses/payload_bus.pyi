@@ -1,6 +1,7 @@
 from collections.abc import Coroutine
 from typing import Any, TypeAlias
 
+from cqrs_fast.buses.lookup import UNKNOWN as UNKNOWN
 from cqrs_fast.buses.lookup import RouteFinder
 from cqrs_fast.context import Context
 
