@@ -10,6 +10,11 @@ from cqrs_fast.pipeline.route cimport Route
 # Why this dispatch may not start, as a fresh exception, or None.
 cdef object refusal(Route route, object message, PyObject *parent)
 
+# The same for a frame: a new reference, or NULL. Where there is a reason, the dispatch
+# goes no further than the stages that observe. Only while the gate drains, or where the
+# context is limited.
+cdef PyObject *why_refused(Frame *f) noexcept
+
 # Whether the time is over, or the context done, just before the handler; then that is
 # the outcome.
 cdef bint refuse_done(Frame *f) noexcept

@@ -1,6 +1,6 @@
 """Whether there is time: before a dispatch, before its handler, and for more."""
 
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.errstate cimport is_transparent
@@ -23,6 +23,18 @@ cdef object refusal(Route route, object message, PyObject *parent):
     if context is not None and context.state.limited:
         return why_done(context, route, message)
     return None
+
+
+cdef PyObject *why_refused(Frame *f) noexcept:
+    try:
+        error = refusal(<Route>f.route, <object>f.message, f.parent)
+    except BaseException as raised:
+        error = raised
+    if error is None:
+        return NULL
+    f.depth = (<Route>f.route).observers
+    Py_INCREF(error)
+    return <PyObject *>error
 
 
 cdef object why_done(Context context, Route route, object message):

@@ -1,5 +1,7 @@
 """Results that are promises of work: they are put to rest, and an error says so."""
 
+from cpython.ref cimport PyObject
+
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.route cimport Route
 
@@ -10,3 +12,7 @@ cdef object promise_error_of(
 )
 # The result of the frame is one: the error takes its place.
 cdef int refuse_result(Frame *f, bint was_awaited) noexcept
+# Raise for one that is no frame's: NULL. Steals it.
+cdef PyObject *raise_promise(Route route, object message, PyObject *promise) noexcept
+# Raise an error without a frame of this library in its traceback: NULL.
+cdef PyObject *fail(object error) noexcept

@@ -1,8 +1,9 @@
 """Results that are promises of work: they are put to rest, and an error says so."""
 
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_INCREF, PyObject
 
 from cqrs_fast.base.awaitables cimport is_async_generator
+from cqrs_fast.base.errstate cimport raise_again, steal
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
@@ -43,3 +44,20 @@ cdef int refuse_result(Frame *f, bint was_awaited) noexcept:
     except BaseException as error:
         set_error(f, error)
     return 0
+
+
+cdef PyObject *raise_promise(
+    Route route, object message, PyObject *result
+) noexcept:
+    promise = steal(result)
+    try:
+        error = promise_error_of(route, message, promise, False)
+    except BaseException as raised:
+        error = raised
+    return fail(error)
+
+
+cdef PyObject *fail(object error) noexcept:
+    Py_INCREF(error)
+    raise_again(<PyObject *>error)
+    return NULL

@@ -1,25 +1,24 @@
 """The sync driver: calls the handler in this thread and waits by blocking it."""
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdint cimport int64_t, uint32_t
+from cpython.ref cimport Py_DECREF, PyObject
+from libc.stdint cimport uint32_t
 
 from cqrs_fast.base.calling cimport call_one, is_promise
-from cqrs_fast.base.errstate cimport raise_again, steal
+from cqrs_fast.base.errstate cimport raise_again
 from cqrs_fast.base.forks cimport fork_count
-from cqrs_fast.pipeline.deadline cimport refusal, refuse_done
+from cqrs_fast.pipeline.blocking cimport park
+from cqrs_fast.pipeline.deadline cimport refuse_done, why_refused
 from cqrs_fast.pipeline.frame cimport Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport set_error
-from cqrs_fast.pipeline.refused_results cimport promise_error_of, refuse_result
+from cqrs_fast.pipeline.refused_results cimport fail, raise_promise, refuse_result
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
 from cqrs_fast.pipeline.walk cimport (
     CALL,
     DONE,
     PARK,
     Action,
     capture_error,
-    end_wait,
     invoke,
     may_be_over,
     release,
@@ -28,7 +27,6 @@ from cqrs_fast.pipeline.walk cimport (
     walk_in,
     walk_out,
 )
-from cqrs_fast.waits.waiter cimport Waiter
 
 from cqrs_fast.errors import AsyncHandlerError
 
@@ -52,7 +50,7 @@ cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
     if route.gate.draining:
         route.gate.left()
     if result != NULL and is_promise(result):
-        return refuse_promise(route, message, result)
+        return raise_promise(route, message, result)
     return result
 
 
@@ -74,7 +72,7 @@ cdef PyObject *run_program(Route route, object message, Context context) noexcep
         if slots == NULL:
             return fail(MemoryError())
     start(&frame, route, <PyObject *>message, parent, slots)
-    if parent != NULL or route.gate.draining:
+    if frame.limited or route.gate.draining:
         refused = why_refused(&frame)
     route.flights.count += refused == NULL
     drive(&frame, refused)
@@ -92,37 +90,6 @@ cdef PyObject *run_program(Route route, object message, Context context) noexcep
         raise_again(frame.error)
         return NULL
     return frame.result
-
-
-cdef PyObject *why_refused(Frame *f) noexcept:
-    """Why it may not start: a new reference, or NULL. It ends at those who look on."""
-    try:
-        error = refusal(<Route>f.route, <object>f.message, f.parent)
-    except BaseException as raised:
-        error = raised
-    if error is None:
-        return NULL
-    f.depth = (<Route>f.route).observers
-    Py_INCREF(error)
-    return <PyObject *>error
-
-
-cdef PyObject *fail(object error) noexcept:
-    """Raise `error`, leaving no frame of this module in its traceback."""
-    Py_INCREF(error)
-    raise_again(<PyObject *>error)
-    return NULL
-
-
-cdef PyObject *refuse_promise(
-    Route route, object message, PyObject *result
-) noexcept:
-    promise = steal(result)
-    try:
-        error = promise_error_of(route, message, promise, False)
-    except BaseException as raised:
-        error = raised
-    return fail(error)
 
 
 cdef inline int drive(Frame *f, PyObject *refused) noexcept:
@@ -155,26 +122,3 @@ cdef inline int call_handler(Frame *f) noexcept:
         refuse_result(f, False)
     turn(f)
     return 0
-
-
-cdef int park(Frame *f) noexcept:
-    """Block this thread for as long as the stage asked, or until the wait is ended."""
-    cdef int64_t timeout_ns = -1
-    cdef Waiter waiter
-    try:
-        waiter = begin_wait(f, &timeout_ns)
-        if waiter is not None:
-            finish_wait(f, waiter, block(waiter, timeout_ns))
-    except BaseException as error:
-        end_wait(f, error)
-    return 0
-
-
-cdef object block(Waiter waiter, int64_t timeout_ns):
-    """Block on `waiter`; return what was raised meanwhile, by a signal handler say."""
-    raised = None
-    try:
-        waiter.block(timeout_ns)
-    except BaseException as error:
-        raised = error
-    return raised
