@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 from cqrs_fast.base.clock cimport Clock
 
 
-cdef extern from *:
+cdef extern from "<stdint.h>":
     int64_t NO_DEADLINE "INT64_MAX"
 
 

@@ -4,7 +4,8 @@ cimport cython
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, wake_all
+from cqrs_fast.base.clock cimport Clock, as_clock, wake_all
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError

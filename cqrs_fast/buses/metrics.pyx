@@ -3,8 +3,9 @@
 cimport cython
 from libc.stdlib cimport calloc, free
 
-from cqrs_fast.base.clock cimport Clock, read_exactly
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.reading cimport read_exactly
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame

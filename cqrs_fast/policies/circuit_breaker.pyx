@@ -11,7 +11,8 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 

@@ -9,7 +9,8 @@ cimport cython
 from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 
-from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 
 

@@ -3,8 +3,10 @@
 cimport cython
 from cpython.object cimport PyObject, visitproc
 
-from cqrs_fast.base.clock cimport as_clock, is_reached, read_clock
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.base.system_clock cimport is_reached
 
 from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
 from os import urandom

@@ -7,7 +7,8 @@ generic cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
-from cqrs_fast.base.clock cimport as_clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.keyed_buckets cimport (
     bucket_init,

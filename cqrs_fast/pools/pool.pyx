@@ -11,8 +11,9 @@ cimport cython
 from cpython.ref cimport Py_INCREF, PyObject
 
 from cqrs_fast.base.awaitables cimport is_awaitable
-from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.waiting cimport (

@@ -4,7 +4,8 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from cqrs_fast.base.clock cimport Clock, read_clock
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport Context, background
 from cqrs_fast.stages.caching.loads cimport Load, Loads

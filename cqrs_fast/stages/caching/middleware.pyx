@@ -4,7 +4,8 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage

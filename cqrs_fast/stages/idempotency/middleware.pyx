@@ -6,7 +6,8 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport is_own_fate, remaining_ns

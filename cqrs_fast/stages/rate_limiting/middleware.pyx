@@ -5,8 +5,9 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.calling cimport is_awaitable
-from cqrs_fast.base.clock cimport Clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.forks cimport tell_of_forks
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.deadline cimport remaining_ns
