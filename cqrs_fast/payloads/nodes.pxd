@@ -1,14 +1,15 @@
 """Nodes that check a payload as it was decoded without types.
 
 They hold what msgspec would have read from it to the rules of the class, and put the
-nodes of cqrs_fast.validation to work wherever a value on the wire is the value itself. As
-there, `check` returns 0 (valid) or 1 (invalid, reported), and no text quotes a value.
+nodes of cqrs_fast.validation to work wherever a value on the wire is the value itself.
+As there, `check` returns 0 (valid) or 1 (invalid, reported), and no text quotes a
+value.
 """
 
 cimport cython
 
 from cqrs_fast.validation.checks cimport Node, Report, Step
-from cqrs_fast.validation.containers cimport RecordNode
+from cqrs_fast.validation.record_nodes cimport RecordNode
 
 
 @cython.final

@@ -25,16 +25,11 @@ from cqrs_fast.stages.idempotency.records cimport (
     Record,
     Records,
 )
-from cqrs_fast.validation.keys cimport (
-    KeyPlan,
-    fingerprint_of,
-    freeze_key,
-    hash_frozen,
-    plan_of,
-    same_key,
-    scope_of,
-    typed_key,
-)
+from cqrs_fast.validation.freezing cimport fingerprint_of, freeze_key
+from cqrs_fast.validation.key_hash cimport hash_frozen, same_key
+from cqrs_fast.validation.key_ops cimport scope_of
+from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
+from cqrs_fast.validation.keys cimport typed_key
 from cqrs_fast.waits.flight cimport (
     ALONE,
     ANSWERED,
@@ -58,7 +53,7 @@ from cqrs_fast.errors import (
     OverloadedError,
 )
 from cqrs_fast.stats import IdempotencyStats
-from cqrs_fast.validation.keys import Unkeyable
+from cqrs_fast.validation.freezing import Unkeyable
 
 cdef enum:
     EXPIRED_PER_INSERT = 4
