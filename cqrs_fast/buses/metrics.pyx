@@ -21,7 +21,7 @@ from cqrs_fast.pipeline.outcome cimport (
     Outcome,
     outcome_of,
 )
-from cqrs_fast.policies.latency_histogram cimport (
+from cqrs_fast.policies.histogram cimport (
     histogram_free,
     histogram_merge,
     histogram_percentile,

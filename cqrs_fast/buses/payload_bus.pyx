@@ -88,7 +88,9 @@ cdef object execute_payload(PayloadBus bus, bint is_json, object payload, Contex
     return payloads.encode(steal(run_sync(route, message, ctx)), route.name)
 
 
-async def execute_payload_async(PayloadBus bus not None, bint is_json, payload, Context ctx):
+async def execute_payload_async(
+    PayloadBus bus not None, bint is_json, payload, Context ctx
+):
     cdef Payloads payloads = bus.registry.payloads(is_json)
     message = bus.decode(payloads, payload)
     cdef Route route = bus.route_for(message)

@@ -21,7 +21,7 @@ from cqrs_fast.base.calling cimport (
 from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.context cimport NO_DEADLINE, Context
+from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.coroutine cimport (
     CREATED,
     FAILED,
@@ -42,9 +42,9 @@ from cqrs_fast.pipeline.deadline cimport refusal, refuse_done
 from cqrs_fast.pipeline.frame cimport Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.interruption cimport (
-    begin_timeout,
-    end_timeout,
-    explain_cancellation,
+    begin_interruption,
+    end_interruption,
+    explain_outer_timeout,
 )
 from cqrs_fast.pipeline.refused_results cimport refuse_result
 from cqrs_fast.pipeline.route cimport Route, own_name
@@ -296,7 +296,7 @@ cdef class Dispatch(Coroutine):
                 return self.step_inner(<PyObject *>None, out)
             if self.timed:
                 self.timed = False
-                end_timeout(f, self.timeout)
+                end_interruption(f, self.timeout)
             if f.error != NULL and f.limited and f.parent != NULL:
                 self.explain_cancellation()
             turn(f)
@@ -317,7 +317,7 @@ cdef class Dispatch(Coroutine):
         try:
             if self.timeout is None:
                 self.timeout = Timeout.__new__(Timeout)
-            self.timed = begin_timeout(&self.frame, self.timeout)
+            self.timed = begin_interruption(&self.frame, self.timeout)
         except BaseException as error:
             # A user's clock or event loop: the handler runs on, without a limit.
             report("timer", self.route.name, error)
@@ -326,7 +326,7 @@ cdef class Dispatch(Coroutine):
     cdef int explain_cancellation(self) noexcept:
         """Show the stages in here the deadline that an outer timeout's expiry is."""
         try:
-            cancellation = explain_cancellation(&self.frame)
+            cancellation = explain_outer_timeout(&self.frame)
             if cancellation is not None:
                 self.cancellation = cancellation
         except BaseException as error:

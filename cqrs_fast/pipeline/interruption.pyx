@@ -3,7 +3,8 @@
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.context cimport Context, Limit
+from cqrs_fast.base.limit cimport Limit
+from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.deadline cimport timeout_error
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
@@ -14,7 +15,7 @@ from cqrs_fast.base.callbacks import report
 from cqrs_fast.errors import DeadlineExceededError
 
 
-cdef bint begin_timeout(Frame *f, Timeout timeout) except -1:
+cdef bint begin_interruption(Frame *f, Timeout timeout) except -1:
     cdef Limit limit = None
     if f.context != NULL and f.shown_ns == f.deadline_ns:
         limit = (<Context>f.context).state.limit
@@ -25,7 +26,7 @@ cdef bint begin_timeout(Frame *f, Timeout timeout) except -1:
     )
 
 
-cdef int end_timeout(Frame *f, Timeout timeout) noexcept:
+cdef int end_interruption(Frame *f, Timeout timeout) noexcept:
     try:
         alone = timeout.end()
         if alone and f.error != NULL:
@@ -40,7 +41,7 @@ cdef int end_timeout(Frame *f, Timeout timeout) noexcept:
     return 0
 
 
-cdef object explain_cancellation(Frame *f):
+cdef object explain_outer_timeout(Frame *f):
     cdef Limit limit = (<Context>f.parent).state.limit
     if limit is None or not is_cancellation(f.error) or not limit.explains():
         return None
