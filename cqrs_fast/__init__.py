@@ -35,7 +35,7 @@ _NAMES = {
         "ValidationError"
     ),
     "messages": "Command Event Query Secret message_name",
-    "pipeline.async_driver": "reserve_frames",
+    "pipeline.frame_pool": "reserve_frames",
     "pipeline.gate": "DrainReport",
     "pipeline.middleware": "Middleware middleware",
     "policies.circuit_breaker": "CircuitBreaker",

@@ -58,7 +58,7 @@ from cqrs_fast.errors import (
     ValidationError,
 )
 from cqrs_fast.messages import Command, Event, Query, Secret, message_name
-from cqrs_fast.pipeline.async_driver import reserve_frames
+from cqrs_fast.pipeline.frame_pool import reserve_frames
 from cqrs_fast.pipeline.gate import DrainReport
 from cqrs_fast.pipeline.middleware import Middleware, middleware
 from cqrs_fast.policies.circuit_breaker import CircuitBreaker

@@ -3,9 +3,10 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.limit cimport Limit
 
 
-cdef extern from *:
+cdef extern from "<stdint.h>":
     int64_t NO_DEADLINE "INT64_MAX"
 
 
@@ -25,22 +26,6 @@ cdef class Value:
 
     cdef object key, value
     cdef Value older
-
-
-cdef class Limit:
-    """The deadline of a timeout that interrupts a handler, for what is inside.
-
-    A dispatch in the handler learns from it that a cancellation is the timeout's.
-    """
-
-    cdef bint expired
-    cdef bint over                  # its handler has ended
-    cdef object task                # that was cancelled by it …
-    cdef int cancelling             # … and its cancelling() before
-    cdef Limit outer
-
-    cdef bint explains(self) except -1      # a cancellation that arrives now
-    cdef int end(self) noexcept
 
 
 cdef class ContextState:

@@ -4,7 +4,9 @@ cimport cython
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, wake_all
+from cqrs_fast.base.clock cimport Clock, as_clock, wake_all
+from cqrs_fast.base.limit cimport Limit, pending
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 
 from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
@@ -41,36 +43,6 @@ cdef class CancelScope:
         while scope is not None and not scope.cancelled:
             scope = scope.parent
         return scope
-
-
-@cython.final
-@cython.trashcan(True)
-@cython.auto_pickle(False)
-cdef class Limit:
-    """The deadline of a timeout that interrupts a handler, for what is inside."""
-
-    cdef bint explains(self) except -1:
-        cdef Limit limit = self
-        while limit is not None:
-            # A caller who cancelled too wins: then it is a cancellation.
-            if limit.expired and not limit.over:
-                if limit.task.cancelling() <= limit.cancelling + 1:
-                    return True
-            limit = limit.outer
-        return False
-
-    cdef int end(self) noexcept:
-        self.over = True
-        self.task = None
-        self.outer = pending(self.outer)
-        return 0
-
-
-cdef Limit pending(Limit limit):
-    """The nearest whose handler still runs: a chain of ended ones would never end."""
-    while limit is not None and limit.over:
-        limit = limit.outer
-    return limit
 
 
 @cython.final
@@ -410,5 +382,4 @@ set_dealloc(Context, <void *>slot_dealloc)
 constructed(Context)
 internal(Value)
 internal(CancelScope)
-internal(Limit)
 internal(ContextState)

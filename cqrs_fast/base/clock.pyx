@@ -4,6 +4,7 @@ cimport cython
 
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.sealing cimport constructed, internal
+from cqrs_fast.base.system_clock cimport coarse_ns, monotonic_ns, system_tick_ns
 
 
 @cython.auto_pickle(False)

@@ -1,8 +1,8 @@
-"""The system's monotonic clock by the processor's counter, for what reads it most."""
+"""The system's clock by the processor's counter, for what reads it most. Open last."""
 
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.clock cimport monotonic_ns
+from cqrs_fast.base.system_clock cimport monotonic_ns
 
 
 cdef extern from "cqrs_fast/base/counter_clock.h":

@@ -17,7 +17,7 @@ from cqrs_fast.buses.lookup cimport type_of
 from cqrs_fast.buses.metrics cimport Metrics, take_snapshot
 from cqrs_fast.buses.payload_bus cimport PayloadBus
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.async_driver cimport new_dispatch
+from cqrs_fast.pipeline.frame_pool cimport new_dispatch
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.sync_driver cimport run_sync

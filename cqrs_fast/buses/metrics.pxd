@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.outcome cimport OUTCOME_COUNT, Outcome
 from cqrs_fast.pipeline.stage cimport Stage
-from cqrs_fast.policies.latency_histogram cimport Histogram
+from cqrs_fast.policies.histogram cimport Histogram
 
 
 cdef struct Counters:

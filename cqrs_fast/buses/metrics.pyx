@@ -3,8 +3,9 @@
 cimport cython
 from libc.stdlib cimport calloc, free
 
-from cqrs_fast.base.clock cimport Clock, read_exactly
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.reading cimport read_exactly
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
@@ -20,7 +21,7 @@ from cqrs_fast.pipeline.outcome cimport (
     Outcome,
     outcome_of,
 )
-from cqrs_fast.policies.latency_histogram cimport (
+from cqrs_fast.policies.histogram cimport (
     histogram_free,
     histogram_merge,
     histogram_percentile,

@@ -10,7 +10,7 @@ from cqrs_fast.base.errstate cimport steal, take_raised
 from cqrs_fast.buses.lookup cimport RouteFinder, type_of
 from cqrs_fast.context cimport Context
 from cqrs_fast.payloads.decoding cimport Payloads
-from cqrs_fast.pipeline.async_driver cimport new_dispatch
+from cqrs_fast.pipeline.frame_pool cimport new_dispatch
 from cqrs_fast.pipeline.outcome cimport ERROR, INVALID
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.sync_driver cimport run_sync

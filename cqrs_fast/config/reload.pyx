@@ -29,7 +29,7 @@ from cqrs_fast.config.assembly import (
     refusal,
 )
 from cqrs_fast.config.sections import settings_of, shown
-from cqrs_fast.pipeline.async_driver import reserve_frames
+from cqrs_fast.pipeline.frame_pool import reserve_frames
 
 SEED = "seed"
 

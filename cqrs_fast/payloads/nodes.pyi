@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, final
 
 from cqrs_fast.validation.checks import Node
-from cqrs_fast.validation.containers import Field, RecordNode, TupleNode
+from cqrs_fast.validation.containers import TupleNode
+from cqrs_fast.validation.record_nodes import Field, RecordNode
 
 UNCONVERTIBLE: tuple[type[Exception], ...]
 

@@ -7,24 +7,24 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_XDECREF
 
 from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.validation.check_ops cimport enter
 from cqrs_fast.validation.checks cimport (
     STEP_KEY,
     STEP_ROOT,
     Node,
     Report,
     Step,
-    enter,
     report_error,
     wrong_type,
 )
-from cqrs_fast.validation.containers cimport RecordNode
+from cqrs_fast.validation.record_nodes cimport RecordNode
 
 from decimal import Decimal
 
 import msgspec
 
-from cqrs_fast.validation.checks import LiteralNode, StrNode
 from cqrs_fast.validation.containers import UnionNode
+from cqrs_fast.validation.scalars import LiteralNode, StrNode
 
 cdef Node STRING = StrNode()
 

@@ -32,24 +32,23 @@ from cqrs_fast.payloads.nodes import (
     labelled,
 )
 from cqrs_fast.validation.annotations import MAPPINGS, Compiler, Limits
-from cqrs_fast.validation.checks import (
+from cqrs_fast.validation.checks import Node
+from cqrs_fast.validation.containers import (
+    ArrayNode,
+    MappingNode,
+    TupleNode,
+    UnionNode,
+)
+from cqrs_fast.validation.record_nodes import Field, RecordNode
+from cqrs_fast.validation.records import is_record, shown
+from cqrs_fast.validation.scalars import (
     DATE,
     DATETIME,
     TIME,
     TIMEDELTA,
     BytesNode,
     InstanceNode,
-    Node,
 )
-from cqrs_fast.validation.containers import (
-    ArrayNode,
-    Field,
-    MappingNode,
-    RecordNode,
-    TupleNode,
-    UnionNode,
-)
-from cqrs_fast.validation.records import is_record, shown
 
 # What the wire writes in another form: its types there, and what a good one is.
 TEXTS: dict[Any, tuple[tuple[type, ...], str]] = {

@@ -3,14 +3,10 @@
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.clock cimport Clock, read_clock
-from cqrs_fast.context cimport (
-    NO_DEADLINE,
-    Context,
-    Limit,
-    background,
-    dispatch_context,
-)
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.limit cimport Limit
+from cqrs_fast.base.reading cimport read_clock
+from cqrs_fast.context cimport NO_DEADLINE, Context, background, dispatch_context
 from cqrs_fast.pipeline.frame cimport Frame
 
 

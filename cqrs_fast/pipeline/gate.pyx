@@ -2,10 +2,11 @@
 
 cimport cython
 
-from cqrs_fast.base.clock cimport monotonic_ns, wake_all
+from cqrs_fast.base.clock cimport wake_all
 from cqrs_fast.base.forks cimport tell_of_forks
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
+from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.waits.waiter cimport Waiter
 
 import msgspec

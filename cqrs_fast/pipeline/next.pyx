@@ -5,7 +5,7 @@ cimport cython
 from cqrs_fast.base.errstate cimport steal
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.async_driver cimport new_dispatch
+from cqrs_fast.pipeline.frame_pool cimport new_dispatch
 from cqrs_fast.pipeline.sync_driver cimport run_sync
 
 

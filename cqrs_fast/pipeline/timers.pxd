@@ -4,7 +4,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.context cimport Limit
+from cqrs_fast.base.limit cimport Limit
 
 
 cdef struct Entry:

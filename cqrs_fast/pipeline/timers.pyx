@@ -17,7 +17,8 @@ empty by then.
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.clock cimport Clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.sealing cimport internal
 
 from cqrs_fast.base.callbacks import report

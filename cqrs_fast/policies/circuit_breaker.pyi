@@ -10,9 +10,6 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 @final
-class Announcer: ...
-
-@final
 class BreakerPlan: ...
 
 @final

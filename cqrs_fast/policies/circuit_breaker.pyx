@@ -1,26 +1,46 @@
 """CircuitBreaker: stop calling what keeps failing, and probe whether it has recovered.
 
 The idea is that of Michael Nygard's "Release It!". Every decision is a pure function of
-core/circuit_breaker.h; here are the classification of outcomes and the events.
+core/circuit_breaker.h, and announcer.pyx tells of transitions; outcomes are judged
+here.
 """
 
 cimport cython
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
+from cqrs_fast.policies.announcer cimport Announcer
+from cqrs_fast.policies.core.circuit_breaker cimport (
+    CQRS_BREAKER_CLOSED,
+    CQRS_BREAKER_DISABLED,
+    CQRS_BREAKER_FAILURE,
+    CQRS_BREAKER_FORCED_OPEN,
+    CQRS_BREAKER_IGNORED,
+    CQRS_BREAKER_SUCCESS,
+    Changes,
+    Limits,
+    Permit,
+    Picture,
+    breaker_admit,
+    breaker_configure,
+    breaker_force,
+    breaker_init,
+    breaker_look,
+    breaker_passes,
+    breaker_record,
+    breaker_unmoved,
+)
 
 from cqrs_fast.base.callbacks import report
 from cqrs_fast.base.promises import unfinished
 from cqrs_fast.errors import CircuitOpenError
 from cqrs_fast.policies.circuit_state import (
     STATES,
-    CircuitEvent,
     CircuitSettings,
     changed,
     check,
@@ -29,99 +49,6 @@ from cqrs_fast.policies.circuit_state import (
 from cqrs_fast.stats import CircuitSnapshot
 
 cdef Rejection is_open = Rejection(CircuitOpenError, "state", "failures")
-
-cdef enum:
-    FIRST_ROOM = 8              # transitions; the ring doubles when it is full …
-    MOST_ROOM = 1 << 16         # … up to here
-    MOST_ECHOES = 1000          # transitions that callbacks may make in one delivery
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Announcer:
-    """Transitions on their way to a callback: each one once, in order.
-
-    The GIL is held from a decision until its transitions are in here, and no Python
-    code runs in between. Whoever comes first delivers for all; the others go on.
-    """
-
-    def __dealloc__(self):
-        PyMem_RawFree(self.waiting)
-
-    cdef int put(self, const Changes *changes) noexcept:
-        cdef int index
-        cdef bint echo = (
-            self.delivering and self.deliverer == PyThread_get_thread_ident()
-        )
-        for index in range(changes.count):
-            # A callback that answers each transition with another would never end.
-            self.echoes += echo
-            if echo and self.echoes > MOST_ECHOES or not make_room(self):
-                self.lost += 1
-                continue
-            self.waiting[(self.first + self.count) % self.size] = changes.made[index]
-            self.count += 1
-        return 0
-
-    cdef int deliver(self, CircuitBreaker breaker) except -1:
-        cdef Change change
-        if self.delivering:
-            return 0
-        self.delivering = True
-        self.deliverer = PyThread_get_thread_ident()
-        self.echoes = 0
-        try:
-            while self.count > 0:
-                change = self.waiting[self.first]
-                self.first = (self.first + 1) % self.size
-                self.count -= 1
-                tell(breaker, &change)
-            if self.lost:
-                lost, self.lost = self.lost, 0
-                text = f"{lost} transitions came too fast to be told"
-                report("on_event", breaker.name or "a breaker", RuntimeError(text))
-        finally:
-            self.delivering = False
-        return 0
-
-
-cdef bint make_room(Announcer announcer) noexcept:
-    cdef Py_ssize_t index
-    cdef Py_ssize_t size = announcer.size * 2 if announcer.size else FIRST_ROOM
-    cdef Change *larger
-    if announcer.count < announcer.size:
-        return True
-    if size > MOST_ROOM:
-        return False
-    larger = <Change *>PyMem_RawMalloc(size * sizeof(Change))
-    if larger == NULL:
-        return False
-    for index in range(announcer.count):
-        larger[index] = announcer.waiting[(announcer.first + index) % announcer.size]
-    PyMem_RawFree(announcer.waiting)
-    announcer.waiting = larger
-    announcer.size = size
-    announcer.first = 0
-    return True
-
-
-cdef int tell(CircuitBreaker breaker, const Change *change) except -1:
-    listener = breaker.checked.settings.on_event
-    if listener is None:
-        return 0
-    try:
-        listener(
-            CircuitEvent(
-                breaker.name,
-                STATES[change.before],
-                STATES[change.after],
-                change.failures,
-                change.number,
-            )
-        )
-    except Exception as error:
-        report("on_event", breaker.name or "a breaker", error)
-    return 0
 
 
 @cython.final
@@ -135,6 +62,7 @@ cdef BreakerPlan plan_of(object checked):
     settings = checked.settings
     plan.checked = checked
     plan.asks = settings.is_failure is not None
+    plan.listener = settings.on_event
     plan.limits.failure_threshold = settings.failure_threshold
     plan.limits.success_threshold = settings.success_threshold
     plan.limits.half_open_max_calls = settings.half_open_max_calls
@@ -169,7 +97,8 @@ cdef int begin(
     breaker.asks = plan.asks
     breaker.clock = clock
     breaker.name = name
-    breaker.announcer = Announcer.__new__(Announcer)
+    breaker.announcer.listener = plan.listener
+    breaker.announcer.name = name
     breaker_init(&breaker.core, &limits, seed)
     return 0
 
@@ -213,6 +142,9 @@ cdef class CircuitBreaker:
     BaseException that is no Exception. Raises TypeError or ValueError for an argument
     that makes no sense. Safe to use from any thread and event loop.
     """
+
+    def __cinit__(self):
+        self.announcer = Announcer.__new__(Announcer)
 
     def __init__(self, failure_threshold=5, timeout=30.0, *, seed=None, clock=None,
                  **settings):
@@ -333,7 +265,7 @@ cdef class CircuitBreaker:
         cdef Permit permit
         cdef Picture seen
         permit.probe = 0
-        if not passes(self, &permit) and not self.ask(&permit, &seen):
+        if not breaker_passes(&self.core, &permit) and not self.ask(&permit, &seen):
             raise self.refusal(&seen, "CircuitBreaker", self.name)
         return permit
 
@@ -356,7 +288,7 @@ cdef class CircuitBreaker:
         cdef Changes changes
         cdef int outcome
         cdef int64_t now_ns = 0
-        if error == NULL and unmoved(self, permit):
+        if error == NULL and not self.asks and breaker_unmoved(&self.core, permit):
             return 0
         try:
             outcome = self.judge(result, error)
@@ -402,10 +334,10 @@ cdef class CircuitBreaker:
         return CQRS_BREAKER_SUCCESS if error == NULL else CQRS_BREAKER_IGNORED
 
     cdef int announce(self, const Changes *changes) except -1:
-        if changes.count == 0 or self.checked.settings.on_event is None:
+        if changes.count == 0 or self.announcer.listener is None:
             return 0
         self.announcer.put(changes)
-        return self.announcer.deliver(self)
+        return self.announcer.deliver()
 
     cdef int force(self, int state) except -1:
         cdef Changes changes
@@ -429,6 +361,7 @@ cdef class CircuitBreaker:
         cdef Limits limits = limits_for(plan, self.attempt_ns)
         breaker_configure(&self.core, &limits)
         self.asks = plan.asks
+        self.announcer.listener = plan.listener
         self.checked = plan.checked
         return 0
 
@@ -447,5 +380,4 @@ cdef object seconds_of(int64_t wait_ns):
 
 
 constructed(CircuitBreaker)
-internal(Announcer)
 internal(BreakerPlan)

@@ -1,17 +1,16 @@
 from collections.abc import (
     Callable,
-    ItemsView,
     Iterable,
     Iterator,
     KeysView,
     MutableMapping,
-    ValuesView,
 )
 from types import GenericAlias
 from typing import TypeVar, final, overload
 
 from _typeshed import SupportsKeysAndGetItem
 
+from cqrs_fast.policies.cache_views import CacheItems, CacheValues
 from cqrs_fast.stats import LRUCacheStats
 
 _K = TypeVar("_K")
@@ -78,6 +77,3 @@ class LRUCache(MutableMapping[_K, _V]):
     def ttl(self) -> float | None: ...
     @ttl.setter
     def ttl(self, ttl: float | None) -> None: ...
-
-class CacheValues(ValuesView[_V]): ...
-class CacheItems(ItemsView[_K, _V]): ...

@@ -1,42 +1,30 @@
 """LRUCache: a bounded mapping that forgets what was not used for longest."""
 
 cimport cython
-from cpython.object cimport PyObject, visitproc
+from cpython.object cimport PyObject
 
-from cqrs_fast.base.clock cimport as_clock, is_reached, read_clock
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.base.system_clock cimport is_reached
+from cqrs_fast.policies.core.dict_keys cimport key_equal, key_hash
+from cqrs_fast.policies.core.lru cimport (
+    LRU_MOST, LRU_NEVER, lru_check, lru_find, lru_first, lru_free, lru_init,
+    lru_insert, lru_last, lru_next, lru_prev, lru_probes, lru_release, lru_remove,
+    lru_replace, lru_resize, lru_sweep, lru_touch,
+)
 
-from collections.abc import ItemsView, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import KeysView, Mapping, MutableMapping
 from os import urandom
 from types import GenericAlias
 
 from cqrs_fast.base.arguments import seconds_or_zero, whole_number
+from cqrs_fast.policies.cache_views import CacheItems, CacheValues
 from cqrs_fast.stats import LRUCacheStats
 
 
-cdef extern from *:
-    """
-    static traverseproc cqrs_generated_traverse;
-    static inquiry cqrs_generated_clear;
-
-    /* The table's references are plain pointers, which Cython's own functions leave
-       out. The flag is what a `match` statement looks at. */
-    static void cqrs_set_slots(
-        PyTypeObject *type, traverseproc traverse, inquiry clear
-    ) {
-        cqrs_generated_traverse = type->tp_traverse;
-        type->tp_traverse = traverse;
-        cqrs_generated_clear = type->tp_clear;
-        type->tp_clear = clear;
-        type->tp_flags |= Py_TPFLAGS_MAPPING;
-        PyType_Modified(type);
-    }
-    """
-    void set_slots "cqrs_set_slots"(type, void *, void *) noexcept
-    int generated_traverse "cqrs_generated_traverse"(
-        PyObject *, visitproc, void *
-    ) noexcept
-    int generated_clear "cqrs_generated_clear"(PyObject *) noexcept
+cdef extern from "cqrs_fast/policies/core/lru_slots.h":
+    void set_slots "cqrs_lru_set_slots"(type, Py_ssize_t offset) noexcept
     void Py_DECREF(PyObject *) noexcept
 
 cdef enum:
@@ -324,6 +312,9 @@ cdef class LRUCache:
         """Return a set-like view of (key, value), the least recently used first."""
         return CacheItems(self)
 
+    def _snapshot(self, bint pairs):
+        return self.snapshot(ITEMS if pairs else VALUES, False)
+
     def __eq__(self, other):
         if not isinstance(other, Mapping):
             return NotImplemented
@@ -385,45 +376,7 @@ cdef int64_t to_ns(object ttl, int64_t default_ns) except -1:
     return seconds_or_zero("ttl", ttl)
 
 
-cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
-    # No reference may be taken in here.
-    cdef int status = generated_traverse(self, visit, arg)
-    return status or lru_traverse(&(<LRUCache>self).table, visit, arg)
-
-
-cdef int slot_clear(PyObject *self) noexcept:
-    lru_free(&(<LRUCache>self).table)
-    return generated_clear(self)
-
-
-class CacheValues(ValuesView):
-    """The values of an LRUCache; looking at them does not count as use."""
-
-    __slots__ = ()
-
-    def __iter__(self):
-        return iter((<LRUCache?>self._mapping).snapshot(VALUES, False))
-
-    def __contains__(self, value):
-        return value in (<LRUCache?>self._mapping).snapshot(VALUES, False)
-
-
-class CacheItems(ItemsView):
-    """The items of an LRUCache; looking at them does not count as use."""
-
-    __slots__ = ()
-
-    def __iter__(self):
-        return iter((<LRUCache?>self._mapping).snapshot(ITEMS, False))
-
-    def __contains__(self, item):
-        key, value = item
-        found = self._mapping.peek(key, MISSING)
-        return found is not MISSING and (found is value or found == value)
-
-
-set_slots(LRUCache, <void *>slot_traverse, <void *>slot_clear)
+set_slots(LRUCache, <Py_ssize_t>&(<LRUCache>NULL).table)
 MutableMapping.register(LRUCache)
-
 
 constructed(LRUCache)

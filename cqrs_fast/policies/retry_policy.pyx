@@ -4,7 +4,8 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
-from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.policies.delay cimport block

@@ -25,13 +25,9 @@ cdef class TokenBucket:
     cdef KeyedBuckets keyed
 
     # The bucket to take from, before any other code runs; None has one of its own.
-    cdef inline Bucket find(self, object key, int64_t now_ns):
-        return self.one if key is None else self.keyed.find(key, now_ns)
-
+    cdef Bucket find(self, object key, int64_t now_ns)
     # The bucket that it would take from, without making one.
-    cdef inline Bucket peek(self, object key):
-        return self.one if key is None else self.keyed.peek(key)
-
+    cdef Bucket peek(self, object key)
     # Every bucket that there is.
     cdef list all(self)
     # Keep the credit and go on by another clock.

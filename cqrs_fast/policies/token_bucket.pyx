@@ -7,13 +7,14 @@ generic cell rate algorithm is: policies/core/token_bucket.h has the arithmetic.
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
-from cqrs_fast.base.clock cimport as_clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.policies.keyed_buckets cimport (
+from cqrs_fast.policies.core.token_bucket cimport (
     bucket_init,
+    bucket_remaining,
     bucket_reset,
     bucket_reshape,
-    bucket_remaining,
     bucket_retime,
     bucket_take,
     bucket_wait,
@@ -70,6 +71,12 @@ cdef class TokenBucket:
         bucket_init(&self.one.state, rate.limit, rate.cost, rate.burst)
         self.keyed = KeyedBuckets.__new__(KeyedBuckets, self.one, rate.max_keys)
         self.take(rate)
+
+    cdef Bucket find(self, object key, int64_t now_ns):
+        return self.one if key is None else self.keyed.find(key, now_ns)
+
+    cdef Bucket peek(self, object key):
+        return self.one if key is None else self.keyed.peek(key)
 
     def try_acquire(self, n=1, key=None):
         """Take `n` tokens if they are there; return whether they were.

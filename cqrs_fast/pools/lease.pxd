@@ -3,13 +3,13 @@
 from libc.stdint cimport uint32_t
 
 from cqrs_fast.context cimport Context
-from cqrs_fast.pools.pool cimport Loan, ObjectPool
+from cqrs_fast.pools.lender cimport Lender, Loan
 
 
 cdef class Held:
     """What both leases are: at most one loan at a time."""
 
-    cdef ObjectPool pool
+    cdef Lender lender
     cdef Context ctx
     cdef Loan loan
 

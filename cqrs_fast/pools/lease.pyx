@@ -1,13 +1,10 @@
-"""Leases: an object of a pool for the length of a block, given back however it ends.
-
-A pool makes its leases, so the two modules import each other's classes.
-"""
+"""Leases: an object of a pool for the length of a block, given back however it ends."""
 
 cimport cython
 from libc.stdint cimport uint32_t
 
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.pools.pool cimport Wait
+from cqrs_fast.pools.lender cimport Wait
 
 from cqrs_fast.base.callbacks import report
 
@@ -27,17 +24,17 @@ cdef class Held:
 
     cdef int end(self) except -1:
         if self.loan.slot != 0:
-            self.pool.let_go(&self.loan)
+            self.lender.let_go(&self.loan)
         return 0
 
     def __dealloc__(self):
         if self.loan.slot == 0:
             return
-        self.pool.leaked += 1
+        self.lender.leaked += 1
         try:
-            self.pool.let_go(&self.loan)
+            self.lender.let_go(&self.loan)
         except BaseException as error:
-            report("release of a collected lease", repr(self.pool), error)
+            report("release of a collected lease", repr(self.lender), error)
 
     cdef int check_free(self) except -1:
         if self.loan.slot != 0:
@@ -47,10 +44,10 @@ cdef class Held:
     cdef object begin(self, uint32_t slot):
         if self.loan.slot != 0:
             # Somebody entered the same lease while this one waited.
-            self.pool.end_loan(slot)
+            self.lender.end_loan(slot)
             self.check_free()
-        self.loan = self.pool.loan(slot)
-        return self.pool.hand_out(slot)
+        self.loan = self.lender.loan(slot)
+        return self.lender.hand_out(slot)
 
 
 @cython.final
@@ -60,7 +57,7 @@ cdef class Lease(Held):
 
     def __enter__(self):
         self.check_free()
-        return self.begin(self.pool.take(self.ctx))
+        return self.begin(self.lender.take(self.ctx))
 
     def __exit__(self, exc_type, exc, traceback):
         self.end()
@@ -74,10 +71,10 @@ cdef class LeaseAsync(Held):
     async def __aenter__(self):
         cdef Wait wait
         self.check_free()
-        wait = self.pool.line_up(self.ctx, False)
+        wait = self.lender.line_up(self.ctx, False)
         if wait is not None:
             await wait.rest()
-        return self.begin(self.pool.claim())
+        return self.begin(self.lender.claim())
 
     def __aexit__(self, exc_type, exc, traceback):
         self.end()

@@ -4,6 +4,7 @@ from typing import Generic, TypeVar, final
 
 from cqrs_fast.context import Context
 from cqrs_fast.pools.lease import Lease, LeaseAsync
+from cqrs_fast.pools.lender import Lender
 from cqrs_fast.stats import PoolStats
 
 _T = TypeVar("_T")
@@ -11,10 +12,9 @@ _T = TypeVar("_T")
 AWAIT_BEFORE: str
 NOT_AWAITED: str
 MOST_OBJECTS: int
-MOST_WAITING: int
 
 @final
-class ObjectPool(Generic[_T]):
+class ObjectPool(Lender, Generic[_T]):
     def __init__(
         self,
         factory: Callable[[], _T],
@@ -42,7 +42,3 @@ class ObjectPool(Generic[_T]):
         traceback: TracebackType | None,
     ) -> None: ...
     def __del__(self) -> None: ...
-
-@final
-class Wait:
-    async def rest(self) -> None: ...

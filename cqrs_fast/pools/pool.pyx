@@ -8,35 +8,33 @@ must not be interrupted, with the permit held.
 """
 
 cimport cython
-from cpython.ref cimport Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from cqrs_fast.base.awaitables cimport is_awaitable
-from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.forks cimport fork_count, tell_of_forks
-from cqrs_fast.base.rejection cimport Rejection
-from cqrs_fast.base.sealing cimport constructed, internal
-from cqrs_fast.pipeline.waiting cimport (
-    Alarm,
-    arm,
-    deadline_alarm,
-    unwatch_scopes,
-    watch_scopes,
-)
+from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.context cimport Context
 from cqrs_fast.policies.core.bulkhead cimport (
     ADMITTED,
-    QUEUED,
     bulkhead_enter,
-    bulkhead_forget,
     bulkhead_init,
     bulkhead_leave,
 )
+from cqrs_fast.policies.core.pool_slots cimport (
+    pool_add,
+    pool_find,
+    pool_init,
+    pool_is_lent,
+    pool_lend,
+    pool_remove,
+    pool_shelve,
+    pool_take_back,
+)
 from cqrs_fast.pools.lease cimport Lease, LeaseAsync
-from cqrs_fast.waits.line cimport Ticket, new_ticket, wake
-from cqrs_fast.waits.loops cimport running_loop
-from cqrs_fast.waits.permits cimport new_permit_line
-from cqrs_fast.waits.waiter cimport Waiter
-
-import sys
+from cqrs_fast.pools.lender cimport Lender, Wait, clear_objects_only, closed_error
+from cqrs_fast.pools.missing cimport IS_DEBUG, caller, warn_of_missing
+from cqrs_fast.waits.line cimport Ticket, wake
 
 from types import GenericAlias
 
@@ -44,47 +42,17 @@ from cqrs_fast.base.arguments import flag, seconds_or_zero, whole_number
 from cqrs_fast.base.callables import plain_callable
 from cqrs_fast.base.callbacks import report
 from cqrs_fast.base.promises import promise_error
-from cqrs_fast.errors import DeadlineExceededError, PoolExhaustedError
 from cqrs_fast.stats import PoolStats
 
 AWAIT_BEFORE = "await what it makes before the pool is made"
 NOT_AWAITED = "a pool does not await it"
 MOST_OBJECTS = 10**6
-MOST_WAITING = 10**6
-
-cdef Rejection exhausted = Rejection(PoolExhaustedError)
-
-cdef extern from *:
-    """
-    /* Known to the compiler: other builds keep nothing of what is done for it. */
-    #define CQRS_IS_DEBUG (CQRS_FAST_BUILD_MODE[0] == 'd')
-
-    static traverseproc cqrs_generated_traverse;
-
-    /* The slots' references are plain pointers, which Cython's own functions leave
-       out. */
-    static void cqrs_set_slots(
-        PyTypeObject *type, traverseproc traverse, inquiry clear
-    ) {
-        cqrs_generated_traverse = type->tp_traverse;
-        type->tp_traverse = traverse;
-        type->tp_clear = clear;
-        PyType_Modified(type);
-    }
-    """
-    bint IS_DEBUG "CQRS_IS_DEBUG"
-    ctypedef int (*visitproc)(PyObject *, void *) noexcept
-    void set_slots "cqrs_set_slots"(type, void *, void *) noexcept
-    int generated_traverse "cqrs_generated_traverse"(
-        PyObject *, visitproc, void *
-    ) noexcept
-    void Py_DECREF(PyObject *) noexcept
 
 
 @cython.final
 @cython.auto_pickle(False)
 @cython.no_gc_clear
-cdef class ObjectPool:
+cdef class ObjectPool(Lender):
     """Lend objects that are costly to make, each to one user at a time.
 
     The one that came back last is lent first, while it is warm. Where all are in use,
@@ -114,9 +82,6 @@ cdef class ObjectPool:
     """
 
     def __cinit__(self):
-        pool_empty(&self.slots)
-        bulkhead_init(&self.permits, 0)
-        self.line = new_permit_line(&self.permits)
         self.owner = "ObjectPool"
         self.places = {}
 
@@ -187,14 +152,14 @@ cdef class ObjectPool:
     def lease(self, Context ctx=None):
         """Return a Lease: `with pool.lease() as obj` acquires and releases."""
         cdef Lease lease = Lease.__new__(Lease)
-        lease.pool = self
+        lease.lender = self
         lease.ctx = ctx
         return lease
 
     def lease_async(self, Context ctx=None):
         """Return a LeaseAsync: `async with pool.lease_async() as obj`."""
         cdef LeaseAsync lease = LeaseAsync.__new__(LeaseAsync)
-        lease.pool = self
+        lease.lender = self
         lease.ctx = ctx
         return lease
 
@@ -246,7 +211,7 @@ cdef class ObjectPool:
             slot = following
         if interruption is not None:
             raise interruption
-        warn_of_missing(self, "closed")
+        warn_of_missing(self.places, "closed")
 
     def __enter__(self):
         return self
@@ -261,10 +226,10 @@ cdef class ObjectPool:
         )
 
     def __del__(self):
-        warn_of_missing(self, "collected")
+        warn_of_missing(self.places, "collected")
 
     def __dealloc__(self):
-        empty(self)
+        self.empty()
 
     def _after_fork(self):
         """Forget what the parent has; it may be connected to something."""
@@ -276,46 +241,11 @@ cdef class ObjectPool:
             if kept != NULL:
                 # Never destroyed: a destructor could speak to the parent's server.
                 self.inherited.append(<object>kept)
-        forget(self)
+        self.forget()
         self.places = {}
         self.line.forget_all()
 
     # Acquiring
-
-    cdef uint32_t take(self, Context ctx) except 0:
-        cdef Wait wait = self.line_up(ctx, True)
-        if wait is not None:
-            wait.block()
-        return self.claim()
-
-    cdef Wait line_up(self, Context ctx, bint blocks):
-        cdef Wait wait
-        cdef int answer
-        if ctx is not None and ctx.state.limited:
-            ctx.check()
-        if self.closed:
-            raise closed_error()
-        if bulkhead_enter(&self.permits, 0) == <int>ADMITTED:
-            return None
-        if self.max_wait_ns > 0 and not (blocks and running_loop() is not None):
-            wait = Wait.__new__(Wait)
-            wait.pool = self
-            wait.ctx = ctx
-            wait.ticket = new_ticket()
-            wait.ticket.until_ns = read_clock(self.clock) + self.max_wait_ns
-            answer = self.line.enter(wait.ticket, self, MOST_WAITING)
-            if answer == <int>QUEUED:
-                self.waits += 1
-                return wait
-            if answer == <int>ADMITTED:
-                # The caller's now, however the ticket ends.
-                wait.ticket.granted = False
-                return None
-        raise self.refusal()
-
-    cdef object refusal(self):
-        self.exhausted += 1
-        return exhausted.fresh(None, self.owner, None)
 
     cdef uint32_t claim(self) except 0:
         cdef uint32_t slot = pool_lend(&self.slots)
@@ -421,7 +351,7 @@ cdef class ObjectPool:
                     report("dispose", repr(self), error)
         finally:
             if forks == fork_count:
-                Py_DECREF(<PyObject *>pool_remove(&self.slots, slot))
+                Py_DECREF(<object>pool_remove(&self.slots, slot))
                 # Gone for good, as far as it is up to the pool, before a next one.
                 obj = None
                 self.give_permit_back()
@@ -441,36 +371,14 @@ cdef class ObjectPool:
             "acquire returned, to the same pool"
         )
 
-    # Loans
-
-    cdef Loan loan(self, uint32_t slot) noexcept:
-        cdef Loan loan
-        loan.slot = slot
-        loan.round = self.slots.slots[slot].round
-        loan.forks = fork_count
-        return loan
-
-    cdef int let_go(self, Loan *loan) except -1:
-        cdef uint32_t slot = loan.slot
-        loan.slot = 0
-        # It may have been released by hand meanwhile, and lent to another.
-        if (
-            loan.forks == fork_count
-            and 0 < slot <= self.slots.used
-            and self.slots.slots[slot].round == loan.round
-        ):
-            self.end_loan(slot)
-        return 0
+cdef inline object lent(ObjectPool pool, uint32_t slot):
+    return <object><PyObject *>pool.slots.slots[slot].object
 
 
 cdef object hook(str argument, object function):
     if function is not None:
         plain_callable(argument, function, NOT_AWAITED)
     return function
-
-
-cdef object closed_error():
-    return RuntimeError("the pool is closed")
 
 
 cdef bint was_reset(ObjectPool pool, object obj) except -1:
@@ -487,156 +395,6 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
     return False
 
 
-cdef int forget(ObjectPool pool) noexcept:
-    """Own nothing any more; nobody holds a permit."""
-    cdef uint32_t size = <uint32_t>pool.permits.limit
-    pool_free(&pool.slots)
-    bulkhead_forget(&pool.permits)
-    # Without memory the pool stays empty and refuses everybody.
-    if not pool_init(&pool.slots, size):
-        pool.permits.limit = 0
-    return 0
-
-
-cdef int empty(ObjectPool pool) noexcept:
-    """Drop all objects, for the last time."""
-    cdef PoolSlots slots = pool.slots
-    cdef uint32_t slot
-    cdef PyObject *obj
-    # Taken out first: a destructor may ask the pool for something.
-    pool_empty(&pool.slots)
-    pool.permits.limit = 0
-    for slot in range(1, slots.used + 1):
-        obj = <PyObject *>slots.slots[slot].object
-        if obj != NULL:
-            Py_DECREF(obj)
-    pool_free(&slots)
-    return 0
-
-
-cdef object caller():
-    """Where the Python code stands that called."""
-    frame = sys._getframe()
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-cdef int warn_of_missing(ObjectPool pool, str end) except -1:
-    if not IS_DEBUG or not pool.places:
-        return 0
-    import warnings
-
-    where = ", ".join(sorted(set(pool.places.values())))
-    warnings.warn(
-        f"a pool was {end} with {len(pool.places)} of its objects in use, acquired at "
-        f"{where}",
-        ResourceWarning,
-        stacklevel=1,
-    )
-    return 0
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Wait:
-    """One who waits for a permit, in a thread or on an event loop."""
-
-    cdef bint is_over(self) except -1:
-        cdef Ticket ticket = self.ticket
-        if ticket.forks != fork_count:
-            raise self.pool.refusal()
-        if not ticket.granted:
-            if self.pool.closed:
-                raise closed_error()
-            failure = self.ctx.failure() if self.ctx is not None else None
-            if failure is not None:
-                if isinstance(failure, DeadlineExceededError):
-                    failure.stage = "queue"
-                raise failure
-            if read_clock(self.pool.clock) >= ticket.until_ns and not ticket.granted:
-                raise self.pool.refusal()
-        if not ticket.granted:
-            return False
-        # The caller's from now on.
-        ticket.granted = False
-        return True
-
-    cdef int64_t begin_rest(self) except -2:
-        cdef Waiter waiter = self.ticket.waiter
-        cdef Clock clock = self.pool.clock
-        cdef Alarm alarms[2]
-        cdef int count = 1
-        alarms[0].ns = max(self.ticket.until_ns - read_clock(clock), 0)
-        alarms[0].clock = NULL if clock is None else <PyObject *>clock
-        if self.ctx is not None:
-            alarms[1] = deadline_alarm(self.ctx)
-            count = 2
-        return arm(alarms, count, waiter)
-
-    cdef int end_rest(self) except -1:
-        cdef Waiter waiter = self.ticket.waiter
-        if self.pool.clock is not None:
-            self.pool.clock.forget(waiter)
-        if self.ctx is not None and self.ctx.state.clock is not None:
-            self.ctx.state.clock.forget(waiter)
-        waiter.rearm()
-        return 0
-
-    cdef int block(self) except -1:
-        cdef Waiter waiter = self.ticket.waiter
-        try:
-            if self.ctx is not None:
-                watch_scopes(self.ctx, waiter)
-            while not self.is_over():
-                try:
-                    waiter.block(self.begin_rest())
-                finally:
-                    self.end_rest()
-        except BaseException:
-            self.pool.line.leave(self.ticket)
-            raise
-        finally:
-            if self.ctx is not None:
-                unwatch_scopes(self.ctx, waiter)
-        return 0
-
-    async def rest(self):
-        """Wait in a task; raise why there will be no permit."""
-        cdef Waiter waiter = self.ticket.waiter
-        try:
-            if self.ctx is not None:
-                watch_scopes(self.ctx, waiter)
-            while not self.is_over():
-                try:
-                    await waiter.arm(self.begin_rest())
-                finally:
-                    self.end_rest()
-        except BaseException:
-            self.pool.line.leave(self.ticket)
-            raise
-        finally:
-            if self.ctx is not None:
-                unwatch_scopes(self.ctx, waiter)
-
-
-cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
-    # No reference may be taken in here.
-    cdef int status = generated_traverse(self, visit, arg)
-    cdef PoolSlots *slots = &(<ObjectPool>self).slots
-    cdef uint32_t slot
-    cdef PyObject *obj
-    for slot in range(1, slots.used + 1):
-        obj = <PyObject *>slots.slots[slot].object
-        if status == 0 and obj != NULL:
-            status = visit(obj, arg)
-    return status
-
-
-cdef int slot_clear(PyObject *self) noexcept:
-    empty(<ObjectPool>self)
-    return 0
-
-
-set_slots(ObjectPool, <void *>slot_traverse, <void *>slot_clear)
+clear_objects_only(ObjectPool)
 
 constructed(ObjectPool)
-internal(Wait)

@@ -6,7 +6,8 @@ from cpython.ref cimport PyObject
 from cqrs_fast.base.awaitables cimport is_awaitable
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
-from cqrs_fast.pools.pool cimport Loan, ObjectPool, lent
+from cqrs_fast.pools.lender cimport Loan
+from cqrs_fast.pools.pool cimport ObjectPool
 
 from cqrs_fast.base.promises import promise_error
 from cqrs_fast.errors import PoolExhaustedError
@@ -45,7 +46,8 @@ cdef class PooledCall:
             put_name(error, message)
             raise
         try:
-            result = self.call(lent(self.pool, loan.slot), ctx, message)
+            handler = <object>self.pool.slots.slots[loan.slot].object
+            result = self.call(handler, ctx, message)
             if is_awaitable(<PyObject *>result):
                 raise promise_error(
                     "a pooled handler", result, "make it an `async def` to be awaited"

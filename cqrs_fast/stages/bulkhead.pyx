@@ -3,8 +3,9 @@
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock
+from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE

@@ -14,12 +14,14 @@ from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.policies.circuit_breaker cimport (
     BreakerPlan,
     CircuitBreaker,
+    new_breaker,
+    plan_of,
+)
+from cqrs_fast.policies.core.circuit_breaker cimport (
     Permit,
     Picture,
-    new_breaker,
-    passes,
-    plan_of,
-    unmoved,
+    breaker_passes,
+    breaker_unmoved,
 )
 
 from operator import attrgetter
@@ -275,7 +277,7 @@ cdef class BreakerStage(Stage):
 
     cdef int enter(self, Frame *f) except -1:
         # hot: one load while the circuit is closed. Slot.a and .b are the permit.
-        if passes(self.breaker, <Permit *>f.slot):
+        if breaker_passes(&self.breaker.core, <Permit *>f.slot):
             return PROCEED
         return self.ask(f)
 
@@ -290,7 +292,11 @@ cdef class BreakerStage(Stage):
 
     cdef int leave(self, Frame *f) except -1:
         # hot: one load for a result while nothing has failed
-        if f.error == NULL and unmoved(self.breaker, <Permit *>f.slot):
+        if (
+            f.error == NULL
+            and not self.breaker.asks
+            and breaker_unmoved(&self.breaker.core, <Permit *>f.slot)
+        ):
             return PROCEED
         self.breaker.complete(<Permit *>f.slot, f.result, f.error)
         return PROCEED

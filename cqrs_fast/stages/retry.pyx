@@ -4,8 +4,8 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.clock cimport read_clock
 from cqrs_fast.base.errstate cimport is_transparent
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope
 from cqrs_fast.pipeline.deadline cimport remaining_ns

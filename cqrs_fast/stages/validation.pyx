@@ -14,7 +14,8 @@ from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.validation.constraints cimport MessageCheck
-from cqrs_fast.validation.containers cimport RecordNode
+from cqrs_fast.validation.record_nodes cimport RecordNode
+from cqrs_fast.validation.record_ops cimport is_simple
 
 from cqrs_fast.base.arguments import whole_number
 from cqrs_fast.errors import ValidationError
@@ -108,7 +109,11 @@ cdef class ValidationMiddleware(Stage):
         if (
             self.simple != NULL
             and type_of(f.message) == <PyObject *>self.cls
-            and (<RecordNode>self.simple).is_simple(f.message)
+            and is_simple(
+                (<RecordNode>self.simple).places,
+                (<RecordNode>self.simple).count,
+                f.message,
+            )
         ):
             return PROCEED
         return self.look(f)

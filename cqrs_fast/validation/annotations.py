@@ -20,28 +20,16 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.validation.checks import (
-    DATETIME,
-    TIME,
-    BytesNode,
-    FloatNode,
-    InstanceNode,
-    IntNode,
-    LiteralNode,
-    MomentNode,
-    Node,
-    NoneNode,
-    StrNode,
-)
+from cqrs_fast.validation.checks import Node, NoneNode
 from cqrs_fast.validation.containers import (
     ArrayNode,
-    Field,
     LinkNode,
     MappingNode,
-    RecordNode,
     TupleNode,
     UnionNode,
 )
+from cqrs_fast.validation.numbers import FloatNode, IntNode
+from cqrs_fast.validation.record_nodes import Field, RecordNode
 from cqrs_fast.validation.records import (
     Scope,
     alias_of,
@@ -55,6 +43,15 @@ from cqrs_fast.validation.records import (
     says_nothing,
     shown,
     substitute,
+)
+from cqrs_fast.validation.scalars import (
+    DATETIME,
+    TIME,
+    BytesNode,
+    InstanceNode,
+    LiteralNode,
+    MomentNode,
+    StrNode,
 )
 
 Limits = dict[str, Any]  # constraints by name

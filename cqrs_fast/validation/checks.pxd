@@ -10,8 +10,9 @@ nothing.
 """
 
 cimport cython
-from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
-from libc.stdint cimport int64_t
+from cpython.object cimport PyObject
+
+from cqrs_fast.validation.simple cimport Simple
 
 cdef enum:
     MAX_DEPTH = 64        # containers inside each other, the message itself included
@@ -30,48 +31,6 @@ cdef struct Report:
     PyObject* errors      # owned list of (path, code, message), or NULL: none yet
     int count
     int limit             # stop there; 0: only the verdict is wanted
-
-
-cdef extern from *:
-    """
-    /* What most fields are held to, so simple that it is kept or not without a call. */
-    typedef struct {
-        PyTypeObject *type;         /* exactly; NULL: there is no such simple rule */
-        int64_t low, high;          /* of an int, or of the length of a str */
-    } cqrs_simple;
-
-    /* Whether the value surely keeps the rule; 0: look closer. */
-    static inline int cqrs_keeps(const cqrs_simple *rule, PyObject *value) {
-        if (Py_TYPE(value) != rule->type) {
-            return 0;
-        }
-        if (rule->type == &PyUnicode_Type) {
-            Py_ssize_t length = PyUnicode_GET_LENGTH(value);
-            return rule->low <= length && length <= rule->high;
-        }
-        if (rule->type == &PyLong_Type) {
-            int64_t number;
-    #if PY_VERSION_HEX >= 0x030c0000
-            if (!PyUnstable_Long_IsCompact((PyLongObject *)value)) {
-                return 0;
-            }
-            number = PyUnstable_Long_CompactValue((PyLongObject *)value);
-    #else
-            Py_ssize_t size = Py_SIZE(value);
-            if (size < -1 || size > 1) {
-                return 0;
-            }
-            number = (int64_t)size * ((PyLongObject *)value)->ob_digit[0];
-    #endif
-            return rule->low <= number && number <= rule->high;
-        }
-        return 1;
-    }
-    """
-    ctypedef struct Simple "cqrs_simple":
-        PyTypeObject* type
-        int64_t low, high
-    bint keeps "cqrs_keeps"(const Simple* rule, PyObject* value) noexcept
 
 
 cdef class Node:
@@ -99,42 +58,9 @@ cdef int require_class(object cls) except -1
 
 cdef Lengths lengths_of(min_length, max_length)
 
+# The rule of a node that has none.
+cdef Simple no_rule() noexcept
+
 # Reporting: always 1, so that a check can return it.
 cdef int report_error(Report* report, const Step* at, str code, message) except -1
 cdef int wrong_type(Node node, object value, const Step* at, Report* report) except -1
-
-
-cdef inline int check_length(
-    Lengths* lengths, Py_ssize_t length, Node node, const Step* at, Report* report
-) except -1:
-    if length < lengths.low:
-        expected = f"expected {node.label} of length >= {lengths.low}"
-        return report_error(report, at, "min_length", expected)
-    if lengths.high >= 0 and length > lengths.high:
-        expected = f"expected {node.label} of length <= {lengths.high}"
-        return report_error(report, at, "max_length", expected)
-    return 0
-
-
-cdef inline int enter(const Step* at, Step* inside, Report* report) except -1:
-    """Prepare the step of a container's parts; 1 where it lies too deep."""
-    inside.up = at
-    inside.name = NULL
-    inside.index = 0
-    inside.depth = at.depth + 1
-    if inside.depth > MAX_DEPTH:
-        return report_error(
-            report, at, "invalid", f"expected at most {MAX_DEPTH} levels of nesting"
-        )
-    return 0
-
-
-# Whether the memory of a value is laid out as a class says. `isinstance` tells less: it
-# goes by `__class__` and by what a metaclass answers.
-cdef inline bint is_laid_out_as(object value, object cls) noexcept:
-    return PyObject_TypeCheck(value, <PyTypeObject*>cls)
-
-
-cdef inline bint is_instance(object value, object cls) except -1:
-    """isinstance, where a real subclass does not have to ask an abstract class."""
-    return is_laid_out_as(value, cls) or isinstance(value, cls)

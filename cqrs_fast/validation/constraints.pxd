@@ -9,7 +9,7 @@ A stage compiles a MessageCheck at registration and runs it per dispatch:
 
 cimport cython
 
-from cqrs_fast.validation.containers cimport RecordNode
+from cqrs_fast.validation.record_nodes cimport RecordNode
 
 
 @cython.final

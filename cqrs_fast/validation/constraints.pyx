@@ -8,7 +8,7 @@ from cpython.ref cimport Py_XDECREF
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.validation.checks cimport STEP_ROOT, Report, Step
-from cqrs_fast.validation.containers cimport RecordNode
+from cqrs_fast.validation.record_nodes cimport RecordNode
 
 from cqrs_fast.errors import ValidationError
 

@@ -1,7 +1,7 @@
 """Nodes with parts; a node that is None checks nothing."""
 
 from collections.abc import Iterable
-from typing import Any, final
+from typing import final
 
 from cqrs_fast.validation.checks import Node
 
@@ -44,30 +44,3 @@ class MappingNode(Node):
         min_length: int | None = None,
         max_length: int | None = None,
     ) -> None: ...
-
-@final
-class Field:
-    name: str
-    wire_name: str | None
-    position: int
-    node: Node | None
-    required: bool
-    may_be_unset: bool
-    def __init__(
-        self,
-        name: str,
-        wire_name: str | int,
-        node: Node | None,
-        required: bool,
-        may_be_unset: bool,
-    ) -> None: ...
-    def read_from_slot(self, descriptor: Any) -> None: ...
-    def read_from_tuple(self, index: int) -> None: ...
-    def read_from_dict(self) -> None: ...
-
-@final
-class RecordNode(Node):
-    cls: type
-    fields: tuple[Field, ...]
-    def __init__(self, cls: type, label: str) -> None: ...
-    def fill(self, fields: Iterable[Field]) -> None: ...

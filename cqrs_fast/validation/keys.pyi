@@ -1,13 +1,6 @@
 from collections.abc import Hashable
 from typing import final
 
-class Unkeyable(TypeError): ...
-
-@final
-class KeyPlan:
-    @property
-    def cacheable(self) -> bool: ...
-
 @final
 class TypedKey:
     def __hash__(self) -> int: ...

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cqrs_fast.validation.containers import Field
+from cqrs_fast.validation.record_nodes import Field
 
 Bindings = dict[Any, Any]  # type variables and what they stand for
 

@@ -43,7 +43,8 @@ from cqrs_fast.base.rejection import Rejection
 from cqrs_fast.buses.metrics import Metrics
 from cqrs_fast.pipeline.route import Route
 from cqrs_fast.policies.keyed_buckets import Bucket
-from cqrs_fast.validation.keys import KeyPlan, TypedKey
+from cqrs_fast.validation.key_plan import KeyPlan
+from cqrs_fast.validation.keys import TypedKey
 
 MAKERS: list[Callable[[], Any]] = [
     lambda: AuditMiddleware(print),

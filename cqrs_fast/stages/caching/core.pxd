@@ -7,7 +7,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.stages.caching.loads cimport Load, Loads
 from cqrs_fast.stages.caching.query_cache cimport QueryCache, Random
 from cqrs_fast.stages.caching.settings cimport CacheSettings
-from cqrs_fast.validation.keys cimport KeyPlan
+from cqrs_fast.validation.key_plan cimport KeyPlan
 
 
 cdef class StoredError:

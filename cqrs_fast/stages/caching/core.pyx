@@ -4,13 +4,17 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from cqrs_fast.base.clock cimport Clock, read_clock
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport Context, background
 from cqrs_fast.stages.caching.loads cimport Load, Loads
 from cqrs_fast.stages.caching.query_cache cimport QueryCache, random_unit
 from cqrs_fast.stages.caching.settings cimport SHARED, CacheSettings
-from cqrs_fast.validation.keys cimport KeyPlan, freeze_key, hash_frozen, key_of
+from cqrs_fast.validation.freezing cimport freeze_key
+from cqrs_fast.validation.key_hash cimport hash_frozen
+from cqrs_fast.validation.key_ops cimport key_of
+from cqrs_fast.validation.key_plan cimport KeyPlan
 
 from cqrs_fast.base.callbacks import tell_unshared
 

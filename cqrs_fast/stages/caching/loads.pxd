@@ -4,7 +4,8 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.stages.caching.settings cimport CacheSettings
-from cqrs_fast.validation.keys cimport KeyPlan, TypedKey
+from cqrs_fast.validation.key_plan cimport KeyPlan
+from cqrs_fast.validation.keys cimport TypedKey
 from cqrs_fast.waits.flight cimport Flight, Seat
 
 

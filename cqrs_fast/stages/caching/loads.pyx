@@ -8,7 +8,10 @@ from libc.stdint cimport uint64_t
 from cqrs_fast.base.forks cimport tell_of_forks
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.stages.caching.query_cache cimport class_of, shares_tag
-from cqrs_fast.validation.keys cimport KeyPlan, TypedKey, same_key, same_value
+from cqrs_fast.validation.key_hash cimport same_key
+from cqrs_fast.validation.key_plan cimport KeyPlan
+from cqrs_fast.validation.key_values cimport same_value
+from cqrs_fast.validation.keys cimport TypedKey
 from cqrs_fast.waits.flight cimport LEADING, Flight
 
 from cqrs_fast.base.callbacks import report

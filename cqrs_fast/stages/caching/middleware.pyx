@@ -4,7 +4,8 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from cqrs_fast.base.clock cimport as_clock, read_clock
+from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
@@ -12,14 +13,16 @@ from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.query_cache cimport QueryCache, find
 from cqrs_fast.stages.caching.route cimport cached_route
 from cqrs_fast.stages.caching.settings cimport CacheSettings
-from cqrs_fast.validation.keys cimport KeyPlan, freeze_values, plan_of, scope_of
+from cqrs_fast.validation.freezing cimport freeze_values
+from cqrs_fast.validation.key_ops cimport scope_of
+from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
 
 from os import urandom
 
 from cqrs_fast.base.arguments import seconds_or_zero, whole_number
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.stats import CacheStats
-from cqrs_fast.validation.keys import Unkeyable
+from cqrs_fast.validation.freezing import Unkeyable
 
 MOST_SEED = 2 ** 64 - 1
 

@@ -3,8 +3,11 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from cqrs_fast.policies.lru_cache cimport Lru, LruNode, lru_eq
-from cqrs_fast.validation.keys cimport KeyPlan, TypedKey, same_key, same_value
+from cqrs_fast.policies.core.lru cimport Lru, LruNode, lru_eq
+from cqrs_fast.validation.key_hash cimport same_key
+from cqrs_fast.validation.key_plan cimport KeyPlan
+from cqrs_fast.validation.key_values cimport same_value
+from cqrs_fast.validation.keys cimport TypedKey
 
 
 cdef extern from "cqrs_fast/policies/core/random.h":

@@ -13,7 +13,7 @@ from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZ
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.policies.lru_cache cimport (
+from cqrs_fast.policies.core.lru cimport (
     lru_check,
     lru_first,
     lru_free,
@@ -29,7 +29,9 @@ from cqrs_fast.policies.lru_cache cimport (
     lru_sweep,
     lru_traverse,
 )
-from cqrs_fast.validation.keys cimport KeyPlan, TypedKey, same_value
+from cqrs_fast.validation.key_plan cimport KeyPlan
+from cqrs_fast.validation.key_values cimport same_value
+from cqrs_fast.validation.keys cimport TypedKey
 
 
 cdef extern from *:

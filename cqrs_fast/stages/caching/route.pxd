@@ -7,7 +7,7 @@ from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.stages.caching.core cimport CacheCore
 from cqrs_fast.stages.caching.loads cimport Load
 from cqrs_fast.stages.caching.settings cimport CacheSettings
-from cqrs_fast.validation.keys cimport KeyPlan
+from cqrs_fast.validation.key_plan cimport KeyPlan
 
 
 cdef class CachedRoute(Stage):

@@ -6,8 +6,9 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
-from cqrs_fast.base.clock cimport by_system, is_reached, read_clock
+from cqrs_fast.base.reading cimport by_system, read_clock
 from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.deadline cimport is_own_fate
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, STOP, Frame
@@ -15,22 +16,17 @@ from cqrs_fast.pipeline.frame_ops cimport seen_context, set_error, set_result
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport wait_in_line
-from cqrs_fast.policies.lru_cache cimport LruNode, lru_touch
+from cqrs_fast.policies.core.lru cimport LruNode, lru_touch
 from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.loads cimport Load, Loads
 from cqrs_fast.stages.caching.query_cache cimport find
 from cqrs_fast.stages.caching.settings cimport BY_PRINCIPAL, CacheSettings
-from cqrs_fast.validation.keys cimport (
-    KEY_BUDGET,
-    KeyPlan,
-    KeyState,
-    add_value,
-    freeze_values,
-    hash_message,
-    plan_of,
-    scope_of,
-    typed_key,
-)
+from cqrs_fast.validation.freezing cimport freeze_values
+from cqrs_fast.validation.key_hash cimport hash_message
+from cqrs_fast.validation.key_ops cimport scope_of
+from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
+from cqrs_fast.validation.key_values cimport KEY_BUDGET, KeyState, add_value
+from cqrs_fast.validation.keys cimport typed_key
 from cqrs_fast.waits.flight cimport (
     ANSWERED,
     FAILED,
@@ -41,7 +37,7 @@ from cqrs_fast.waits.flight cimport (
 
 from cqrs_fast.base.callbacks import report
 from cqrs_fast.base.error_copies import copied_error, detached_error
-from cqrs_fast.validation.keys import Unkeyable
+from cqrs_fast.validation.freezing import Unkeyable
 
 
 cdef Stage cached_route(

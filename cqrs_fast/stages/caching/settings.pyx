@@ -3,7 +3,7 @@
 cimport cython
 
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.policies.lru_cache cimport LRU_MOST
+from cqrs_fast.policies.core.lru cimport LRU_MOST
 
 import copy as copying
 

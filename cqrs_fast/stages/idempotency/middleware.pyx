@@ -6,7 +6,8 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
-from cqrs_fast.base.clock cimport Clock, as_clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport is_own_fate, remaining_ns
@@ -24,16 +25,11 @@ from cqrs_fast.stages.idempotency.records cimport (
     Record,
     Records,
 )
-from cqrs_fast.validation.keys cimport (
-    KeyPlan,
-    fingerprint_of,
-    freeze_key,
-    hash_frozen,
-    plan_of,
-    same_key,
-    scope_of,
-    typed_key,
-)
+from cqrs_fast.validation.freezing cimport fingerprint_of, freeze_key
+from cqrs_fast.validation.key_hash cimport hash_frozen, same_key
+from cqrs_fast.validation.key_ops cimport scope_of
+from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
+from cqrs_fast.validation.keys cimport typed_key
 from cqrs_fast.waits.flight cimport (
     ALONE,
     ANSWERED,
@@ -57,7 +53,7 @@ from cqrs_fast.errors import (
     OverloadedError,
 )
 from cqrs_fast.stats import IdempotencyStats
-from cqrs_fast.validation.keys import Unkeyable
+from cqrs_fast.validation.freezing import Unkeyable
 
 cdef enum:
     EXPIRED_PER_INSERT = 4

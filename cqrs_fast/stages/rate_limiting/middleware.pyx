@@ -5,8 +5,9 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.calling cimport is_awaitable
-from cqrs_fast.base.clock cimport Clock, read_clock, tick_of
+from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.forks cimport tell_of_forks
+from cqrs_fast.base.reading cimport read_clock, tick_of
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.deadline cimport remaining_ns
@@ -15,7 +16,8 @@ from cqrs_fast.pipeline.frame_ops cimport frame_context, set_error, stage_now
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
-from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_remaining, bucket_take
+from cqrs_fast.policies.core.token_bucket cimport bucket_remaining, bucket_take
+from cqrs_fast.policies.keyed_buckets cimport Bucket
 from cqrs_fast.policies.token_bucket cimport NewRate, TokenBucket
 from cqrs_fast.stages.rate_limiting.token_line cimport (
     TokenLine,

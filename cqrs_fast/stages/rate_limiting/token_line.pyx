@@ -16,9 +16,10 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.clock cimport read_exactly
+from cqrs_fast.base.reading cimport read_exactly
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.policies.keyed_buckets cimport Bucket, bucket_take, bucket_wait
+from cqrs_fast.policies.core.token_bucket cimport bucket_take, bucket_wait
+from cqrs_fast.policies.keyed_buckets cimport Bucket
 from cqrs_fast.waits.line cimport Line, Ticket, wake
 from cqrs_fast.waits.loops cimport running_loop
 

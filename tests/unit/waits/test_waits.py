@@ -264,6 +264,7 @@ def closed(loop: Loop) -> None:
     loop.loop.close()
 
 
+@pytest.mark.alone
 @each
 @both
 @pytest.mark.parametrize("held_up", [blocked, stopped, closed])
@@ -305,6 +306,7 @@ def test_a_sync_call_on_an_event_loop_never_waits_in_line(case: Case) -> None:
         asyncio.run(main())
 
 
+@pytest.mark.alone
 @each
 def test_a_thread_beside_an_event_loop_waits(case: Case) -> None:
     scene = case.make(BOUND)
@@ -356,6 +358,7 @@ def come(bus: Any, number: int, loop: Loop | None = None) -> Future[Any]:
     )
 
 
+@pytest.mark.alone
 def test_those_of_a_blocked_loop_are_passed_over_together_and_keep_the_rate(
     loops: Any,
 ) -> None:

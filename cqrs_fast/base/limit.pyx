@@ -1,0 +1,38 @@
+"""Limit: the deadline of a timeout that interrupts a handler, for what is inside."""
+
+cimport cython
+
+from cqrs_fast.base.sealing cimport internal
+
+
+@cython.final
+@cython.trashcan(True)
+@cython.auto_pickle(False)
+cdef class Limit:
+    """The deadline of a timeout that interrupts a handler, for what is inside."""
+
+    cdef bint explains(self) except -1:
+        cdef Limit limit = self
+        while limit is not None:
+            # A caller who cancelled too wins: then it is a cancellation.
+            if limit.expired and not limit.over:
+                if limit.task.cancelling() <= limit.cancelling + 1:
+                    return True
+            limit = limit.outer
+        return False
+
+    cdef int end(self) noexcept:
+        self.over = True
+        self.task = None
+        self.outer = pending(self.outer)
+        return 0
+
+
+cdef Limit pending(Limit limit):
+    """The nearest whose handler still runs: a chain of ended ones would never end."""
+    while limit is not None and limit.over:
+        limit = limit.outer
+    return limit
+
+
+internal(Limit)
