@@ -8,7 +8,7 @@ there, `check` returns 0 (valid) or 1 (invalid, reported), and no text quotes a 
 cimport cython
 
 from cqrs_fast.validation.checks cimport Node, Report, Step
-from cqrs_fast.validation.containers cimport RecordNode
+from cqrs_fast.validation.record_nodes cimport RecordNode
 
 
 @cython.final
