@@ -42,13 +42,13 @@ DIGITS = {"ratio": 2, "bytes": 0, "ms": 1}
 SUFFIXES = {"ratio": "", "percent": " %"}
 ROW = ("case", "against", "ceiling", "measured", "spread", "case, baseline", "verdict")
 EXPLAINED = """\
-Every number here was written by `make bench-report`. A ratio is the time of a case to
-that of its baseline, which takes turns with it: below 1 the case is the faster. Other
-units are differences of the two. Each repeat is a process of its own (of Go and us a
-turn of each), of which one of the best rounds counts; of the repeats the lowest two do,
-or their median where something is subtracted within each. The spread, against rivals
-and Go too, is that of nine tenths of what halves of the repeats give in the same way.
-Rows whose spread is too wide are marked as noisy.
+`make bench-report` wrote every number here. A ratio is the time of a case divided by
+that of its baseline; below 1 the case is faster. Case and baseline alternate. Other
+units are differences of the two. Each repeat is a process of its own (of Go and us one
+of each). One of the best rounds of a repeat counts, and the two lowest repeats; the
+median counts if the repeat subtracts something itself. The spread is the range that
+nine tenths of the halves of the repeats give. A row with a wide spread is marked as
+noisy.
 `python -m benchmarks.compare a.json b.json` compares two runs."""
 
 Row = dict[str, Any]
@@ -81,10 +81,10 @@ def source(results: Row) -> str:
     return (
         f"{results['date']}, commit {results['commit']}, "
         f"{interpreter['implementation']} {interpreter['version']}, {results['cpu']}, "
-        f"{results['build']['mode']} build. Case and baseline take turns, and the "
-        "best of repeated runs count; the spread is what halves of those runs would "
-        "have given. “over” marks what costs more than its ceiling allows, “noisy” a "
-        f"spread wider than {noise.LIMIT:.0%} of the number."
+        f"{results['build']['mode']} build. Case and baseline alternate, and the "
+        "lowest repeats count. The spread is the range that halves of the repeats "
+        "give. “over” marks a row that exceeds its ceiling; “noisy” marks a spread "
+        f"wider than {noise.LIMIT:.0%} of the number."
     )
 
 
