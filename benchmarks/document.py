@@ -1,8 +1,8 @@
-"""The text of RESULTS.md and of README.md's table, and nothing that is not in results.
+"""The text of RESULTS.md and the table of docs/benchmarks.md, all from the results.
 
-    python -m benchmarks.document [README.md]
+    python -m benchmarks.document [PAGE]
 
-puts the table of benchmarks/results.json between the markers of a README.
+puts the table of benchmarks/results.json between the markers of a page.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 from benchmarks import noise
 from benchmarks.environment import ROOT
 
+PAGE = ROOT / "docs" / "benchmarks.md"
+"""The page with the table of the rows that have a ceiling."""
 PLOTS = "plots"
 SERIES = {
     "stages": "Cost by stages",
@@ -40,13 +42,13 @@ DIGITS = {"ratio": 2, "bytes": 0, "ms": 1}
 SUFFIXES = {"ratio": "", "percent": " %"}
 ROW = ("case", "against", "ceiling", "measured", "spread", "case, baseline", "verdict")
 EXPLAINED = """\
-Every number here was written by `make bench-report`. A ratio is the time of a case to
-that of its baseline, which takes turns with it: below 1 the case is the faster. Other
-units are differences of the two. Each repeat is a process of its own (of Go and us a
-turn of each), of which one of the best rounds counts; of the repeats the lowest two do,
-or their median where something is subtracted within each. The spread, against rivals
-and Go too, is that of nine tenths of what halves of the repeats give in the same way.
-Rows whose spread is too wide are marked as noisy.
+`make bench-report` wrote every number here. A ratio is the time of a case divided by
+that of its baseline; below 1 the case is faster. Case and baseline alternate. Other
+units are differences of the two. Each repeat is a process of its own (of Go and us one
+of each). One of the best rounds of a repeat counts, and the two lowest repeats; the
+median counts if the repeat subtracts something itself. The spread is the range that
+nine tenths of the halves of the repeats give. A row with a wide spread is marked as
+noisy.
 `python -m benchmarks.compare a.json b.json` compares two runs."""
 
 Row = dict[str, Any]
@@ -79,15 +81,15 @@ def source(results: Row) -> str:
     return (
         f"{results['date']}, commit {results['commit']}, "
         f"{interpreter['implementation']} {interpreter['version']}, {results['cpu']}, "
-        f"{results['build']['mode']} build. Case and baseline take turns, and the "
-        "best of repeated runs count; the spread is what halves of those runs would "
-        "have given. “over” marks what costs more than its ceiling allows, “noisy” a "
-        f"spread wider than {noise.LIMIT:.0%} of the number."
+        f"{results['build']['mode']} build. Case and baseline alternate, and the "
+        "lowest repeats count. The spread is the range that halves of the repeats "
+        "give. “over” marks a row that exceeds its ceiling; “noisy” marks a spread "
+        f"wider than {noise.LIMIT:.0%} of the number."
     )
 
 
 def replaced(text: str, results: Row) -> str:
-    """Return a README with the table of these results between its markers."""
+    """Return a page with the table of these results between its markers."""
     begin, end = text.find(BEGIN), text.find(END)
     if begin < 0 or end < begin:
         raise ValueError(f"there is no {BEGIN} with an {END} after it")
@@ -104,6 +106,16 @@ def groups(results: Row) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in results.get("rivals", ()):
         found.setdefault(row["group"], []).append(row)
+    return found
+
+
+def nearest(results: Row) -> list[Row]:
+    """Return the fastest rival of the first feature of each group that is not async."""
+    found = []
+    for group, rows in groups(results).items():
+        rivals = [row for row in rows if row["feature"] == rows[0]["feature"]]
+        if "async" not in group and (known := [row for row in rivals if row["ratio"]]):
+            found.append(min(known, key=lambda row: row["ratio"]))
     return found
 
 
@@ -256,6 +268,8 @@ def _rivals(results: Row) -> Iterator[str]:
             f"cqrs_fast is ahead in {ahead} of {len(known)} rows, a rival in "
             f"{len(known) - ahead}; {len(ratios) - len(known)} were not measured."
         )
+    if nearest(results):
+        yield _image(plot_name("rivals"), "bars against the fastest rival of each kind")
     head = ("both do", "rival", "times as fast", "spread", "ours", "theirs", "")
     for group, rows in groups(results).items():
         yield f"### {group[:1].upper()}{group[1:]}"
@@ -354,12 +368,12 @@ def _rows(results: Row) -> Iterator[str]:
 
 
 def main() -> None:
-    readme = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "README.md"
+    page = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
     try:
         results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
-        readme.write_text(replaced(readme.read_text(), results))
+        page.write_text(replaced(page.read_text(), results))
     except (OSError, ValueError) as error:
-        sys.exit(f"{readme}: {error}")
+        sys.exit(f"{page}: {error}")
 
 
 if __name__ == "__main__":

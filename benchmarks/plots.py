@@ -18,7 +18,7 @@ matplotlib.use("svg")
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from benchmarks.document import SERIES, curves, groups, plot_name
+from benchmarks.document import SERIES, curves, groups, nearest, plot_name
 
 OURS_AHEAD, RIVAL_AHEAD = "#0072b2", "#d55e00"
 WIDTH = 8.6  # inches
@@ -54,6 +54,10 @@ def write(results: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def figures(results: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
+    if rows := nearest(results):
+        named = [{**row, "feature": row["group"]} for row in rows]
+        title = "against the fastest rival of each kind"
+        yield plot_name("rivals"), _bars(title, named)
     for group, rows in groups(results).items():
         if measured := [row for row in rows if row["ratio"]]:
             yield plot_name("rivals", group), _bars(group, measured)

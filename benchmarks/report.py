@@ -1,4 +1,4 @@
-"""Measure everything, and write RESULTS.md, its plots and the table of README.md.
+"""Measure everything; write RESULTS.md, its plots and the table of docs/benchmarks.md.
 
     python -m benchmarks.report [--repeats N] [--only TEXT] [--results FILE]
     python -m benchmarks.report --from FILE [--into FOLDER]
@@ -25,7 +25,7 @@ from typing import Any
 import cqrs_fast
 from benchmarks import document, latency, ratios
 from benchmarks.compare import results_in
-from benchmarks.environment import ROOT, commit, environment, tell
+from benchmarks.environment import commit, environment, tell
 from cqrs_fast.cli.machine import refusal
 
 FOLDER = Path(__file__).parent
@@ -126,8 +126,8 @@ def main() -> None:
     if options.results is None:
         write(results, options.into or FOLDER, tell)
         if options.into is None:
-            readme = ROOT / "README.md"
-            readme.write_text(document.replaced(readme.read_text(), results))
+            page = document.PAGE
+            page.write_text(document.replaced(page.read_text(), results))
     failed = failures(results)
     if failed:
         sys.exit("\n".join(["these rows failed:", *failed]))

@@ -57,7 +57,7 @@ cdef class Bus(PayloadBus):
     """What command and query buses share.
 
     Parameters:
-        middleware: outermost first; see the four forms in the README.
+        middleware: outermost first; docs/middleware.md shows the four forms.
         enable_metrics: count and time every dispatch, see `stats()`.
         latency_sample: with metrics, time only one of so many dispatches of each name;
             all are counted. The others read no clock unless a middleware asks for it.

@@ -209,10 +209,24 @@ def test_the_committed_report_is_that_of_the_committed_results() -> None:
         assert (report.FOLDER / image).is_file()
 
 
-def test_the_readme_has_the_table_of_the_committed_results() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_page_has_the_table_of_the_committed_results() -> None:
+    text = document.PAGE.read_text()
     made = document.replaced(text, committed())
     assert made == text, "run python -m benchmarks.document"
+
+
+def test_the_nearest_rival_is_the_fastest_of_the_first_feature() -> None:
+    rivals = [
+        rival("slow", 3.0),
+        rival("near", 1.5),
+        rival("not installed", None),
+        rival("another feature", 1.1, feature="a miss"),
+        rival("ahead", 0.5, group="limiter"),
+        rival("left out", 1.2, group="dispatch, async"),
+    ]
+    found = document.nearest(results(rivals=rivals))
+    assert [row["subject"] for row in found] == ["near", "ahead"]
+    assert document.nearest(results()) == []
 
 
 # Plots

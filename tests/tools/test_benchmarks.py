@@ -388,7 +388,7 @@ def test_a_checkout_has_the_version_of_its_project(
 def test_the_table_goes_between_the_markers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "README.md"
+    file = tmp_path / "page.md"
     file.write_text("above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n")
     monkeypatch.setattr(sys, "argv", ["document", str(file)])
     document.main()
@@ -401,10 +401,10 @@ def test_the_table_goes_between_the_markers(
 @pytest.mark.parametrize(
     "text", ["", "<!-- results -->", "<!-- /results --> <!-- results -->"]
 )
-def test_a_readme_without_markers_is_rejected(
+def test_a_page_without_markers_is_rejected(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "README.md"
+    file = tmp_path / "page.md"
     file.write_text(text)
     monkeypatch.setattr(sys, "argv", ["document", str(file)])
     with pytest.raises(SystemExit, match=r"there is no <!-- results --> with an"):

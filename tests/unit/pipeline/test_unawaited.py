@@ -166,7 +166,7 @@ def test_the_other_async_methods_warn_too(bus: CommandBus, method: str) -> None:
 
 
 def as_coroutine_function(bus: CommandBus) -> Any:
-    """Return the one line that README.md shows."""
+    """Return the one line that docs/promises.md shows."""
 
     async def execute(message: Add) -> int:
         return await bus.execute_async(message)
