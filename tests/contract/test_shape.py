@@ -28,8 +28,6 @@ LONG_FILES = {
     "policies/lru_cache.pyx": 429,
     "pools/pool.pyx": 642,
     "redaction.py": 436,
-    "stages/idempotency/middleware.pyx": 410,
-    "stages/rate_limiting/middleware.pyx": 427,
     "validation/checks.pyx": 448,
     "validation/containers.pyx": 470,
     "validation/keys.pyx": 401,
