@@ -53,8 +53,8 @@ _NAMES = {
     "stages.audit_event": "AuditEvent",
     "stats": (
         "BulkheadStats BusStats CacheStats CircuitSnapshot IdempotencyStats "
-        "LRUCacheStats MessageStats MiddlewareStats PoolStats RateLimitStats "
-        "RetryStats TimeoutStats"
+        "LRUCacheStats LoadSheddingStats MessageStats MiddlewareStats PoolStats "
+        "RateLimitStats RetryStats TimeoutStats"
     ),
 }
 

@@ -195,6 +195,12 @@ CATALOG: tuple[Row, ...] = (
         outside="a slot is held while a retry waits",
     ),
     Row(
+        "LoadSheddingMiddleware",
+        "the wait for a slot has used up its part of the time",
+        module="load_shedding",
+        does="rejects what would not be done in time",
+    ),
+    Row(
         "TimeoutMiddleware",
         "next to the work, and counted by the breaker",
         module="timeout",

@@ -116,6 +116,7 @@ PUBLIC = [
     "handles",
     "message_name",
     "middleware",
+    "LoadSheddingStats",
 ]
 # What the catalog adds is public; nothing of the list above may leave it.
 PUBLIC += [row.name for row in middleware_rows() if row.name not in PUBLIC]

@@ -22,6 +22,7 @@ from cqrs_fast import (
     Command,
     CommandBus,
     IdempotencyMiddleware,
+    LoadSheddingMiddleware,
     Query,
     QueryBus,
     RateLimitingMiddleware,
@@ -62,6 +63,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "retry": lambda: RetryMiddleware(3, 0.001, jitter="none"),
     "circuit breaker": lambda: CircuitBreakerMiddleware(1, 30.0),
     "bulkhead": lambda: BulkheadMiddleware(3, max_queue=100, max_wait=60.0),
+    "load shedding": lambda: LoadSheddingMiddleware(min_samples=1),
 }
 _NAMES = [row.name for row in CATALOG]
 DEFAULT_ORDER = (
