@@ -34,13 +34,7 @@ from cqrs_fast.validation.keys cimport (
     scope_of,
     typed_key,
 )
-from cqrs_fast.waits.flight cimport (
-    ALONE,
-    ANSWERED,
-    LEADING,
-    Flight,
-    Stand,
-)
+from cqrs_fast.waits.flight cimport ALONE, ANSWERED, LEADING, Flight, Stand
 
 from cqrs_fast.base.arguments import (
     choice,
