@@ -34,6 +34,7 @@ from cqrs_fast import (
     TimeoutMiddleware,
     ValidationMiddleware,
 )
+from cqrs_fast.stages.catalog import middleware_rows
 
 NO_TIME = 1e-9
 """So short that every call takes longer."""
@@ -66,7 +67,7 @@ def silent_slow_call() -> SlowCallMiddleware:
     )
 
 
-for name, kind, make in (
+PASSING: tuple[tuple[str, str, Callable[[], Any]], ...] = (
     ("validation of two fields", "ValidationMiddleware", ValidationMiddleware),
     ("logging, level disabled", "LoggingMiddleware", workload.silent_logging),
     ("debug, level disabled", "DebugMiddleware", silent_debug),
@@ -82,8 +83,20 @@ for name, kind, make in (
         "FallbackMiddleware",
         lambda: FallbackMiddleware(workload.substitute),
     ),
-):
+)
+KINDS = {kind for _, kind, _ in PASSING}
+for name, kind, make in PASSING:
     ROWS.row(name, against=HAND_WRITTEN)(functools.partial(passing, make, kind))
+
+# What is in the catalog and in no other row, here or in another file.
+ELSEWHERE = {"AuditMiddleware", "AuthenticationMiddleware", "IdempotencyMiddleware"}
+for entry in middleware_rows():
+    if "command" in entry.kinds and entry.name not in {*ELSEWHERE, *KINDS}:
+        ROWS.row(f"{entry.label}, lets in", against=HAND_WRITTEN)(
+            functools.partial(
+                passing, functools.partial(entry.make, **entry.passing), entry.name
+            )
+        )
 
 
 @ROWS.row("authentication", against=f"{HAND_WRITTEN} + the callback called directly")

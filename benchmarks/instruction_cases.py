@@ -38,6 +38,7 @@ from cqrs_fast import (
     CachingMiddleware,
     CircuitBreakerMiddleware,
     CircuitOpenError,
+    LoadSheddingMiddleware,
     RateLimitExceededError,
     RateLimitingMiddleware,
     RetryMiddleware,
@@ -153,6 +154,7 @@ def _() -> Operation:
 
 
 for _kind, _make in {
+    "load shedding": LoadSheddingMiddleware,
     "validation": ValidationMiddleware,
     "limiter": limiter,
     "retry": RetryMiddleware,

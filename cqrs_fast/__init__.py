@@ -1,11 +1,15 @@
 """Dispatch commands and queries through a compiled, protected pipeline.
 
-Every public name is in the table below, under the module that defines it.
+Every public name is in the table below, under the module that defines it; those of the
+middleware are in the catalog.
 """
 
 from importlib import import_module as _import_module
 
+from cqrs_fast.stages.catalog import exports as _exports
+
 _NAMES = {
+    **_exports(),
     "assembly.composite": "handles",
     "assembly.description": "RouteInfo StageInfo",
     "base.build": "build_info",
@@ -46,24 +50,10 @@ _NAMES = {
     "policies.token_bucket": "TokenBucket",
     "pools.pool": "ObjectPool",
     "pools.pooled_handler": "PooledHandler",
-    "stages.audit": "AuditMiddleware",
-    "stages.authentication": "AuthenticationMiddleware",
-    "stages.bulkhead": "BulkheadMiddleware",
-    "stages.caching.middleware": "CachingMiddleware",
-    "stages.circuit_breaker": "CircuitBreakerMiddleware",
-    "stages.debug": "DebugMiddleware",
-    "stages.fallback": "FallbackMiddleware",
-    "stages.idempotency.middleware": "IdempotencyMiddleware",
-    "stages.logging": "LoggingMiddleware",
-    "stages.rate_limiting.middleware": "RateLimitingMiddleware",
-    "stages.retry": "RetryMiddleware",
-    "stages.slow_call": "SlowCallMiddleware",
-    "stages.timeout": "TimeoutMiddleware",
-    "stages.validation": "ValidationMiddleware",
     "stats": (
         "AuditEvent BulkheadStats BusStats CacheStats CircuitSnapshot "
-        "IdempotencyStats LRUCacheStats MessageStats MiddlewareStats PoolStats "
-        "RateLimitStats RetryStats TimeoutStats"
+        "IdempotencyStats LRUCacheStats LoadSheddingStats MessageStats "
+        "MiddlewareStats PoolStats RateLimitStats RetryStats TimeoutStats"
     ),
 }
 

@@ -77,6 +77,7 @@ from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
 from cqrs_fast.stages.debug import DebugMiddleware
 from cqrs_fast.stages.fallback import FallbackMiddleware
 from cqrs_fast.stages.idempotency.middleware import IdempotencyMiddleware
+from cqrs_fast.stages.load_shedding import LoadSheddingMiddleware
 from cqrs_fast.stages.logging import LoggingMiddleware
 from cqrs_fast.stages.rate_limiting.middleware import RateLimitingMiddleware
 from cqrs_fast.stages.retry import RetryMiddleware
@@ -90,6 +91,7 @@ from cqrs_fast.stats import (
     CacheStats,
     CircuitSnapshot,
     IdempotencyStats,
+    LoadSheddingStats,
     LRUCacheStats,
     MessageStats,
     MiddlewareStats,
@@ -143,6 +145,8 @@ __all__ = [
     "LRUCache",
     "LRUCacheStats",
     "LatencyHistogram",
+    "LoadSheddingMiddleware",
+    "LoadSheddingStats",
     "LoggingConfig",
     "LoggingMiddleware",
     "MessageStats",

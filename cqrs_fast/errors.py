@@ -481,15 +481,15 @@ class BulkheadFullError(RejectedError):
 
 
 class OverloadedError(RejectedError):
-    """Report a store that is full and may drop nothing, such as idempotency records.
+    """Report a call that would be done too late, or for which a store has no room.
 
-    Raise its bound, shorten its time to live, or try later.
+    Try later; raise the bound of the store, or shorten its time to live.
     """
 
     __slots__ = ()
 
     def _why(self) -> str:
-        return "there is no room for another live record"
+        return "there is no room or no time for it"
 
 
 class IdempotencyInProgressError(RejectedError):

@@ -125,6 +125,20 @@ class BulkheadStats(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
 
 
+class LoadSheddingStats(msgspec.Struct, frozen=True):
+    """What a LoadSheddingMiddleware has done and expects.
+
+    Attributes:
+        admitted, rejected: dispatches so far, all names together.
+        service_time: the longest of the mean times that the names take, in seconds;
+            None before the first was measured.
+    """
+
+    admitted: int
+    rejected: int
+    service_time: float | None
+
+
 class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
     """What a CachingMiddleware has seen; hits, misses and bypasses sum to its lookups.
 

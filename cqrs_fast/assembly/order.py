@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
+from cqrs_fast import errors
 from cqrs_fast.assembly.description import StageInfo
-from cqrs_fast.errors import (
-    CircuitOpenError,
-    CQRSError,
-    MiddlewareOrderWarning,
-    RejectedError,
-)
+from cqrs_fast.errors import MiddlewareOrderWarning
+from cqrs_fast.stages.catalog import CATALOG, row_of
 
 # Outermost first, by class; the two timeouts are the total one and that of an attempt.
 # "custom" is where middleware of one's own goes.
-DEFAULT_ORDER = (
-    "Metrics",  # sees rejections, cache hits and the true latency
-    "TracingMiddleware",
-    "LoggingMiddleware",  # a line for each dispatch, not for each attempt
-    "TimeoutMiddleware",  # covers every wait below
-    "ValidationMiddleware",  # what is invalid spends no token and fills no cache
-    "AuthenticationMiddleware",  # before anything that is keyed by the principal
-    "custom",
-    "RateLimitingMiddleware",
-    "CachingMiddleware",  # a hit skips all below, and only a final outcome is stored
-    "IdempotencyMiddleware",
-    "RetryMiddleware",  # the ones below see each attempt
-    "CircuitBreakerMiddleware",  # an open circuit ends the attempts at once
-    "BulkheadMiddleware",  # no slot is held between attempts
-    "TimeoutMiddleware",  # next to the work, and counted by the breaker
-)
+DEFAULT_ORDER = tuple(row.name for row in CATALOG)
 
 # Texts that a bus remembers at most: reloads can make ever new ones.
 MOST_KNOWN = 1000
-
-# What must not lie inside of a retry, and why.
-_OUTSIDE_RETRY = {
-    "CachingMiddleware": "every attempt looks into the cache and fills it",
-    "IdempotencyMiddleware": "every attempt after the first is taken for a duplicate",
-}
 
 
 def check_order(stages: list[StageInfo], known: set[str]) -> None:
@@ -59,61 +36,58 @@ def problems(stages: list[StageInfo]) -> list[str]:
     """Return what is wrong with the order of the stages of a route."""
     found = []
     kinds = [stage.kind for stage in stages]
-    for at, retry in enumerate(stages):
-        if retry.kind != "RetryMiddleware":
+    for at, repeating in enumerate(stages):
+        if not row_of(repeating.kind).repeats:
             continue
-        outside, inside = kinds[:at], kinds[at + 1 :]
-        found += [
-            f"{kind} lies inside of RetryMiddleware: {why}; put it outside"
-            for kind, why in _OUTSIDE_RETRY.items()
-            if kind in inside
-        ]
-        if "BulkheadMiddleware" in outside:
-            found.append(
-                "BulkheadMiddleware lies outside of RetryMiddleware: a slot is held "
-                "while a retry waits; put it inside"
-            )
-        if "CircuitBreakerMiddleware" in outside and _names_open(retry.settings):
-            found.append(
-                "CircuitBreakerMiddleware lies outside of RetryMiddleware, which names "
-                "CircuitOpenError in retry_on: it never sees that error, and the "
-                "breaker counts a dispatch once for all its attempts; put it inside"
-            )
+        for kind in dict.fromkeys(kinds[at + 1 :]):
+            if why := row_of(kind).inside:
+                text = f"{kind} lies inside of {repeating.kind}: {why}; put it outside"
+                found.append(text)
+        for kind in dict.fromkeys(kinds[:at]):
+            error = row_of(kind).rejects
+            if error and not _names(repeating.settings, error):
+                continue
+            if why := row_of(kind).outside:
+                named = f", which names {error} in retry_on" if error else ""
+                found.append(
+                    f"{kind} lies outside of {repeating.kind}{named}: {why}; "
+                    "put it inside"
+                )
         found += _budget(stages, at)
     return found
 
 
-def _names_open(settings: dict[str, Any]) -> bool:
-    """Tell whether a retry names the error of an open circuit or a base of it."""
-    own = {CircuitOpenError.__name__, RejectedError.__name__, CQRSError.__name__}
+def _names(settings: dict[str, Any], error: str) -> bool:
+    """Tell whether a retry names an error, or a base of it that is one of ours."""
+    bases = getattr(errors, error).__mro__
+    own = {cls.__name__ for cls in bases if issubclass(cls, errors.CQRSError)}
     return not own.isdisjoint(settings["retry_on"])
 
 
 def _budget(stages: list[StageInfo], at: int) -> list[str]:
     """Tell if the attempts cannot all take place within the timeout outside of them."""
     retry = stages[at].settings
-    total = _shortest(stages[:at])
-    attempt = _shortest(stages[at + 1 :])
-    if total is None or attempt is None:
-        return []
+    total, kind = _shortest(stages[:at])
+    attempt, _ = _shortest(stages[at + 1 :])
     attempts = retry["max_attempts"]
     needed = attempts * attempt + _longest_delays(retry)
-    if needed <= total:
+    if math.isinf(attempt) or needed <= total:
         return []
     return [
         f"{attempts} attempts of {attempt:g} s and the delays between them can take "
-        f"{needed:g} s, but the TimeoutMiddleware outside of RetryMiddleware ends them "
+        f"{needed:g} s, but the {kind} outside of {stages[at].kind} ends them "
         f"after {total:g} s; allow more there, or fewer or shorter attempts"
     ]
 
 
-def _shortest(stages: list[StageInfo]) -> float | None:
-    seconds = [
-        stage.settings["seconds"]
-        for stage in stages
-        if stage.kind == "TimeoutMiddleware" and stage.settings["seconds"]
-    ]
-    return min(seconds, default=None)
+def _shortest(stages: list[StageInfo]) -> tuple[float, str]:
+    """Return the least of the time limits and whose it is; infinity for none."""
+    found = [(math.inf, "")]
+    for stage in stages:
+        limit = row_of(stage.kind).limits
+        if limit and stage.settings[limit]:
+            found.append((stage.settings[limit], stage.kind))
+    return min(found)
 
 
 def _longest_delays(retry: dict[str, Any]) -> float:

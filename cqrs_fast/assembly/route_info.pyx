@@ -3,6 +3,8 @@
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Stage
 
+from cqrs_fast.stages.catalog import row_of
+
 
 cdef object describe_route(Route outermost):
     from cqrs_fast.assembly.description import RouteInfo, StageInfo
@@ -26,7 +28,7 @@ cdef bint has_retry(Route outermost) except -1:
     cdef Route route = outermost
     while route is not None:
         for stage in route.stages:
-            if type(stage).__name__ == "RetryMiddleware":
+            if row_of(type(stage).__name__).repeats:
                 return True
         route = route.inner
     return False

@@ -3,62 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from cqrs_fast.config.model import Config
 from cqrs_fast.config.sections import Section, fields_of, origins_of, shown
 from cqrs_fast.errors import ConfigError
 from cqrs_fast.pipeline.stage import Stage
-from cqrs_fast.stages.bulkhead import BulkheadMiddleware
-from cqrs_fast.stages.caching.middleware import CachingMiddleware
-from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
-from cqrs_fast.stages.logging import LoggingMiddleware
-from cqrs_fast.stages.rate_limiting.middleware import RateLimitingMiddleware
-from cqrs_fast.stages.retry import quiet_retry
-from cqrs_fast.stages.timeout import TimeoutMiddleware
-from cqrs_fast.stages.validation import ValidationMiddleware
+from cqrs_fast.stages.catalog import ATTEMPT_TIMEOUT, CATALOG, CUSTOM, Row
 
-COMMAND, QUERY = KINDS = ("command", "query")
-ATTEMPT_TIMEOUT = "attempt_timeout"
+KINDS = ("command", "query")
 
 # What the names of fields end with, and what makes seconds of it.
 UNITS = {"_ms": 1000, "_sec": 1}
 RATE = "_per_sec"
 
 
-class Row(NamedTuple):
-    """What a section of `config.middleware` makes.
-
-    Attributes:
-        make: its class.
-        renamed: its fields whose parameter is not their name without the unit; None
-            for one that is no parameter.
-        kinds: the kinds of bus that it is for.
-    """
-
-    make: Callable[..., Stage]
-    renamed: dict[str, str | None]
-    kinds: tuple[str, ...] = KINDS
-
-
-# Outermost first, as in pipeline.order; users' own go between the two.
-OUTER: dict[str, Row] = {
-    "logging": Row(LoggingMiddleware, {}),
-    "timeout": Row(TimeoutMiddleware, {"timeout_ms": "seconds"}),
-    "validation": Row(ValidationMiddleware, {}),
-}
-INNER: dict[str, Row] = {
-    "rate_limiting": Row(RateLimitingMiddleware, {}),
-    "caching": Row(CachingMiddleware, {"default_ttl_sec": "ttl"}, (QUERY,)),
-    # It serves every message of a configuration, so it is silent of commands.
-    "retry": Row(quiet_retry, {"attempt_timeout_ms": None}),
-    "circuit_breaker": Row(CircuitBreakerMiddleware, {}),
-    "bulkhead": Row(BulkheadMiddleware, {}),
-    # No section: made by `retry.attempt_timeout_ms`.
-    ATTEMPT_TIMEOUT: Row(TimeoutMiddleware, {}, ()),
-}
-ROWS = {**OUTER, **INNER}
+ROWS = {row.section: row for row in CATALOG if row.section}
+_OWN_AT = [row.name for row in CATALOG].index(CUSTOM)
+# Users' own middleware goes between the two.
+OUTER = {row.section: row for row in CATALOG[:_OWN_AT] if row.section}
+INNER = {row.section: row for row in CATALOG[_OWN_AT:] if row.section}
 
 Arguments = dict[str, Any]
 
@@ -99,7 +63,10 @@ def arguments_of(config: Config, kind: str) -> dict[str, Arguments]:
         )
     found = {}
     for name, row in ROWS.items():
-        if kind in row.kinds and getattr(middleware, name).enabled:
+        # That of an attempt has no section: it is made by `retry.attempt_timeout_ms`.
+        if name == ATTEMPT_TIMEOUT or kind not in row.kinds:
+            continue
+        if getattr(middleware, name).enabled:
             found[name] = _arguments(getattr(middleware, name), row)
     attempt_ms = middleware.retry.attempt_timeout_ms
     if "retry" in found and attempt_ms is not None:
@@ -110,9 +77,10 @@ def arguments_of(config: Config, kind: str) -> dict[str, Arguments]:
 def make(name: str, arguments: Arguments, config: Config) -> Stage:
     """Make one middleware; a refusal is a ConfigError with the section as its key."""
     try:
-        return ROWS[name].make(**arguments)
+        made: Stage = ROWS[name].make(**arguments)
     except (TypeError, ValueError) as error:
         raise refusal(name, error, config) from error
+    return made
 
 
 def refusal(name: str, error: Exception, config: Config) -> ConfigError:

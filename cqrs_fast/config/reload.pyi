@@ -2,8 +2,8 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, final
 
 from cqrs_fast.buses.bus import Bus
-from cqrs_fast.config.assembly import Row
 from cqrs_fast.config.model import Config
+from cqrs_fast.stages.catalog import Row
 
 _B = TypeVar("_B", bound=Bus)
 

@@ -159,7 +159,7 @@ cdef int settle(list revisions, Py_ssize_t begun=0) except -1:
         return 0
     revision = revisions[begun]
     try:
-        revision.settle()
+        revision.finish()
     except Exception as error:
         report("reload", type(revision.stage).__name__, error)
     finally:

@@ -20,14 +20,14 @@ cdef class RouteSpec:
 
 
 cdef class Stage:
-    # Set by a subclass in its __cinit__; the program is laid out by them.
+    # Its flags: what it needs and what it does. A subclass sets them in its __cinit__;
+    # the program is laid out by them, so they stay as they are from then on.
     cdef readonly bint reads_clock      # enter looks at f.now_ns
     cdef readonly bint reads_end        # leave looks at f.now_ns …
     cdef readonly bint judges_end       # … only to tell whether a handler was late
     cdef readonly bint may_wait         # enter or leave may say WAIT or AGAIN
     cdef readonly bint has_slot         # f.slot is its own, zeroed
-    # It only looks on: it sees refused dispatches too.
-    cdef readonly bint observes
+    cdef readonly bint observes         # only looks on; sees refused dispatches too
     cdef readonly bint errors_only      # leave has nothing to do after a result
     cdef readonly bint takes_time       # enter calls users' code
 
@@ -40,26 +40,45 @@ cdef class Stage:
     cdef Stage for_route(self, RouteSpec spec)
     # What explain() and describe() show: (kind, settings).
     cdef tuple described(self)
-    # What bus.stats() shows of its state: a struct of plain numbers, or None.
+    # What stats() shows of its state: a struct of plain numbers, or None.
     cdef object observed(self)
-    # Check new settings, under the names of the constructor's parameters, and return
-    # what puts them in effect; None for a stage without a state to keep. Raises
-    # TypeError and ValueError as the constructor does; nothing is changed yet.
+
+    # Live change. `update` and `revise` are written once, in Stage: they construct a
+    # stage with the new settings, which checks them, and let it serve the state of this
+    # one. A stage that keeps its state says how:
+    # The settings that may change, as its constructor takes them; None: none may.
+    cdef dict changeable(self)
+    # Take over the state of `old`; settings are not in effect yet.
+    cdef int succeed(self, Stage old) except -1
+    # Whether routes that are built anew go by the new stage, in the list of the bus in
+    # place of this one: what has begun then goes on as it began.
+    cdef bint is_replaced(self) noexcept
+    # The stage that serves a route under the settings of `new`.
+    cdef Stage serve(self, RouteSpec spec, Stage new)
+    # Raise where pipelines that were built with this one cannot follow `new`.
+    cdef int check_built(self, Stage new) except -1
+    # Exchange the settings with those of `new`, in one step. No user code may run:
+    # nothing is freed that might.
+    cdef int exchange(self, Stage new) noexcept
+    # What remains to be done then: evictions, wake-ups. `old` has what was replaced.
+    cdef int settle(self, Stage old) except -1
+    # New settings, checked and not in effect; None for a stage without a state to keep.
+    # Raises TypeError and ValueError as the constructor does.
     cdef Revision revise(self, dict settings)
 
 
 cdef class Revision(Stage):
     """New settings for a stage that keeps its state, checked and not in effect yet.
 
-    Routes are built with it in place of the stage: its `for_route` gives what serves
-    under the new settings. They take effect in one step with the routes, for every bus.
+    Routes are built with it in place of the stage. Its settings take effect in one step
+    with the routes, for every bus.
     """
 
-    # What the bus has in its list from then on: the stage itself, or another one that
-    # shares its state.
+    # What the bus has in its list from then on: the stage itself, or its successor.
     cdef Stage stage
+    cdef Stage old, new
 
-    # Put the settings in effect. No user code may run: nothing is freed that might.
+    # Put the settings in effect; no user code runs.
     cdef int apply(self) noexcept
-    # What remains to be done once the routes are in place: evictions, wake-ups.
-    cdef int settle(self) except -1
+    # Do what remains to be done once the routes are in place.
+    cdef int finish(self) except -1

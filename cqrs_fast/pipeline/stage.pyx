@@ -3,7 +3,7 @@
 cimport cython
 
 from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 
 
@@ -44,23 +44,92 @@ cdef class Stage:
     cdef object observed(self):
         return None
 
-    cdef Revision revise(self, dict settings):
+    cdef dict changeable(self):
         return None
+
+    cdef int succeed(self, Stage old) except -1:
+        return 0
+
+    cdef bint is_replaced(self) noexcept:
+        return False
+
+    cdef Stage serve(self, RouteSpec spec, Stage new):
+        return self.for_route(spec)
+
+    cdef int check_built(self, Stage new) except -1:
+        return 0
+
+    cdef int exchange(self, Stage new) noexcept:
+        return 0
+
+    cdef int settle(self, Stage old) except -1:
+        return 0
+
+    cdef Revision revise(self, dict settings):
+        cdef dict known = self.changeable()
+        cdef Revision revision
+        if known is None:
+            return None
+        unknown = sorted(settings.keys() - known.keys())
+        if unknown:
+            raise TypeError(
+                f"update() has no setting {unknown[0]!r}; of a {type(self).__name__} "
+                f"it changes {', '.join(known)}"
+            )
+        revision = Revision.__new__(Revision)
+        revision.old = self
+        revision.new = type(self)(**{**known, **settings})
+        revision.new.succeed(self)
+        revision.stage = revision.new if self.is_replaced() else self
+        return revision
+
+    def update(self, **settings):
+        """Change settings in place, all or none of them; the state stays.
+
+        Takes the parameters of the constructor by name; the class tells what a change
+        means to what has begun. Raises as the constructor does, TypeError for a setting
+        that cannot change, and ValueError where the pipelines of a bus were built in a
+        way that cannot follow. Safe to call from any thread.
+        """
+        cdef Revision new = self.revise(settings)
+        if new is None:
+            raise TypeError(
+                f"{type(self).__name__} has no settings that change in place: put "
+                "another one in its place"
+            )
+        self.check_built(new.new)
+        self.exchange(new.new)
+        self.settle(new.new)
 
     def settings(self):
         """Return the settings that `bus.describe()` shows for this stage, as a dict."""
         return {}
 
+    def stats(self):
+        """Return what it has counted, a frozen struct; None if it keeps no state."""
+        return self.observed()
 
+    def snapshot(self):
+        """Return the same as `stats()`."""
+        return self.stats()
+
+
+@cython.final
 @cython.auto_pickle(False)
 cdef class Revision(Stage):
     """New settings for a stage that keeps its state, checked and not in effect yet."""
 
+    cdef Stage for_route(self, RouteSpec spec):
+        return self.old.serve(spec, self.new)
+
     cdef int apply(self) noexcept:
+        if self.stage is self.old:
+            self.old.exchange(self.new)
         return 0
 
-    cdef int settle(self) except -1:
-        return 0
+    cdef int finish(self) except -1:
+        return self.stage.settle(self.new)
 
 
 constructed(RouteSpec)
+internal(Revision)

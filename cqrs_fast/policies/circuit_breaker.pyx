@@ -212,19 +212,18 @@ cdef class CircuitBreaker:
         """
         return STATES[self.look().state]
 
-    def snapshot(self):
+    def stats(self):
         """Return a CircuitSnapshot: state and counts at one moment."""
         cdef Picture seen = self.look()
         return CircuitSnapshot(
-            STATES[seen.state],
-            seen.failures,
-            seen.successes,
-            seen.probes,
-            seconds_of(seen.retry_after_ns),
-            seen.opened,
-            seen.rejected,
+            STATES[seen.state], seen.failures, seen.successes, seen.probes,
+            seconds_of(seen.retry_after_ns), seen.opened, seen.rejected,
             seen.late_results,
         )
+
+    def snapshot(self):
+        """Return the same as `stats()`."""
+        return self.stats()
 
     def reset(self):
         """Close it, with nothing counted; what is in flight no longer counts."""

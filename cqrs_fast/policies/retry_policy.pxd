@@ -93,6 +93,8 @@ cdef class RetryPolicy:
     cdef int adopt(self, dict given) except -1
     # A policy with some settings changed, on the same state.
     cdef RetryPolicy revised(self, dict settings)
+    # Put the settings of what `revised` made in effect; nothing is freed.
+    cdef int take(self, RetryPolicy new) noexcept
     # The life of deposits is from now on that of these settings.
     cdef int settle(self) except -1
 

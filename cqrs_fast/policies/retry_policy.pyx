@@ -150,6 +150,17 @@ cdef class RetryPolicy:
         new.clock = self.clock
         return new
 
+    cdef int take(self, RetryPolicy new) noexcept:
+        # What is replaced is let go of last, with `new`: that can run any code.
+        self.rules = new.rules
+        self.timed = new.timed
+        self.max_elapsed_ns = new.max_elapsed_ns
+        self.given, new.given = new.given, self.given
+        self.retry_on, new.retry_on = new.retry_on, self.retry_on
+        self.never_on, new.never_on = new.never_on, self.never_on
+        self.on_retry, new.on_retry = new.on_retry, self.on_retry
+        return 0
+
     cdef int settle(self) except -1:
         cdef int64_t now_ns = read_clock(self.clock)
         cqrs_retry_rebucket(&self.state.core, self.rules.bucket_ns, now_ns)
@@ -170,14 +181,7 @@ cdef class RetryPolicy:
         """
         cdef RetryPolicy new = self.revised(settings)
         new.settle()
-        # What is replaced is let go of last: that can run any code.
-        self.rules = new.rules
-        self.timed = new.timed
-        self.max_elapsed_ns = new.max_elapsed_ns
-        self.given, new.given = new.given, self.given
-        self.retry_on, new.retry_on = new.retry_on, self.retry_on
-        self.never_on, new.never_on = new.never_on, self.never_on
-        self.on_retry, new.on_retry = new.on_retry, self.on_retry
+        self.take(new)
 
     def settings(self):
         """Return the settings under the names of the parameters, classes by name."""
@@ -190,7 +194,7 @@ cdef class RetryPolicy:
             )
         return shown
 
-    def snapshot(self):
+    def stats(self):
         """Return a RetryStats, one consistent picture of its counters."""
         cdef cqrs_retry_counters seen
         cdef int64_t credit
@@ -207,6 +211,10 @@ cdef class RetryPolicy:
             budget_refused=seen.refused,
             budget_left=left,
         )
+
+    def snapshot(self):
+        """Return the same as `stats()`."""
+        return self.stats()
 
     def call(self, function, /, *args, **kwargs):
         """Return `function(*args, **kwargs)`, called again while it fails.

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, final
 
-from cqrs_fast.pipeline.stage import Revision, Stage
+from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import BulkheadStats
 
 MOST_PERMITS: int
@@ -24,6 +24,7 @@ class BulkheadMiddleware(Stage):
         max_queue: int = ...,
         max_wait: float = ...,
     ) -> None: ...
+    def stats(self) -> BulkheadStats: ...
     def snapshot(self) -> BulkheadStats: ...
     def settings(self) -> dict[str, Any]: ...
 
@@ -31,7 +32,3 @@ class BulkheadMiddleware(Stage):
 class QueueingBulkhead(Stage):
     def __init__(self, pool: BulkheadMiddleware) -> None: ...
     def settings(self) -> dict[str, Any]: ...
-
-@final
-class NewSize(Revision):
-    def __init__(self, stage: BulkheadMiddleware) -> None: ...

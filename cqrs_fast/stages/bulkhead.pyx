@@ -13,7 +13,7 @@ from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
 from cqrs_fast.policies.core.bulkhead cimport (
     ADMITTED,
@@ -67,6 +67,10 @@ cdef class BulkheadMiddleware(Stage):
         clock: a callable that returns nanoseconds and measures `max_wait`; by default
             that of the first bus that has it.
 
+    `update` changes all of these but `clock`. A lower `max_concurrent` lets those
+    inside finish, a higher one lets in who waits. Who waits already keeps its place and
+    its `max_wait`.
+
     Raises TypeError or ValueError for an argument that makes no sense. A handler that
     dispatches through the bulkhead that it is in takes a second permit: with waiting,
     such calls can wait for one another until `max_wait`. Safe to use from any thread
@@ -102,37 +106,6 @@ cdef class BulkheadMiddleware(Stage):
         self.line.forget_all()
         bulkhead_forget(&self.state)
 
-    def update(self, **settings):
-        """Change `max_concurrent`, `max_queue` or `max_wait`, all or none of them.
-
-        A lower `max_concurrent` lets those inside finish; a higher one lets in who
-        waits. Who waits already keeps its place and its `max_wait`. Raises as the
-        constructor does, TypeError for an unknown name, and ValueError for a
-        `max_queue` above 0 where it was 0 when a bus took it.
-        """
-        cdef NewSize new = self.revise(settings)
-        if self.built and new.queueing is not None and self.queueing is None:
-            raise ValueError(
-                f"max_queue must stay 0, got {new.max_queue!r}: pipelines were built "
-                "that cannot wait, so make a BulkheadMiddleware with a max_queue"
-            )
-        if self.built:
-            # Pipelines stay as they are.
-            new.queueing = self.queueing
-        new.apply()
-        new.settle()
-
-    def snapshot(self):
-        """Return a BulkheadStats of now."""
-        return BulkheadStats(
-            limit=self.state.limit,
-            in_flight=self.state.in_flight,
-            max_queue=self.max_queue,
-            waiting=self.state.waiting,
-            admitted=self.admitted,
-            rejected=self.rejected,
-        )
-
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
         return {
@@ -142,7 +115,14 @@ cdef class BulkheadMiddleware(Stage):
         }
 
     cdef object observed(self):
-        return self.snapshot()
+        return BulkheadStats(
+            limit=self.state.limit,
+            in_flight=self.state.in_flight,
+            max_queue=self.max_queue,
+            waiting=self.state.waiting,
+            admitted=self.admitted,
+            rejected=self.rejected,
+        )
 
     cdef Stage for_route(self, RouteSpec spec):
         return self.served(spec, self.queueing)
@@ -154,22 +134,52 @@ cdef class BulkheadMiddleware(Stage):
         self.built = True
         return self if queueing is None else queueing
 
-    cdef Revision revise(self, dict settings):
-        cdef NewSize new = NewSize.__new__(NewSize, self)
-        settings = dict(settings)
-        new.limit = permits(settings.pop("max_concurrent", self.state.limit))
-        new.max_queue = whole_number(
-            "max_queue", settings.pop("max_queue", self.max_queue), 0, MOST_QUEUED
-        )
-        new.max_wait = settings.pop("max_wait", self.max_wait)
-        new.max_wait_ns = seconds_or_zero("max_wait", new.max_wait)
-        if settings:
-            raise TypeError(f"update() has no setting {sorted(settings)[0]!r}")
-        if new.max_queue == 0:
-            new.queueing = None
-        elif new.queueing is None:
-            new.queueing = QueueingBulkhead.__new__(QueueingBulkhead, self)
-        return new
+    cdef dict changeable(self):
+        return self.settings()
+
+    cdef int succeed(self, Stage old) except -1:
+        cdef BulkheadMiddleware pool = <BulkheadMiddleware>old
+        if self.queueing is not None:
+            self.queueing = pool.queueing
+            if pool.queueing is None:
+                self.queueing = QueueingBulkhead.__new__(QueueingBulkhead, pool)
+        return 0
+
+    cdef Stage serve(self, RouteSpec spec, Stage new):
+        return self.served(spec, (<BulkheadMiddleware>new).queueing)
+
+    cdef int check_built(self, Stage new) except -1:
+        cdef BulkheadMiddleware size = <BulkheadMiddleware>new
+        if self.built:
+            if size.queueing is not None and self.queueing is None:
+                raise ValueError(
+                    f"max_queue must stay 0, got {size.max_queue!r}: pipelines were "
+                    "built that cannot wait, so make a BulkheadMiddleware with a "
+                    "max_queue"
+                )
+            # Pipelines stay as they are.
+            size.queueing = self.queueing
+        return 0
+
+    cdef int exchange(self, Stage new) noexcept:
+        cdef BulkheadMiddleware size = <BulkheadMiddleware>new
+        self.queueing, size.queueing = size.queueing, self.queueing
+        self.max_queue = size.max_queue
+        self.max_wait_ns = size.max_wait_ns
+        self.max_wait, size.max_wait = size.max_wait, self.max_wait
+        bulkhead_resize(&self.state, size.state.limit)
+        return 0
+
+    cdef int settle(self, Stage old) except -1:
+        failure = None
+        while bulkhead_admit_next(&self.state):
+            try:
+                self.line.hand_over()
+            except BaseException as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return 0
 
     cdef int enter(self, Frame *f) except -1:
         # hot
@@ -282,48 +292,6 @@ cdef class QueueingBulkhead(Stage):
             pool.line.leave(ticket)
             return pool.reject(f)
         return wait_in_line(f, ticket, pool.clock, delay_ns)
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class NewSize(Revision):
-    """Another size of a BulkheadMiddleware, and whether new routes may wait."""
-
-    cdef QueueingBulkhead queueing      # None: new routes do not wait
-    cdef object max_wait                # then the one that it replaces
-    cdef int64_t limit, max_queue, max_wait_ns
-
-    def __cinit__(self, BulkheadMiddleware stage not None):
-        self.stage = stage
-        self.queueing = stage.queueing
-        self.limit = stage.state.limit
-        self.max_queue = stage.max_queue
-        self.max_wait = stage.max_wait
-        self.max_wait_ns = stage.max_wait_ns
-
-    cdef Stage for_route(self, RouteSpec spec):
-        return (<BulkheadMiddleware>self.stage).served(spec, self.queueing)
-
-    cdef int apply(self) noexcept:
-        cdef BulkheadMiddleware pool = <BulkheadMiddleware>self.stage
-        pool.queueing = self.queueing
-        pool.max_queue = self.max_queue
-        pool.max_wait_ns = self.max_wait_ns
-        pool.max_wait, self.max_wait = self.max_wait, pool.max_wait
-        bulkhead_resize(&pool.state, self.limit)
-        return 0
-
-    cdef int settle(self) except -1:
-        cdef BulkheadMiddleware pool = <BulkheadMiddleware>self.stage
-        failure = None
-        while bulkhead_admit_next(&pool.state):
-            try:
-                pool.line.hand_over()
-            except BaseException as error:
-                failure = error
-        if failure is not None:
-            raise failure
-        return 0
 
 
 constructed(BulkheadMiddleware)

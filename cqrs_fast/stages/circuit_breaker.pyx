@@ -10,7 +10,7 @@ from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.policies.circuit_breaker cimport (
     BreakerPlan,
     CircuitBreaker,
@@ -26,12 +26,13 @@ from cqrs_fast.policies.core.circuit_breaker cimport (
 
 from operator import attrgetter
 
+from msgspec.structs import asdict
+
 from cqrs_fast.base.arguments import choice
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.errors import HandlerNotFoundError
 from cqrs_fast.policies.circuit_state import (
     CircuitSettings,
-    changed,
     check,
     seed_of,
     worst,
@@ -62,6 +63,10 @@ cdef class CircuitBreakerMiddleware(Stage):
     the timeout of an attempt, so that those count. A probe that is cancelled gives its
     place back.
 
+    `update` changes all of these but `seed` and `clock`, and `per` only while no bus
+    has it. A lower threshold applies from the next failure on, a timeout from the next
+    opening.
+
     Breakers live as long as this object: changes of a bus's middleware and handlers
     keep their state. Raises TypeError or ValueError for an argument that makes no
     sense. One object may serve many buses, threads and event loops at once.
@@ -74,6 +79,7 @@ cdef class CircuitBreakerMiddleware(Stage):
     cdef dict stages                # (kind of bus, registered name): its BreakerStage
     cdef dict shared                # kind of bus: the BreakerStage of all, per="bus"
     cdef str forced                 # what was last done to all, if it still holds
+    cdef list covered               # of one whose settings another one takes over
 
     def __init__(self, failure_threshold=5, timeout=30.0, *, per="handler", seed=None,
                  clock=None, **settings):
@@ -88,7 +94,7 @@ cdef class CircuitBreakerMiddleware(Stage):
         self.shared = {}
 
     cdef object observed(self):
-        return self.snapshot()
+        return self.stats()
 
     cdef Stage for_route(self, RouteSpec spec):
         cdef BreakerStage stage = self.find(spec, self.per, self.stages, self.shared)
@@ -165,14 +171,18 @@ cdef class CircuitBreakerMiddleware(Stage):
         asking takes none. Raises HandlerNotFoundError for a name that no bus with this
         middleware has registered, as the other methods do.
         """
-        return self.snapshot(name).state
+        return self.stats(name).state
 
-    def snapshot(self, name=None):
+    def stats(self, name=None):
         """Return the CircuitSnapshot of a registered name; without, of all together.
 
         That has the worst state, with its failures, and sums otherwise.
         """
-        return worst(list(map(CircuitBreaker.snapshot, self.breakers(name))))
+        return worst(list(map(CircuitBreaker.stats, self.breakers(name))))
+
+    def snapshot(self, name=None):
+        """Return the same as `stats(name)`."""
+        return self.stats(name)
 
     def reset(self, name=None):
         """Close the breaker of a registered name, or all; nothing stays counted.
@@ -207,37 +217,55 @@ cdef class CircuitBreakerMiddleware(Stage):
         for breaker in self.breakers(name):
             breaker.disable()
 
-    def update(self, **settings):
-        """Change settings of every breaker, all of them or none; state is kept.
+    cdef dict changeable(self):
+        return {**asdict(self.plan.checked.settings), "per": self.per}
 
-        A lower threshold applies from the next failure on, a timeout from the next
-        opening. `per`, `seed` and `clock` cannot be changed. Raises TypeError and
-        ValueError as the constructor does.
-        """
-        cdef NewBreakers new = self.new_breakers(settings)
-        new.apply()
+    cdef int succeed(self, Stage old) except -1:
+        cdef CircuitBreakerMiddleware owner = <CircuitBreakerMiddleware>old
+        # A breaker of another extent has counted something else.
+        if self.per == owner.per:
+            self.stages, self.shared = owner.stages, owner.shared
+        self.covered = []
+        return 0
 
-    cdef Revision revise(self, dict settings):
-        cdef NewBreakers new
-        others = {name: settings[name] for name in settings if name != "per"}
-        per = known_per(settings.get("per", self.per))
-        new = self.new_breakers(others)
-        if per != self.per:
-            # A breaker of another extent has counted something else.
-            new.per = per
-            new.stages = {}
-            new.shared = {}
-        return new
+    cdef Stage serve(self, RouteSpec spec, Stage new):
+        cdef CircuitBreakerMiddleware other = <CircuitBreakerMiddleware>new
+        cdef Cover cover = Cover.__new__(Cover)
+        cover.stage = self.find(spec, other.per, other.stages, other.shared)
+        cover.attempt_ns = spec.timeout_ns
+        other.covered.append(cover)
+        return cover.stage
 
-    cdef NewBreakers new_breakers(self, dict settings):
-        cdef NewBreakers new = NewBreakers.__new__(NewBreakers)
-        new.stage = self
-        new.plan = plan_of(changed(self.plan.checked.settings, settings))
-        new.per = self.per
-        new.stages = self.stages
-        new.shared = self.shared
-        new.covered = []
-        return new
+    cdef int check_built(self, Stage new) except -1:
+        cdef str per = (<CircuitBreakerMiddleware>new).per
+        if per != self.per and self.stages:
+            raise ValueError(
+                f"per must stay {self.per!r}, got {per!r}: pipelines were built with "
+                f"their breakers, so make a CircuitBreakerMiddleware with per={per!r}"
+            )
+        return 0
+
+    cdef int exchange(self, Stage new) noexcept:
+        cdef CircuitBreakerMiddleware other = <CircuitBreakerMiddleware>new
+        cdef BreakerPlan plan = other.plan
+        cdef Py_ssize_t at = 0
+        cdef PyObject *stage = NULL
+        cdef Cover cover
+        # Leases that follow the timeouts inside are those of the routes built with it.
+        for cover in other.covered:
+            cover.stage.breaker.attempt_ns = 0
+        for cover in other.covered:
+            cover.stage.breaker.attempt_ns = max(
+                cover.stage.breaker.attempt_ns, cover.attempt_ns
+            )
+        # All have the settings of the one plan, so nothing is freed here.
+        other.plan, self.plan = self.plan, other.plan
+        other.stages, self.stages = self.stages, other.stages
+        other.shared, self.shared = self.shared, other.shared
+        other.per, self.per = self.per, other.per
+        while PyDict_Next(self.stages, &at, NULL, &stage):
+            (<BreakerStage>stage).breaker.configure(plan)
+        return 0
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
@@ -305,7 +333,7 @@ cdef class BreakerStage(Stage):
         return "CircuitBreakerMiddleware", self.settings()
 
     cdef object observed(self):
-        return self.breaker.snapshot()
+        return self.breaker.stats()
 
     def settings(self):
         """Return the effective settings of the middleware, for this route."""
@@ -321,56 +349,10 @@ cdef class BreakerStage(Stage):
 cdef class Cover:
     """How long an attempt of a route may take."""
 
-    cdef CircuitBreaker breaker
+    cdef BreakerStage stage
     cdef int64_t attempt_ns
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class NewBreakers(Revision):
-    """Other settings for all breakers of a CircuitBreakerMiddleware.
-
-    Where `per` changes, breakers begin anew. The leases that follow the timeouts inside
-    are those of the routes that are built with this.
-    """
-
-    cdef BreakerPlan plan           # then the one that it replaces
-    cdef str per
-    cdef dict stages, shared        # those of the middleware, unless `per` changes
-    cdef list covered
-
-    cdef Stage for_route(self, RouteSpec spec):
-        cdef CircuitBreakerMiddleware owner = <CircuitBreakerMiddleware>self.stage
-        cdef BreakerStage stage = owner.find(spec, self.per, self.stages, self.shared)
-        cdef Cover cover = Cover.__new__(Cover)
-        cover.breaker = stage.breaker
-        cover.attempt_ns = spec.timeout_ns
-        self.covered.append(cover)
-        return stage
-
-    cdef int apply(self) noexcept:
-        cdef CircuitBreakerMiddleware owner = <CircuitBreakerMiddleware>self.stage
-        cdef BreakerPlan plan = self.plan
-        cdef Py_ssize_t at = 0
-        cdef PyObject *stage = NULL
-        cdef Cover cover
-        for cover in self.covered:
-            cover.breaker.attempt_ns = 0
-        for cover in self.covered:
-            cover.breaker.attempt_ns = max(
-                cover.breaker.attempt_ns, cover.attempt_ns
-            )
-        # All have the settings of the one plan, so nothing is freed here.
-        self.plan, owner.plan = owner.plan, self.plan
-        self.stages, owner.stages = owner.stages, self.stages
-        self.shared, owner.shared = owner.shared, self.shared
-        owner.per = self.per
-        while PyDict_Next(owner.stages, &at, NULL, &stage):
-            (<BreakerStage>stage).breaker.configure(plan)
-        return 0
 
 
 constructed(CircuitBreakerMiddleware)
 internal(BreakerStage)
 internal(Cover)
-internal(NewBreakers)

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, final
 
-from cqrs_fast.pipeline.stage import Revision, Stage
+from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import RetryStats
 
 _Classes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
@@ -32,6 +32,7 @@ class RetryMiddleware(Stage):
         *,
         max_attempts: int = ...,
         base_delay: float = ...,
+        retry_commands: bool = ...,
         max_delay: float = ...,
         multiplier: float = ...,
         jitter: Literal["full", "equal", "none"] = ...,
@@ -44,9 +45,7 @@ class RetryMiddleware(Stage):
         on_retry: Callable[[int, float, type[Exception]], object] | None = ...,
     ) -> None: ...
     def settings(self) -> dict[str, Any]: ...
+    def stats(self) -> RetryStats: ...
     def snapshot(self) -> RetryStats: ...
-
-@final
-class NewRetry(Revision): ...
 
 def quiet_retry(**settings: Any) -> RetryMiddleware: ...

@@ -6,13 +6,13 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.reading cimport read_clock
-from cqrs_fast.base.sealing cimport constructed, internal
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope
 from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport AGAIN, NOT_ENDED, PROCEED, Frame
 from cqrs_fast.pipeline.frame_ops cimport caller_context, delay_by
 from cqrs_fast.pipeline.route cimport Route
-from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.policies.retry_policy cimport RetryPolicy
 
 from warnings import warn
@@ -39,6 +39,9 @@ cdef class RetryMiddleware(Stage):
     ends one that was begun, and after a drain the last error is raised. The time is
     that of the bus unless there is a `clock`.
 
+    `update` changes all of these but `seed` and `clock`; the budget keeps its credits.
+    A pipeline that this was left out of when it was built stays without it.
+
     Raises TypeError or ValueError for an argument that makes no sense. One object may
     serve many buses, threads and event loops at once, which share its budget.
     """
@@ -59,40 +62,43 @@ cdef class RetryMiddleware(Stage):
         self.retry_commands = flag("retry_commands", retry_commands)
         self.warned = set()
 
-    def update(self, **settings):
-        """Change settings in place, all or none; the budget keeps its credits.
-
-        Takes what RetryPolicy.update does and raises as it does. A pipeline that this
-        was left out of when it was built stays without it.
-        """
-        self.policy.update(**settings)
-        self.timed = self.policy.timed
-
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
         return {**self.policy.settings(), "retry_commands": self.retry_commands}
 
-    def snapshot(self):
-        """Return a RetryStats, one consistent picture of its counters."""
-        return self.policy.snapshot()
-
     cdef object observed(self):
-        return self.policy.snapshot()
+        return self.policy.stats()
 
-    cdef Revision revise(self, dict settings):
-        # One that fails meanwhile goes on as it began: by a middleware of its own.
-        cdef NewRetry revision = NewRetry.__new__(NewRetry)
-        cdef RetryMiddleware new = RetryMiddleware.__new__(RetryMiddleware)
-        settings = dict(settings)
-        new.retry_commands = flag(
-            "retry_commands", settings.pop("retry_commands", self.retry_commands)
-        )
-        new.policy = self.policy.revised(settings)
-        new.timed = new.policy.timed
-        new.quiet = self.quiet
-        new.warned = self.warned
-        revision.stage = new
-        return revision
+    cdef dict changeable(self):
+        return {**self.policy.given, "retry_commands": self.retry_commands}
+
+    cdef int succeed(self, Stage old) except -1:
+        cdef RetryMiddleware retry = <RetryMiddleware>old
+        self.policy.state = retry.policy.state
+        self.policy.clock = retry.policy.clock
+        self.quiet = retry.quiet
+        self.warned = retry.warned
+        return 0
+
+    cdef bint is_replaced(self) noexcept:
+        return True
+
+    cdef Stage serve(self, RouteSpec spec, Stage new):
+        return new.for_route(spec)
+
+    cdef int check_built(self, Stage new) except -1:
+        # Before anything has changed: a user's clock may raise.
+        return (<RetryMiddleware>new).policy.settle()
+
+    cdef int exchange(self, Stage new) noexcept:
+        cdef RetryMiddleware retry = <RetryMiddleware>new
+        self.policy.take(retry.policy)
+        self.timed = self.policy.timed
+        self.retry_commands = retry.retry_commands
+        return 0
+
+    cdef int settle(self, Stage old) except -1:
+        return self.policy.settle()
 
     cdef Stage for_route(self, RouteSpec spec):
         if self.policy.rules.max_attempts == 1:
@@ -168,18 +174,6 @@ cdef class RetryMiddleware(Stage):
         return False
 
 
-@cython.final
-@cython.auto_pickle(False)
-cdef class NewRetry(Revision):
-    """Another RetryMiddleware in the place of one, with its budget and counters."""
-
-    cdef Stage for_route(self, RouteSpec spec):
-        return self.stage.for_route(spec)
-
-    cdef int settle(self) except -1:
-        return (<RetryMiddleware>self.stage).policy.settle()
-
-
 def quiet_retry(**settings):
     """Return a RetryMiddleware that says nothing of commands that it cannot serve.
 
@@ -214,4 +208,3 @@ cdef bint is_over(Frame *f) except -1:
 
 
 constructed(RetryMiddleware)
-internal(NewRetry)

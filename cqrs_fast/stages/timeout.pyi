@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, final
 
-from cqrs_fast.pipeline.stage import Revision, Stage
+from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import TimeoutStats
 
 @final
@@ -16,8 +16,11 @@ class TimeoutMiddleware(Stage):
         on_late: Literal["return", "raise"] = "return",
         clock: Callable[[], int] | None = None,
     ) -> None: ...
+    def update(
+        self,
+        *,
+        seconds: float | None = ...,
+        on_late: Literal["return", "raise"] = ...,
+    ) -> None: ...
     def settings(self) -> dict[str, Any]: ...
     def stats(self) -> TimeoutStats: ...
-
-@final
-class NewTimeout(Revision): ...

@@ -16,7 +16,7 @@ from cqrs_fast.pipeline.frame_ops cimport (
     timeout_left_ns,
 )
 from cqrs_fast.pipeline.route cimport frame_name
-from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.base.arguments import choice, seconds_or_zero
 from cqrs_fast.errors import DeadlineExceededError
@@ -62,6 +62,8 @@ cdef class TimeoutMiddleware(Stage):
         clock: where it reads the time; that of the bus by default. A timer on an event
             loop follows real time, or a ManualClock.
 
+    `update` changes `seconds` and `on_late`; what is inside keeps its deadline.
+
     Raises TypeError or ValueError for an argument that makes no sense. One object may
     serve many buses, threads and event loops at once.
     """
@@ -71,6 +73,7 @@ cdef class TimeoutMiddleware(Stage):
     cdef bint raises                # on_late="raise"
     cdef Clock clock
     cdef LateCount count
+    cdef bint built                 # pipelines have it, or were built without it
 
     def __cinit__(self):
         self.reads_clock = self.reads_end = self.judges_end = self.has_slot = True
@@ -92,26 +95,44 @@ cdef class TimeoutMiddleware(Stage):
             "on_late": "raise" if self.raises else "return",
         }
 
-    def stats(self):
-        """Return a TimeoutStats: how many handlers ended after their deadline."""
+    cdef object observed(self):
         return TimeoutStats(self.count.late)
 
-    cdef object observed(self):
-        return self.stats()
+    cdef dict changeable(self):
+        return self.settings()
 
-    cdef Revision revise(self, dict settings):
-        # What is inside keeps its deadline: by a middleware of its own.
-        cdef NewTimeout revision = NewTimeout.__new__(NewTimeout)
-        cdef TimeoutMiddleware new
-        unknown = sorted(settings.keys() - {"seconds", "on_late"})
-        if unknown:
-            raise TypeError(f"there is no setting {unknown[0]!r} to change")
-        new = TimeoutMiddleware(**{**self.settings(), **settings}, clock=self.clock)
-        new.count = self.count
-        revision.stage = new
-        return revision
+    cdef int succeed(self, Stage old) except -1:
+        cdef TimeoutMiddleware timeout = <TimeoutMiddleware>old
+        self.clock = timeout.clock
+        self.takes_time = timeout.takes_time
+        self.count = timeout.count
+        return 0
+
+    cdef bint is_replaced(self) noexcept:
+        return True
+
+    cdef Stage serve(self, RouteSpec spec, Stage new):
+        return new.for_route(spec)
+
+    cdef int check_built(self, Stage new) except -1:
+        cdef TimeoutMiddleware timeout = <TimeoutMiddleware>new
+        if self.built and (self.timeout_ns == 0) != (timeout.timeout_ns == 0):
+            raise ValueError(
+                f"seconds must stay {'0' if self.timeout_ns == 0 else 'more than 0'}, "
+                f"got {timeout.seconds!r}: pipelines were built with or without it, so "
+                "make another TimeoutMiddleware"
+            )
+        return 0
+
+    cdef int exchange(self, Stage new) noexcept:
+        cdef TimeoutMiddleware timeout = <TimeoutMiddleware>new
+        self.seconds, timeout.seconds = timeout.seconds, self.seconds
+        self.timeout_ns = timeout.timeout_ns
+        self.raises = timeout.raises
+        return 0
 
     cdef Stage for_route(self, RouteSpec spec):
+        self.built = True
         if self.timeout_ns == 0:
             return None
         if spec.timeout_ns == 0 or self.timeout_ns < spec.timeout_ns:
@@ -188,15 +209,6 @@ cdef class TimeoutMiddleware(Stage):
         return PROCEED
 
 
-@cython.final
-@cython.auto_pickle(False)
-cdef class NewTimeout(Revision):
-    """Another TimeoutMiddleware in the place of one, with its count."""
-
-    cdef Stage for_route(self, RouteSpec spec):
-        return self.stage.for_route(spec)
-
-
 cdef int64_t caller_left_ns(Frame *f) except? -1:
     """What is left until the caller's own deadline; NO_DEADLINE where there is none."""
     cdef int64_t left_ns = caller_context(f).remaining_ns()
@@ -218,4 +230,3 @@ cdef bint is_over(Frame *f) except -1:
 
 constructed(TimeoutMiddleware)
 internal(LateCount)
-internal(NewTimeout)

@@ -25,7 +25,7 @@ from virtual_time import run_virtual
 
 from cqrs_fast import Context, CQRSError
 
-STORY = '''
+STORY = """
 import random, sys
 from contextlib import suppress
 from cqrs_fast import *
@@ -71,7 +71,7 @@ for step in range(3000):
             cache.invalidate(Get(1, name))
 print(*log, sep="\\n")
 print(bus.stats().total.outcomes)
-'''
+"""
 
 
 def told(hash_seed: str) -> bytes:
@@ -156,5 +156,5 @@ def test_no_decision_reads_the_wall_clock(name: str) -> None:
 
 
 def test_the_matrix_holds_what_keeps_time() -> None:
-    assert {"limiter", "cache", "breaker", "retry", "timeout"} <= set(TIMELESS)
+    assert {"rate limiting", "caching", "retry", "timeout"} <= set(TIMELESS)
     assert Get in {message_for(names) for names in TIMELESS.values()}

@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from foreign import compiled
+from places import ROOT
 
 from cqrs_fast import (
     AsyncHandlerError,
@@ -31,6 +33,7 @@ from cqrs_fast import (
     Middleware,
     Query,
     QueryBus,
+    RejectedError,
     TimeoutMiddleware,
     middleware,
 )
@@ -129,6 +132,41 @@ def final_leave(log: list[Any], name: str = "stage") -> Any:
     """Return the outcome that the one `leave` of a stage saw."""
     (outcome,) = [entry[3] for entry in log if entry[:2] == (name, "leave")]
     return outcome
+
+
+# The template
+
+
+def test_the_template_is_a_stage_as_it_stands(
+    tmp_path: Path, drive: Driver, clock: ManualClock
+) -> None:
+    template = compiled("stage_template", tmp_path, ROOT / "examples")
+    quota = template.QuotaMiddleware(2)
+
+    def handler(message: Ask) -> int:
+        clock.advance(message.number)
+        return message.number
+
+    bus = make_bus(quota, clock=clock, handler=handler)
+    bus.register_handler("Ping", lambda message: 0)
+    assert [drive(bus, Ask(number)) for number in (0, 1, 2)] == [0, 1, 2]
+    assert quota.stats() == 1
+    assert bus.stats().middleware[0].stats == 1
+    assert drive(bus, Ask(9)) == 9
+    with pytest.raises(RejectedError, match="rejected by QuotaMiddleware"):
+        drive(bus, Ask(0))
+    quota.update(most=3)
+    assert quota.settings() == {"most": 3, "seconds": 1.0}
+    assert drive(bus, Ask(0)) == 0
+    with pytest.raises(ValueError, match="most must be 1 or more, got 0"):
+        quota.update(most=0)
+    kinds = {info.name: [one.kind for one in info.stages] for info in bus.describe()}
+    assert kinds == {"Ask": ["QuotaMiddleware"], "Ping": []}
+
+
+def test_the_template_shows_the_contract_on_one_screen() -> None:
+    text = (ROOT / "examples" / "stage_template.pyx").read_text()
+    assert text.count("\n") <= 80
 
 
 # One leave for a PROCEED, none for anything else

@@ -16,10 +16,10 @@ SOURCES = Path(__file__).parent / "compiled"
 PACKAGES = Path(cqrs_fast.__file__).parents[1]
 
 
-def compiled(name: str, folder: Path) -> ModuleType:
+def compiled(name: str, folder: Path, sources: Path = SOURCES) -> ModuleType:
     """Build the module of that name in a folder, and import it."""
-    for source in (f"{name}.pyx", "build.py"):
-        shutil.copy(SOURCES / source, folder)
+    shutil.copy(sources / f"{name}.pyx", folder)
+    shutil.copy(SOURCES / "build.py", folder)
     # A sanitizer that is preloaded into this process has no business in the compiler.
     environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     build = subprocess.run(

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, final
 
 from cqrs_fast.context import Context
-from cqrs_fast.pipeline.stage import Revision, Stage
+from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import CacheStats
 
 MOST_SEED: int
@@ -42,6 +42,3 @@ class CachingMiddleware(Stage):
     def invalidate_tags(self, *tags: object) -> int: ...
     def clear(self) -> int: ...
     def sweep(self) -> int: ...
-
-@final
-class NewCache(Revision): ...

@@ -6,11 +6,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.reading cimport read_clock
-from cqrs_fast.base.sealing cimport constructed, internal
+from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
-from cqrs_fast.stages.caching.query_cache cimport QueryCache, find
+from cqrs_fast.stages.caching.query_cache cimport find
 from cqrs_fast.stages.caching.route cimport cached_route
 from cqrs_fast.stages.caching.settings cimport CacheSettings
 from cqrs_fast.validation.freezing cimport freeze_values
@@ -68,6 +68,10 @@ cdef class CachingMiddleware(Stage):
         seed: an int, for the jitter.
         clock: for tests; by default that of the bus.
 
+    `update` changes all of these but `seed` and `clock`; entries stay, unless `scope`
+    or `key` changes. Routes that were built without `single_flight` never begin to
+    wait. What is being computed goes on with the settings of before.
+
     Raises TypeError or ValueError for an argument that makes no sense, and TypeError on
     a command bus. What `key`, `condition`, `tags`, `scope` or `copy` raise is reported,
     and the query goes on uncached. All methods are safe from any thread and loop. One
@@ -98,17 +102,6 @@ cdef class CachingMiddleware(Stage):
             for name, value in self.core.config.given.items()
         }
 
-    def update(self, **settings):
-        """Change settings, all or none; entries stay, unless `scope` or `key` changes.
-
-        `seed` and `clock` cannot be changed, nor can routes that were built without
-        `single_flight` begin to wait. What is being computed goes on with the settings
-        of before. Raises as the constructor does.
-        """
-        cdef Revision new = self.revise(settings)
-        new.apply()
-        new.settle()
-
     def set_ttl(self, cls, seconds):
         """Give the queries of a class and its subclasses their own `ttl`.
 
@@ -120,21 +113,6 @@ cdef class CachingMiddleware(Stage):
             self.core.ttls.pop(id(cls), None)
         else:
             self.core.ttls[id(cls)] = (cls, seconds_or_zero("seconds", seconds))
-
-    def stats(self):
-        """Return a CacheStats, exact when nothing is dispatched."""
-        return CacheStats(
-            size=self.core.cache.table.size,
-            max_size=self.core.config.max_size,
-            hits=self.core.hits,
-            misses=self.core.misses,
-            bypasses=self.core.bypasses,
-            evictions=self.core.cache.evictions,
-            uncacheable=self.core.uncacheable,
-            shared=self.core.loads.shared,
-            expired=self.core.cache.expirations,
-            loading=self.core.loads.count,
-        )
 
     def __len__(self):
         return self.core.cache.table.size
@@ -223,20 +201,40 @@ cdef class CachingMiddleware(Stage):
             raise AssertionError("there are more flights than loads")
 
     cdef object observed(self):
-        return self.stats()
+        return CacheStats(
+            size=self.core.cache.table.size,
+            max_size=self.core.config.max_size,
+            hits=self.core.hits,
+            misses=self.core.misses,
+            bypasses=self.core.bypasses,
+            evictions=self.core.cache.evictions,
+            uncacheable=self.core.uncacheable,
+            shared=self.core.loads.shared,
+            expired=self.core.cache.expirations,
+            loading=self.core.loads.count,
+        )
 
-    cdef Revision revise(self, dict settings):
-        cdef NewCache new = NewCache.__new__(NewCache)
-        unknown = settings.keys() - self.core.config.given.keys()
-        if unknown:
-            names = ", ".join(sorted(unknown))
-            raise TypeError(f"there is nothing to change as {names}")
-        new.stage = self
-        new.core = self.core
-        new.config = CacheSettings(**{**self.core.config.given, **settings})
-        new.entries = QueryCache()
-        new.entries.resize(new.config.max_size)
-        return new
+    cdef dict changeable(self):
+        return self.core.config.given
+
+    cdef Stage serve(self, RouteSpec spec, Stage new):
+        return self.served(spec, (<CachingMiddleware>new).core.config)
+
+    cdef int exchange(self, Stage new) noexcept:
+        cdef CacheCore core = self.core
+        cdef CacheCore other = (<CachingMiddleware>new).core
+        other.config, core.config = core.config, other.config
+        # At once: a key belongs to the settings that it was made by.
+        if have_other_keys(other.config, core.config):
+            core.era += 1
+            core.loads.outdate_all()
+            core.cache.exchange(other.cache)
+        return 0
+
+    cdef int settle(self, Stage old) except -1:
+        self.core.cache.resize(self.core.config.max_size)
+        (<CachingMiddleware>old).core.cache.drop_all()
+        return 0
 
     cdef Stage for_route(self, RouteSpec spec):
         return self.served(spec, self.core.config)
@@ -252,34 +250,6 @@ cdef class CachingMiddleware(Stage):
         return cached_route(self, self.core, config, spec)
 
 
-@cython.final
-@cython.auto_pickle(False)
-cdef class NewCache(Revision):
-    """Other settings of a CachingMiddleware; its entries stay while their keys do."""
-
-    cdef CacheCore core
-    cdef CacheSettings config           # then those that it replaces
-    cdef QueryCache entries             # none; then those whose keys are no more
-
-    cdef Stage for_route(self, RouteSpec spec):
-        return (<CachingMiddleware>self.stage).served(spec, self.config)
-
-    cdef int apply(self) noexcept:
-        cdef CacheCore core = self.core
-        self.config, core.config = core.config, self.config
-        # At once: a key belongs to the settings that it was made by.
-        if have_other_keys(self.config, core.config):
-            core.era += 1
-            core.loads.outdate_all()
-            core.cache.exchange(self.entries)
-        return 0
-
-    cdef int settle(self) except -1:
-        self.core.cache.resize(self.core.config.max_size)
-        self.entries.drop_all()
-        return 0
-
-
 cdef bint have_other_keys(CacheSettings old, CacheSettings new) noexcept:
     return (
         new.scope is not old.scope
@@ -289,4 +259,3 @@ cdef bint have_other_keys(CacheSettings old, CacheSettings new) noexcept:
 
 
 constructed(CachingMiddleware)
-internal(NewCache)

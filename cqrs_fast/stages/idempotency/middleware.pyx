@@ -30,13 +30,7 @@ from cqrs_fast.validation.key_hash cimport hash_frozen, same_key
 from cqrs_fast.validation.key_ops cimport scope_of
 from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
 from cqrs_fast.validation.keys cimport typed_key
-from cqrs_fast.waits.flight cimport (
-    ALONE,
-    ANSWERED,
-    LEADING,
-    Flight,
-    Stand,
-)
+from cqrs_fast.waits.flight cimport ALONE, ANSWERED, LEADING, Flight, Stand
 
 from cqrs_fast.base.arguments import (
     choice,
@@ -92,6 +86,9 @@ cdef class IdempotencyMiddleware(Stage):
             event loop is closed is given up when the next comes.
         clock: for tests; by default that of the bus.
 
+    `update` changes all of these but `clock`; records stay. Routes that were built to
+    raise do not begin to wait.
+
     Raises TypeError or ValueError for an argument that makes no sense, and TypeError on
     a query bus. What `key` raises reaches the caller, as does a TypeError for a key,
     a principal or fields that cannot be compared by content. One object may serve
@@ -114,52 +111,38 @@ cdef class IdempotencyMiddleware(Stage):
                  final_on=(), lease=300.0, clock=None):
         self.clock = as_clock(clock)
         self.records = Records()
-        self.take({
+        self.key = None if key is None else plain_callable("key", key, INSTEAD)
+        self.ttl_ns = seconds_to_ns("ttl", ttl)
+        self.max_records = whole_number("max_records", max_records, 1, MOST_RECORDS)
+        self.waits = choice("on_duplicate", on_duplicate, ("wait", "raise")) == "wait"
+        self.final_on = exception_classes("final_on", final_on)
+        self.lease_ns = seconds_to_ns("lease", lease)
+        self.may_wait = self.waits
+        self.given = {
             "key": key,
             "ttl": ttl,
             "max_records": max_records,
             "on_duplicate": on_duplicate,
-            "final_on": final_on,
+            "final_on": self.final_on,
             "lease": lease,
-        })
-        self.may_wait = self.waits
-
-    cdef int take(self, dict given) except -1:
-        key = given["key"]
-        if key is not None:
-            plain_callable("key", key, INSTEAD)
-        ttl_ns = seconds_to_ns("ttl", given["ttl"])
-        most = whole_number("max_records", given["max_records"], 1, MOST_RECORDS)
-        on_duplicate = choice("on_duplicate", given["on_duplicate"], ("wait", "raise"))
-        final_on = exception_classes("final_on", given["final_on"])
-        self.lease_ns = seconds_to_ns("lease", given["lease"])
-        self.key = key
-        self.ttl_ns = ttl_ns
-        self.max_records = most
-        self.waits = on_duplicate == "wait"
-        self.final_on = final_on
-        self.given = {**given, "final_on": final_on}
-        return 0
+        }
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
         key = None if self.key is None else label_of(self.key)
         return {**self.given, "key": key}
 
-    def update(self, **settings):
-        """Change settings, all or none; records stay.
+    def __len__(self):
+        return len(self.records.known)
 
-        `clock` cannot be changed, nor can routes that were built to raise begin to
-        wait. Raises as the constructor does.
-        """
-        unknown = settings.keys() - self.given.keys()
-        if unknown:
-            names = ", ".join(sorted(unknown))
-            raise TypeError(f"there is nothing to change as {names}")
-        self.take({**self.given, **settings})
+    def sweep(self):
+        """Remove all records whose time is over; return how many."""
+        cdef int64_t now_ns = read_clock(self.clock)
+        before = len(self.records.known)
+        self.records.evict(now_ns, INT64_MAX >> 32)
+        return before - len(self.records.known)
 
-    def stats(self):
-        """Return an IdempotencyStats, exact when nothing is dispatched."""
+    cdef object observed(self):
         cdef Record record
         in_progress = 0
         for record in list(self.records.known.values()):
@@ -173,18 +156,19 @@ cdef class IdempotencyMiddleware(Stage):
             refused=self.refused,
         )
 
-    def __len__(self):
-        return len(self.records.known)
+    cdef dict changeable(self):
+        return self.given
 
-    def sweep(self):
-        """Remove all records whose time is over; return how many."""
-        cdef int64_t now_ns = read_clock(self.clock)
-        before = len(self.records.known)
-        self.records.evict(now_ns, INT64_MAX >> 32)
-        return before - len(self.records.known)
-
-    cdef object observed(self):
-        return self.stats()
+    cdef int exchange(self, Stage new) noexcept:
+        cdef IdempotencyMiddleware other = <IdempotencyMiddleware>new
+        self.given, other.given = other.given, self.given
+        self.key, other.key = other.key, self.key
+        self.final_on, other.final_on = other.final_on, self.final_on
+        self.ttl_ns = other.ttl_ns
+        self.lease_ns = other.lease_ns
+        self.max_records = other.max_records
+        self.waits = other.waits
+        return 0
 
     cdef Stage for_route(self, RouteSpec spec):
         if spec.kind == "query":

@@ -2,7 +2,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, final
 
 from cqrs_fast.context import Context
-from cqrs_fast.pipeline.stage import Revision, Stage
+from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import RateLimitStats
 
 MOST_WAITERS: int
@@ -33,6 +33,7 @@ class RateLimitingMiddleware(Stage):
         max_wait: float = ...,
         max_waiters: int = ...,
     ) -> None: ...
+    def stats(self) -> RateLimitStats: ...
     def snapshot(self) -> RateLimitStats: ...
     def settings(self) -> dict[str, Any]: ...
 
@@ -40,7 +41,3 @@ class RateLimitingMiddleware(Stage):
 class QueueingLimiter(Stage):
     def __init__(self, limits: RateLimitingMiddleware) -> None: ...
     def settings(self) -> dict[str, Any]: ...
-
-@final
-class NewLimits(Revision):
-    def __init__(self, stage: RateLimitingMiddleware) -> None: ...

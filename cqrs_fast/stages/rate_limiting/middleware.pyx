@@ -14,7 +14,7 @@ from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport frame_context, set_error, stage_now
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.stage cimport Revision, RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
 from cqrs_fast.policies.core.token_bucket cimport bucket_remaining, bucket_take
 from cqrs_fast.policies.keyed_buckets cimport Bucket
@@ -84,6 +84,9 @@ cdef class RateLimitingMiddleware(Stage):
         clock: a callable that returns nanoseconds; by default that of the bus. Time
             that goes back counts as no time.
 
+    `update` changes all of these but `key` and `clock`. Each bucket keeps its share of
+    the burst; who waits already keeps to the `max_wait` that it came with.
+
     Raises TypeError or ValueError for an argument that makes no sense (TokenBucket
     tells more). A key function that raises, or returns what cannot be hashed, fails the
     dispatch with that error. Safe to use from any thread and event loop; it holds for
@@ -100,6 +103,7 @@ cdef class RateLimitingMiddleware(Stage):
     cdef int64_t max_waiters
     cdef int64_t admitted, rejected
     cdef bint built                     # pipelines have it
+    cdef NewRate rate                   # of one whose settings another one takes over
     cdef object __weakref__
 
     def __cinit__(self):
@@ -141,28 +145,17 @@ cdef class RateLimitingMiddleware(Stage):
         self.tokens.reset()
         self.wake_all()
 
-    def update(self, **settings):
-        """Change settings in place, all or none of them.
+    def settings(self):
+        """Return the effective settings, under the names of the parameters."""
+        return {
+            **self.tokens.settings(),
+            "burst": self.tokens.burst,
+            "key": None if self.key is None else label_of(self.key),
+            "max_wait": self.max_wait,
+            "max_waiters": self.max_waiters,
+        }
 
-        Takes the names of the constructor but `key` and `clock`, and raises as it does;
-        TypeError for another name, ValueError for a `max_wait` above 0 where it was 0
-        when a bus took it. Each bucket keeps its share of the burst. Who waits already
-        keeps to the `max_wait` that it came with.
-        """
-        cdef NewLimits new = self.revise(settings)
-        if self.built and new.queueing is not None and self.queueing is None:
-            raise ValueError(
-                f"max_wait must stay 0, got {new.max_wait!r}: pipelines were built "
-                "that cannot wait, so make a RateLimitingMiddleware with a max_wait"
-            )
-        if self.built:
-            # Pipelines stay as they are.
-            new.queueing = self.queueing
-        new.apply()
-        new.settle()
-
-    def snapshot(self):
-        """Return a RateLimitStats of now."""
+    cdef object observed(self):
         return RateLimitStats(
             limit=self.tokens.requests_per_window,
             window=float(self.tokens.window),
@@ -175,19 +168,6 @@ cdef class RateLimitingMiddleware(Stage):
             overflowed=self.tokens.overflowed,
         )
 
-    def settings(self):
-        """Return the effective settings, under the names of the parameters."""
-        return {
-            **self.tokens.settings(),
-            "burst": self.tokens.burst,
-            "key": None if self.key is None else label_of(self.key),
-            "max_wait": self.max_wait,
-            "max_waiters": self.max_waiters,
-        }
-
-    cdef object observed(self):
-        return self.snapshot()
-
     cdef Stage for_route(self, RouteSpec spec):
         return self.served(spec, self.queueing)
 
@@ -199,24 +179,50 @@ cdef class RateLimitingMiddleware(Stage):
             self.clock = self.lines.clock = spec.clock
         return self if queueing is None else queueing
 
-    cdef Revision revise(self, dict settings):
-        cdef NewLimits new = NewLimits.__new__(NewLimits, self)
-        settings = dict(settings)
-        new.max_wait = settings.pop("max_wait", self.max_wait)
-        new.max_wait_ns = seconds_or_zero("max_wait", new.max_wait)
-        new.max_waiters = whole_number(
-            "max_waiters",
-            settings.pop("max_waiters", self.max_waiters),
-            1,
-            MOST_WAITERS,
-        )
-        new.rate = self.tokens.checked(settings)
-        new.queueing = None
-        if new.max_wait_ns > 0:
-            new.queueing = self.queueing
-            if new.queueing is None:
-                new.queueing = QueueingLimiter.__new__(QueueingLimiter, self)
-        return new
+    cdef dict changeable(self):
+        return {
+            **self.tokens.settings(),
+            "max_wait": self.max_wait,
+            "max_waiters": self.max_waiters,
+        }
+
+    cdef int succeed(self, Stage old) except -1:
+        cdef RateLimitingMiddleware limits = <RateLimitingMiddleware>old
+        self.rate = limits.tokens.checked(self.tokens.settings())
+        if self.queueing is not None:
+            self.queueing = limits.queueing
+            if limits.queueing is None:
+                self.queueing = QueueingLimiter.__new__(QueueingLimiter, limits)
+        return 0
+
+    cdef Stage serve(self, RouteSpec spec, Stage new):
+        return self.served(spec, (<RateLimitingMiddleware>new).queueing)
+
+    cdef int check_built(self, Stage new) except -1:
+        cdef RateLimitingMiddleware limits = <RateLimitingMiddleware>new
+        if self.built:
+            if limits.queueing is not None and self.queueing is None:
+                raise ValueError(
+                    f"max_wait must stay 0, got {limits.max_wait!r}: pipelines were "
+                    "built that cannot wait, so make a RateLimitingMiddleware with a "
+                    "max_wait"
+                )
+            # Pipelines stay as they are.
+            limits.queueing = self.queueing
+        return 0
+
+    cdef int exchange(self, Stage new) noexcept:
+        cdef RateLimitingMiddleware limits = <RateLimitingMiddleware>new
+        self.tokens.take(limits.rate)
+        self.queueing, limits.queueing = limits.queueing, self.queueing
+        self.lines.set_max_wait(limits.max_wait_ns)
+        self.max_wait_ns = limits.max_wait_ns
+        self.max_waiters = limits.max_waiters
+        self.max_wait, limits.max_wait = limits.max_wait, self.max_wait
+        return 0
+
+    cdef int settle(self, Stage old) except -1:
+        return self.wake_all()
 
     cdef int enter(self, Frame *f) except -1:
         # hot
@@ -388,41 +394,6 @@ cdef class QueueingLimiter(Stage):
             return PROCEED
         line.leave(ticket)
         return limits.reject(f, line.bucket, now_ns, wait_ns)
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class NewLimits(Revision):
-    """Other limits of a RateLimitingMiddleware, and whether new routes may wait."""
-
-    cdef NewRate rate
-    cdef QueueingLimiter queueing       # None: new routes do not wait
-    cdef object max_wait                # then the one that it replaces
-    cdef int64_t max_wait_ns, max_waiters
-
-    def __cinit__(self, RateLimitingMiddleware stage not None):
-        self.stage = stage
-        self.queueing = stage.queueing
-        self.rate = stage.tokens.checked({})
-        self.max_wait = stage.max_wait
-        self.max_wait_ns = stage.max_wait_ns
-        self.max_waiters = stage.max_waiters
-
-    cdef Stage for_route(self, RouteSpec spec):
-        return (<RateLimitingMiddleware>self.stage).served(spec, self.queueing)
-
-    cdef int apply(self) noexcept:
-        cdef RateLimitingMiddleware limits = <RateLimitingMiddleware>self.stage
-        limits.tokens.take(self.rate)
-        limits.queueing = self.queueing
-        limits.lines.set_max_wait(self.max_wait_ns)
-        limits.max_wait_ns = self.max_wait_ns
-        limits.max_waiters = self.max_waiters
-        limits.max_wait, self.max_wait = self.max_wait, limits.max_wait
-        return 0
-
-    cdef int settle(self) except -1:
-        return (<RateLimitingMiddleware>self.stage).wake_all()
 
 
 constructed(RateLimitingMiddleware)

@@ -17,7 +17,7 @@ cdef class Change:
         self.element.apply()
 
     def settle(self):
-        self.element.settle()
+        self.element.finish()
 
 
 def revise(Stage stage not None, **settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import resource
@@ -16,26 +17,19 @@ import msgspec
 import pytest
 
 from cqrs_fast import (
-    AuditMiddleware,
-    AuthenticationMiddleware,
     BulkheadMiddleware,
-    CachingMiddleware,
     CircuitBreakerMiddleware,
     Command,
     CommandBus,
-    DebugMiddleware,
-    FallbackMiddleware,
     IdempotencyMiddleware,
-    LoggingMiddleware,
+    LoadSheddingMiddleware,
     Query,
     QueryBus,
     RateLimitingMiddleware,
     RetryMiddleware,
-    SlowCallMiddleware,
-    TimeoutMiddleware,
-    ValidationMiddleware,
     build_info,
 )
+from cqrs_fast.stages.catalog import CATALOG, middleware_rows
 
 
 class Get(Query[int]):
@@ -54,38 +48,29 @@ def keyed(put: Put) -> str:
     return put.idempotency_key or str(put.number)
 
 
-# Each middleware as it is of no further effect on a call that succeeds.
+# Each middleware as it is of no further effect on a call that succeeds: those of the
+# catalog, some of them so that a failure would show, and others that wait or have keys.
 MAKERS: dict[str, Callable[..., Any]] = {
-    "limiter": lambda: RateLimitingMiddleware(1_000_000, 1.0),
+    **{
+        row.label: functools.partial(row.load(), **row.passing)
+        for row in middleware_rows()
+    },
     "waiting limiter": lambda: RateLimitingMiddleware(1_000_000, 1.0, max_wait=60.0),
     "keyed limiter": lambda: RateLimitingMiddleware(
         1_000_000, 1.0, key=lambda ctx, message: message.number
     ),
-    "cache": lambda: CachingMiddleware(60.0),
     "idempotency": lambda: IdempotencyMiddleware(keyed),
     "retry": lambda: RetryMiddleware(3, 0.001, jitter="none"),
-    "breaker": lambda: CircuitBreakerMiddleware(1, 30.0),
+    "circuit breaker": lambda: CircuitBreakerMiddleware(1, 30.0),
     "bulkhead": lambda: BulkheadMiddleware(3, max_queue=100, max_wait=60.0),
-    "timeout": lambda: TimeoutMiddleware(60.0),
-    "fallback": lambda: FallbackMiddleware(lambda ctx, message, error: -1),
-    "validation": lambda: ValidationMiddleware(),
-    "authentication": lambda: AuthenticationMiddleware(lambda ctx, message: "me"),
-    "logging": lambda: LoggingMiddleware(),
-    "debug": lambda: DebugMiddleware(),
-    "slow call": lambda: SlowCallMiddleware(60.0),
-    "audit": lambda: AuditMiddleware(lambda event: None),
+    "load shedding": lambda: LoadSheddingMiddleware(min_samples=1),
 }
+_NAMES = [row.name for row in CATALOG]
 DEFAULT_ORDER = (
     "validation",
-    "limiter",
-    "cache",
-    "idempotency",
-    "retry",
-    "breaker",
-    "bulkhead",
-    "timeout",
+    *[row.label for row in CATALOG[_NAMES.index("RateLimitingMiddleware") :]],
 )
-ONE_KIND = {"cache": "query", "idempotency": "command"}
+ONE_KIND = {row.label: row.kinds[0] for row in CATALOG if len(row.kinds) == 1}
 
 
 def message_for(names: tuple[str, ...]) -> type[Any]:

@@ -22,7 +22,7 @@ from cqrs_fast import (
     low_latency_config,
     merge_configs,
 )
-from cqrs_fast.config.assembly import ATTEMPT_TIMEOUT, ROWS, middleware_of
+from cqrs_fast.config.assembly import ROWS, middleware_of
 from cqrs_fast.config.model import (
     BusConfig,
     CachingConfig,
@@ -36,6 +36,7 @@ from cqrs_fast.config.sections import (
     Section,
     origins_of,
 )
+from cqrs_fast.stages.catalog import ATTEMPT_TIMEOUT
 
 REQUIRED: dict[str, tuple[Any, ...]] = {"timeout": (30.0,), "bulkhead": (100,)}
 

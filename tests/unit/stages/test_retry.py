@@ -743,12 +743,40 @@ def test_update_is_seen_by_the_next_failure(world: World) -> None:
     assert stage.snapshot().budget_refused == 1
 
 
+def test_update_of_retry_commands_counts_where_the_retry_was_built_in(
+    world: World,
+) -> None:
+    stage = RetryMiddleware(2, 0.0, retry_commands=True)
+    bus = world.bus([stage], failing(*errors(9)), Add)
+    stage.update(retry_commands=False)
+    with pytest.raises(OSError, match="0"):
+        world(bus, Add())
+    stage.update(retry_commands=True)
+    with pytest.raises(OSError, match="2"):
+        world(bus, Add())
+
+
+def test_a_clock_that_fails_lets_no_update_begin() -> None:
+    failing_clock: list[int] = []
+
+    def read() -> int:
+        if failing_clock:
+            raise OSError("no time")
+        return 0
+
+    stage = RetryMiddleware(3, clock=read)
+    failing_clock.append(1)
+    with pytest.raises(OSError, match="no time"):
+        stage.update(max_attempts=7)
+    assert stage.settings()["max_attempts"] == 3
+
+
 def test_update_changes_all_or_nothing() -> None:
     stage = RetryMiddleware()
     before = stage.settings()
     with pytest.raises(ValueError, match="max_delay"):
         stage.update(max_attempts=7, max_delay=-1)
-    for name in ("retry_commands", "seed", "clock"):
+    for name in ("seed", "clock"):
         unknown: dict[str, Any] = {"max_attempts": 7, name: 1}
         with pytest.raises(TypeError, match=f"no setting '{name}'"):
             stage.update(**unknown)

@@ -248,12 +248,47 @@ def test_a_revised_timeout_is_another_with_the_same_count(revise: Any) -> None:
     assert [info.kind for info in bus.describe()[0].stages] == ["Metrics"]
 
 
+def test_a_timeout_changes_in_place_for_who_comes_in_then() -> None:
+    clock = ManualClock()
+    timeout = TimeoutMiddleware(1.0)
+    timeout.update(seconds=0)
+    timeout.update(seconds=2.0)
+
+    def handle(ctx: Context, command: Add) -> float:
+        before = ctx.remaining()
+        timeout.update(seconds=9.0, on_late="raise")
+        assert ctx.remaining() == before
+        return before
+
+    bus = bus_of(handle, timeout, clock=clock)
+    assert [bus.execute(Add()) for _ in range(2)] == [2.0, 9.0]
+    assert timeout.settings() == {"seconds": 9.0, "on_late": "raise"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "later", "text"),
+    [
+        (1.0, 0, "seconds must stay more than 0, got 0: pipelines were built"),
+        (1.0, None, "seconds must stay more than 0, got None"),
+        (None, 1.0, "seconds must stay 0, got 1.0: pipelines were built"),
+    ],
+)
+def test_pipelines_that_were_built_neither_lose_nor_get_a_timeout(
+    seconds: float | None, later: float | None, text: str
+) -> None:
+    timeout = TimeoutMiddleware(seconds)
+    bus_of(lambda command: 1, timeout)
+    with pytest.raises(ValueError, match=text):
+        timeout.update(seconds=later, on_late="raise")
+    assert timeout.settings() == {"seconds": seconds, "on_late": "return"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
         ({"seconds": -1}, ValueError, "seconds must be"),
         ({"on_late": "drop"}, ValueError, "on_late must be"),
-        ({"clock": None}, TypeError, "there is no setting 'clock' to change"),
+        ({"clock": None}, TypeError, r"update\(\) has no setting 'clock'"),
     ],
 )
 def test_a_senseless_revised_timeout_is_refused(
@@ -528,7 +563,9 @@ def test_error_that_answers_the_interruption_tells_of_the_deadline(
     for one in getattr(error, "exceptions", [error])[:1]:
         deadline = told_of_the_deadline(one)
         assert (deadline.timeout, deadline.stage, deadline.name) == (
-            1.0, "handler", "Add",
+            1.0,
+            "handler",
+            "Add",
         )
 
 
