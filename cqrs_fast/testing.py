@@ -17,8 +17,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cqrs_fast.base.clock import ManualClock
+from cqrs_fast.base.message_names import message_kind
 from cqrs_fast.buses.bus import CommandBus, QueryBus
-from cqrs_fast.messages import message_kind
 from cqrs_fast.pipeline.middleware import Middleware
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from cqrs_fast.pipeline.sync_driver cimport run_sync
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.base.arguments import whole_number
-from cqrs_fast.messages import class_meant
+from cqrs_fast.base.message_names import class_meant
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stats import MiddlewareStats
 

@@ -8,7 +8,7 @@ from cqrs_fast.base.counter_clock cimport counter_is_steady
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.pipeline.stage cimport Stage
 
-from cqrs_fast.messages import message_name
+from cqrs_fast.base.message_names import message_name
 
 
 cdef extern from *:

@@ -26,7 +26,6 @@ LONG_FILES = {
     "policies/circuit_breaker.pyx": 451,
     "policies/lru_cache.pyx": 429,
     "pools/pool.pyx": 642,
-    "redaction.py": 436,
     "stages/idempotency/middleware.pyx": 410,
     "stages/rate_limiting/middleware.pyx": 427,
     "validation/checks.pyx": 448,
