@@ -64,8 +64,7 @@ cdef class Bus(PayloadBus):
         initial_capacity: how many routes to make room for, at most 1,000,000.
         max_payload_bytes: what `execute_json` and `execute_msgpack` take at most, up to
             2**40.
-        clock: where the pipeline reads the time; time.monotonic_ns by default. A
-            CoarseClock is cheaper where times may be a few milliseconds off.
+        clock: where the pipeline reads the time; time.monotonic_ns by default.
 
     Every method may be called from any thread, from any event loop, and from handlers.
     """

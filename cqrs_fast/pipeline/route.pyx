@@ -92,13 +92,9 @@ cdef class Route:
         return 0
 
     cdef Reading reading_of(self) noexcept:
-        cdef Reading system = COUNTED if counter_is_steady else EXACT
-        if self.clock is None:
-            return system
-        if not self.clock.coarse:
+        if self.clock is not None:
             return OTHER
-        # Of the same time: what is measured is not measured in ticks.
-        return COARSE if self.first_measured == self.depth else system
+        return COUNTED if counter_is_steady else EXACT
 
 
 @cython.auto_pickle(False)
