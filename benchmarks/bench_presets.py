@@ -16,7 +16,6 @@ from benchmarks.suite import run
 from benchmarks.table import AnyRow, Operation, Pair, ProcessOperation, Table
 from benchmarks.workload import CreateUser, GetUser, many_classes
 from cqrs_fast import (
-    CoarseClock,
     CommandBus,
     Config,
     QueryBus,
@@ -94,12 +93,6 @@ for preset, ceiling in (
         against=BARE,
         ceiling=ceiling,
     )(functools.partial(against_bare, preset))
-
-
-@ROWS.row("mixed load, `coarse_clock`", against="the exact clock")
-def _() -> Pair:
-    config = high_throughput_config()
-    return Pair(mixed_with(config, clock=CoarseClock()), mixed_with(config))
 
 
 @ROWS.row(

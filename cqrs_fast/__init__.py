@@ -13,7 +13,6 @@ _NAMES = {
     "assembly.composite": "handles",
     "assembly.description": "RouteInfo StageInfo",
     "base.build": "build_info",
-    "base.clock": "CoarseClock",
     "buses.bus": "CommandBus QueryBus",
     "buses.typed": "execute_typed execute_typed_async",
     "config.loading": (
@@ -78,11 +77,22 @@ __all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
+    if name == "CoarseClock":
+        return _plain_clock()
     if name not in _MODULES:
         raise AttributeError(f"module 'cqrs_fast' has no attribute {name!r}")
     module = _import_module(f"cqrs_fast.{_MODULES[name]}")
     value = globals()[name] = getattr(module, name)
     return value
+
+
+def _plain_clock() -> object:
+    """Return what `CoarseClock` stands for until the next release."""
+    from warnings import warn
+
+    text = "cqrs_fast.CoarseClock is the plain clock now: give no clock= instead"
+    warn(text, DeprecationWarning, stacklevel=3)
+    return _import_module("cqrs_fast.base.clock").Clock
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,9 @@
 """The public names, for type checkers; `__init__.py` loads them."""
 
+import cqrs_fast.base.clock as _clock
 from cqrs_fast.assembly.composite import handles
 from cqrs_fast.assembly.description import RouteInfo, StageInfo
 from cqrs_fast.base.build import build_info
-from cqrs_fast.base.clock import CoarseClock
 from cqrs_fast.buses.bus import CommandBus, QueryBus
 from cqrs_fast.buses.typed import execute_typed, execute_typed_async
 from cqrs_fast.config.loading import (
@@ -101,6 +101,8 @@ from cqrs_fast.stats import (
     TimeoutStats,
 )
 
+CoarseClock = _clock.Clock  # deprecated, and so not listed
+
 __all__ = [
     "AsyncHandlerError",
     "AuditEvent",
@@ -123,7 +125,6 @@ __all__ = [
     "CircuitEvent",
     "CircuitOpenError",
     "CircuitSnapshot",
-    "CoarseClock",
     "Command",
     "CommandBus",
     "Config",

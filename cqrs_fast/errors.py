@@ -11,45 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-__all__ = [
-    "AsyncHandlerError",
-    "BulkheadFullError",
-    "BusClosedError",
-    "CQRSError",
-    "CircuitOpenError",
-    "ConfigError",
-    "ContextCancelledError",
-    "DeadlineExceededError",
-    "HandlerAlreadyRegisteredError",
-    "HandlerNotFoundError",
-    "IdempotencyConflictError",
-    "IdempotencyInProgressError",
-    "MiddlewareOrderWarning",
-    "OverloadedError",
-    "PoolExhaustedError",
-    "RateLimitExceededError",
-    "RejectedError",
-    "ResultTypeError",
-    "ValidationError",
-]
-
-_SHOWN_NAMES = 10
-_QUOTED_CHARACTERS = 200
-# Matching is quadratic in the lengths and a name may come from the wire.
-_MATCHED_NAMES = 1000
-
-
-def _quote(name: object) -> str:
-    """Quote a name for a text: bounded, control characters escaped."""
-    text = str(name)
-    if len(text) > _QUOTED_CHARACTERS:
-        return repr(text[:_QUOTED_CHARACTERS]) + "..."
-    return repr(text)
-
-
-def _seconds(value: object) -> str:
-    """Write a number of seconds for a text."""
-    return f"{value:.6g} s" if isinstance(value, int | float) else str(value)
+from cqrs_fast.base.naming import no_handler_text, quoted, seconds_text
 
 
 def _restore(
@@ -74,11 +36,10 @@ class CQRSError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by type and plain attributes; notes stay behind."""
-        state = {key: value for key, value in vars(self).items() if key != "__notes__"}
-        for cls in type(self).__mro__:
-            for name in vars(cls).get("__slots__", ()):
-                if not name.startswith("__") and hasattr(self, name):
-                    state[name] = getattr(self, name)
+        plain: Any = object.__getstate__(self)  # a dict, or that and one of slots
+        parts = plain if isinstance(plain, tuple) else (plain,)
+        state = {key: part[key] for part in parts if part for key in part}
+        state.pop("__notes__", None)
         return _restore, (type(self), self.args, state)
 
     def __repr__(self) -> str:
@@ -100,41 +61,15 @@ class HandlerNotFoundError(CQRSError, LookupError):
         self, name: str, registered: Iterable[str] = (), hint: str | None = None
     ) -> None:
         super().__init__()
-        self.name = name
-        self.hint = hint
-        self._names = tuple(registered)
+        self.name, self.hint, self._names = name, hint, tuple(registered)
 
     @property
     def registered(self) -> list[str]:
         """Return the sorted names that have a handler on this bus."""
         return sorted(self._names)
 
-    def _close_matches(self, registered: list[str]) -> list[str]:
-        from difflib import get_close_matches
-
-        name = str(self.name)[:_QUOTED_CHARACTERS]
-        if len(registered) > _MATCHED_NAMES:
-            registered = [other for other in registered if other[:1] == name[:1]]
-        others = [other for other in registered[:_MATCHED_NAMES] if other != name]
-        return get_close_matches(name, others)
-
     def __str__(self) -> str:
-        registered = self.registered
-        parts = [f"no handler is registered for {_quote(self.name)}."]
-        if self.hint:
-            parts.append(self.hint)
-        matches = self._close_matches(registered)
-        if matches:
-            parts.append(f"Did you mean {' or '.join(map(_quote, matches))}?")
-        parts.append("Register one with bus.register_handler(message, handler).")
-        if registered:
-            shown = ", ".join(registered[:_SHOWN_NAMES])
-            more = len(registered) - _SHOWN_NAMES
-            tail = f" and {more} more" if more > 0 else ""
-            parts.append(f"Registered here: {shown}{tail}.")
-        else:
-            parts.append("This bus has no handlers at all.")
-        return " ".join(parts)
+        return no_handler_text(self.name, self.hint, self.registered)
 
 
 class HandlerAlreadyRegisteredError(CQRSError):
@@ -147,15 +82,11 @@ class HandlerAlreadyRegisteredError(CQRSError):
 
     def __init__(self, name: str, handler: str | None = None) -> None:
         super().__init__()
-        self.name = name
-        self.handler = handler
+        self.name, self.handler = name, handler
 
     def __str__(self) -> str:
-        by = f": {self.handler}" if self.handler else ""
-        return (
-            f"{_quote(self.name)} already has a handler{by}; "
-            "pass replace=True to replace it"
-        )
+        by = f" handler: {self.handler}" if self.handler else " handler"
+        return f"{quoted(self.name)} already has a{by}; pass replace=True to replace it"
 
 
 class AsyncHandlerError(CQRSError, TypeError):
@@ -176,12 +107,10 @@ class AsyncHandlerError(CQRSError, TypeError):
         hint: str = "await bus.execute_async(message) instead of calling execute",
     ) -> None:
         super().__init__()
-        self.name = name
-        self.reason = reason
-        self.hint = hint
+        self.name, self.reason, self.hint = name, reason, hint
 
     def __str__(self) -> str:
-        return f"{_quote(self.name)} cannot be executed: {self.reason}; {self.hint}"
+        return f"{quoted(self.name)} cannot be executed: {self.reason}; {self.hint}"
 
 
 class ValidationError(CQRSError, ValueError):
@@ -200,19 +129,15 @@ class ValidationError(CQRSError, ValueError):
         self, errors: Iterable[tuple[str, str, str]] | str, name: str | None = None
     ) -> None:
         super().__init__()
-        self.errors: list[tuple[str, str, str]]
         if isinstance(errors, str):
-            self.errors = [("$", "invalid", errors)]
-        else:
-            self.errors = [(path, code, message) for path, code, message in errors]
+            errors = [("$", "invalid", errors)]
+        self.errors = [(path, code, message) for path, code, message in errors]
         self.name = name
 
     def __str__(self) -> str:
         subject = "invalid message" if self.name is None else f"invalid {self.name}"
-        if not self.errors:
-            return subject
         listed = "; ".join(f"{path}: {message}" for path, _, message in self.errors)
-        return f"{subject}: {listed}"
+        return f"{subject}: {listed}" if listed else subject
 
 
 class ResultTypeError(CQRSError, TypeError):
@@ -231,10 +156,8 @@ class ResultTypeError(CQRSError, TypeError):
         self, expected: str, actual: str, name: str | None = None, path: str = "$"
     ) -> None:
         super().__init__()
-        self.expected = expected
-        self.actual = actual
-        self.name = name
-        self.path = path
+        self.expected, self.actual = expected, actual
+        self.name, self.path = name, path
 
     def __str__(self) -> str:
         subject = "the result" if self.name is None else f"the result of {self.name}"
@@ -257,24 +180,20 @@ class DeadlineExceededError(CQRSError, TimeoutError):
     # OSError is a base: it leaves parsing of the arguments to __init__ where a
     # subclass overrides only that, and so takes none of ours for an errno.
     def __init__(
-        self,
-        timeout: float | None = None,
-        stage: str = "context",
+        self, timeout: float | None = None, stage: str = "context",
         name: str | None = None,
     ) -> None:
         super().__init__()
-        self.timeout = timeout
-        self.stage = stage
-        self.name = name
+        self.timeout, self.stage, self.name = timeout, stage, name
 
     def __str__(self) -> str:
-        subject = "" if self.name is None else f"{_quote(self.name)}: "
-        limit = "" if self.timeout is None else f" of {_seconds(self.timeout)}"
+        subject = "" if self.name is None else f"{quoted(self.name)}: "
+        limit = "" if self.timeout is None else f" of {seconds_text(self.timeout)}"
         when = {
             "queue": "while the call waited",
             "handler": "in the handler",
             "context": "before the handler began",
-        }.get(self.stage, f"in stage {_quote(self.stage)}")
+        }.get(self.stage, f"in stage {quoted(self.stage)}")
         return f"{subject}the deadline{limit} passed {when}"
 
 
@@ -292,9 +211,8 @@ class ContextCancelledError(CQRSError):
         self.reason = reason
 
     def __str__(self) -> str:
-        if self.reason is None:
-            return "the context was cancelled"
-        return f"the context was cancelled: {self.reason}"
+        why = "" if self.reason is None else f": {self.reason}"
+        return f"the context was cancelled{why}"
 
 
 class ConfigError(CQRSError, ValueError):
@@ -315,10 +233,8 @@ class ConfigError(CQRSError, ValueError):
         hint: str | None = None,
     ) -> None:
         super().__init__()
-        self.message = message
+        self.message, self.key, self.hint = message, key, hint
         self.path = None if path is None else str(path)
-        self.key = key
-        self.hint = hint
 
     def __str__(self) -> str:
         where = [part for part in (self.path, self.key) if part]
@@ -340,11 +256,9 @@ class IdempotencyConflictError(CQRSError):
         self.name = name
 
     def __str__(self) -> str:
-        subject = "the command" if self.name is None else _quote(self.name)
-        return (
-            f"the idempotency key of {subject} was used before with other fields; "
-            "use a new key for a new command"
-        )
+        subject = "the command" if self.name is None else quoted(self.name)
+        end = "was used before with other fields; use a new key for a new command"
+        return f"the idempotency key of {subject} {end}"
 
 
 class RejectedError(CQRSError):
@@ -358,31 +272,25 @@ class RejectedError(CQRSError):
     """
 
     outcome = "rejected_other"
-
-    # Rejections come at high rates: the constructors of this branch only store, and
-    # into slots, which spares each of them a dictionary.
+    _reason: ClassVar[str] = "it is not admitted now"
+    # Rejections come at high rates: slots spare each of them a dictionary.
     __slots__ = ("middleware", "name", "retry_after")
 
     def __init__(
-        self,
-        retry_after: float | None = None,
-        middleware: str | None = None,
+        self, retry_after: float | None = None, middleware: str | None = None,
         name: str | None = None,
     ) -> None:
-        self.retry_after = retry_after
-        self.middleware = middleware
-        self.name = name
+        self.retry_after, self.middleware, self.name = retry_after, middleware, name
 
     def _why(self) -> str:
-        return "it is not admitted now"
+        return self._reason.format(self)
 
     def __str__(self) -> str:
-        subject = "the call" if self.name is None else _quote(self.name)
+        subject = "the call" if self.name is None else quoted(self.name)
         by = "" if self.middleware is None else f" by {self.middleware}"
         text = f"{subject} was rejected{by}: {self._why()}"
-        if self.retry_after is None:
-            return text
-        return f"{text}; retry after {_seconds(self.retry_after)}"
+        after = self.retry_after
+        return text if after is None else f"{text}; retry after {seconds_text(after)}"
 
 
 class RateLimitExceededError(RejectedError):
@@ -395,29 +303,21 @@ class RateLimitExceededError(RejectedError):
     """
 
     outcome = "rejected_rate"
-
     __slots__ = ("limit", "remaining", "window")
 
     def __init__(
-        self,
-        retry_after: float | None = None,
-        middleware: str | None = None,
-        name: str | None = None,
-        limit: int | None = None,
-        window: float | None = None,
+        self, retry_after: float | None = None, middleware: str | None = None,
+        name: str | None = None, limit: int | None = None, window: float | None = None,
         remaining: int = 0,
     ) -> None:
-        self.retry_after = retry_after
-        self.middleware = middleware
-        self.name = name
-        self.limit = limit
-        self.window = window
-        self.remaining = remaining
+        RejectedError.__init__(self, retry_after, middleware, name)
+        self.limit, self.window, self.remaining = limit, window, remaining
 
     def _why(self) -> str:
         if self.limit is None or self.window is None:
             return "the rate limit is reached"
-        return f"the limit of {self.limit} calls in {_seconds(self.window)} is reached"
+        window = seconds_text(self.window)
+        return f"the limit of {self.limit} calls in {window} is reached"
 
 
 class CircuitOpenError(RejectedError):
@@ -429,25 +329,15 @@ class CircuitOpenError(RejectedError):
     """
 
     outcome = "rejected_open"
-
+    _reason = "the circuit is {0.state} after {0.failures} failures"
     __slots__ = ("failures", "state")
 
     def __init__(
-        self,
-        retry_after: float | None = None,
-        middleware: str | None = None,
-        name: str | None = None,
-        state: str = "open",
-        failures: int = 0,
+        self, retry_after: float | None = None, middleware: str | None = None,
+        name: str | None = None, state: str = "open", failures: int = 0,
     ) -> None:
-        self.retry_after = retry_after
-        self.middleware = middleware
-        self.name = name
-        self.state = state
-        self.failures = failures
-
-    def _why(self) -> str:
-        return f"the circuit is {self.state} after {self.failures} failures"
+        RejectedError.__init__(self, retry_after, middleware, name)
+        self.state, self.failures = state, failures
 
 
 class BulkheadFullError(RejectedError):
@@ -459,25 +349,15 @@ class BulkheadFullError(RejectedError):
     """
 
     outcome = "rejected_bulkhead"
-
+    _reason = "{0.in_flight} of {0.limit} concurrent calls are running"
     __slots__ = ("in_flight", "limit")
 
     def __init__(
-        self,
-        retry_after: float | None = None,
-        middleware: str | None = None,
-        name: str | None = None,
-        in_flight: int = 0,
-        limit: int = 0,
+        self, retry_after: float | None = None, middleware: str | None = None,
+        name: str | None = None, in_flight: int = 0, limit: int = 0,
     ) -> None:
-        self.retry_after = retry_after
-        self.middleware = middleware
-        self.name = name
-        self.in_flight = in_flight
-        self.limit = limit
-
-    def _why(self) -> str:
-        return f"{self.in_flight} of {self.limit} concurrent calls are running"
+        RejectedError.__init__(self, retry_after, middleware, name)
+        self.in_flight, self.limit = in_flight, limit
 
 
 class OverloadedError(RejectedError):
@@ -486,39 +366,30 @@ class OverloadedError(RejectedError):
     Try later; raise the bound of the store, or shorten its time to live.
     """
 
+    _reason = "there is no room or no time for it"
     __slots__ = ()
-
-    def _why(self) -> str:
-        return "there is no room or no time for it"
 
 
 class IdempotencyInProgressError(RejectedError):
     """Report a duplicate of a command that is still running; ask again later."""
 
+    _reason = "the same command is still in progress"
     __slots__ = ()
-
-    def _why(self) -> str:
-        return "the same command is still in progress"
 
 
 class PoolExhaustedError(RejectedError):
     """Report a pool without a free object; enlarge it or allow waiting."""
 
+    _reason = "every object of the pool is in use"
     __slots__ = ()
-
-    def _why(self) -> str:
-        return "every object of the pool is in use"
 
 
 class BusClosedError(RejectedError):
     """Report a dispatch on a bus that is closed or closing; use a bus that is open."""
 
     outcome = "rejected_closed"
-
+    _reason = "the bus is closed"
     __slots__ = ()
-
-    def _why(self) -> str:
-        return "the bus is closed"
 
 
 class MiddlewareOrderWarning(UserWarning):

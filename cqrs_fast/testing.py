@@ -17,6 +17,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cqrs_fast.base.clock import ManualClock
+from cqrs_fast.base.message_names import message_kind
 from cqrs_fast.buses.bus import CommandBus, QueryBus
 from cqrs_fast.measuring import (
     best_of,
@@ -27,7 +28,6 @@ from cqrs_fast.measuring import (
     tracer,
     tracing,
 )
-from cqrs_fast.messages import message_kind
 from cqrs_fast.pipeline.middleware import Middleware
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from cqrs_fast.pipeline.next cimport Next
 from cqrs_fast.pipeline.route cimport AROUND, CONTEXT_MESSAGE, MESSAGE, Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
-from cqrs_fast.messages import class_meant, name_of_class
+from cqrs_fast.base.message_names import class_meant, name_of_class
 from cqrs_fast.pipeline.middleware import Middleware, is_blocking
 
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial, partialmethod, singledispatchmet
 from types import FunctionType
 from typing import Any, NamedTuple, TypeVar, get_origin
 
-from cqrs_fast.messages import message_kind, message_meant, message_name
+from cqrs_fast.base.message_names import message_kind, message_meant, message_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 

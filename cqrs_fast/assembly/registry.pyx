@@ -20,7 +20,12 @@ from cqrs_fast.pipeline.route cimport Route, Router
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
-from cqrs_fast.messages import class_meant, message_kind, message_meant, message_name
+from cqrs_fast.base.message_names import (
+    class_meant,
+    message_kind,
+    message_meant,
+    message_name,
+)
 
 MOST_PAYLOAD_BYTES = 16 * 1024 * 1024
 

@@ -6,11 +6,6 @@ from libc.stdint cimport int64_t
 cdef class Clock:
     """A source of time. None stands for the system clock wherever a Clock is taken."""
 
-    # It is the system clock as of its last tick …
-    cdef bint coarse
-    # … that far behind at most: a wait lasts so much longer, that its end is reached.
-    cdef readonly int64_t tick_ns
-
     # The present reading; an error of a user's callable passes through.
     cdef int64_t now(self) except? -1
     # Whether a wait of `delay_ns` is left to real time; a manual clock says no and

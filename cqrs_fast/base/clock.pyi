@@ -4,15 +4,10 @@ from typing_extensions import disjoint_base
 
 @disjoint_base
 class Clock:
-    @property
-    def tick_ns(self) -> int: ...
     def __call__(self) -> int: ...
 
 @final
 class CallableClock(Clock): ...
-
-@final
-class CoarseClock(Clock): ...
 
 @final
 class ManualClock(Clock):

@@ -4,12 +4,12 @@ cimport cython
 
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.sealing cimport constructed, internal
-from cqrs_fast.base.system_clock cimport coarse_ns, monotonic_ns, system_tick_ns
+from cqrs_fast.base.system_clock cimport monotonic_ns
 
 
 @cython.auto_pickle(False)
 cdef class Clock:
-    """Tell monotonic time in nanoseconds. Use ManualClock in tests."""
+    """Tell the system's monotonic time in nanoseconds. Use ManualClock in tests."""
 
     cdef int64_t now(self) except? -1:
         return monotonic_ns()
@@ -40,33 +40,6 @@ cdef class CallableClock(Clock):
 
     cdef int64_t now(self) except? -1:
         return self.read()
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class CoarseClock(Clock):
-    """The system's monotonic clock as of its last tick, which is cheaper to read.
-
-    Much cheaper than the system's exact one, hardly so than the processor's counter;
-    `cqrs-fast info` tells which of these times dispatches otherwise.
-
-    As the clock of a bus it serves whatever asks for a time: deadlines, times to live,
-    limits. Each comes at most a tick (`tick_ns` nanoseconds: 1 to 10 milliseconds) too
-    early or too late, and a wait lasts up to a tick longer. Where a stage measures how
-    long dispatches take (metrics, logging, slow calls, audit), its route reads the
-    exact clock. Without a coarse clock in the system this is the exact one, and
-    `tick_ns` is 0. Safe to use from any thread.
-    """
-
-    def __cinit__(self):
-        self.coarse = True
-        self.tick_ns = system_tick_ns()
-
-    cdef int64_t now(self) except? -1:
-        return coarse_ns()
-
-    def __repr__(self):
-        return "CoarseClock()"
 
 
 @cython.final
@@ -164,6 +137,5 @@ cdef Clock as_clock(object clock):
     return wrapped
 
 
-constructed(CoarseClock)
 constructed(ManualClock)
 internal(CallableClock)

@@ -10,13 +10,13 @@ from functools import partial
 from types import FrameType, MethodType, UnionType
 from typing import Any, NamedTuple, Union, get_origin
 
+from cqrs_fast.base.message_names import class_meant, message_kind, message_meant
 from cqrs_fast.base.promises import (
     choices,
     choosing_method,
     generator_kind,
     is_coroutine_function,
 )
-from cqrs_fast.messages import class_meant, message_kind, message_meant
 
 HANDLER_FORMS = (
     "a handler is a callable (message) or (ctx, message), sync or async, or an object "

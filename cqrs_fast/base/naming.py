@@ -1,6 +1,48 @@
-"""Names for people: of messages in a log, of functions in a description."""
+"""Names for people: of messages in a log or an error, of functions that are shown."""
 
 _LONGEST = 200  # characters
+# Matching is quadratic in the lengths, and a name may come from the wire.
+_MATCHED_NAMES = 1000
+_SHOWN_NAMES = 10
+
+
+def quoted(name: object) -> str:
+    """Return a name in quotes: control characters escaped, and not endless."""
+    text = str(name)
+    return repr(text[:_LONGEST]) + ("..." if len(text) > _LONGEST else "")
+
+
+def seconds_text(value: object) -> str:
+    """Return a number of seconds as a text; what is no number, as it is."""
+    return f"{value:.6g} s" if isinstance(value, int | float) else str(value)
+
+
+def no_handler_text(name: object, hint: str | None, registered: list[str]) -> str:
+    """Return what to tell somebody whose message has none of the `registered` names."""
+    parts = [f"no handler is registered for {quoted(name)}."]
+    if hint:
+        parts.append(hint)
+    if matches := _close_names(name, registered):
+        parts.append(f"Did you mean {' or '.join(map(quoted, matches))}?")
+    parts.append("Register one with bus.register_handler(message, handler).")
+    if registered:
+        shown = ", ".join(registered[:_SHOWN_NAMES])
+        more = len(registered) - _SHOWN_NAMES
+        tail = f" and {more} more" if more > 0 else ""
+        parts.append(f"Registered here: {shown}{tail}.")
+    else:
+        parts.append("This bus has no handlers at all.")
+    return " ".join(parts)
+
+
+def _close_names(name: object, names: list[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    wanted = str(name)[:_LONGEST]
+    if len(names) > _MATCHED_NAMES:
+        names = [other for other in names if other[:1] == wanted[:1]]
+    others = [other for other in names[:_MATCHED_NAMES] if other != wanted]
+    return get_close_matches(wanted, others)
 
 
 def logged_name(name: str) -> str:

@@ -4,6 +4,16 @@ cimport cython
 
 from cqrs_fast.base.sealing cimport constructed
 
+from types import MemberDescriptorType
+
+
+cdef extern from "structmember.h":
+    ctypedef struct PyMemberDef:
+        Py_ssize_t offset
+
+    ctypedef struct PyMemberDescrObject:
+        PyMemberDef *d_member
+
 
 @cython.final
 @cython.auto_pickle(False)
@@ -29,10 +39,10 @@ cdef class Rejection:
 
 
 cdef Py_ssize_t offset_of(type cls, str name) except -1:
-    cdef Py_ssize_t offset = slot_offset(getattr(cls, name))
-    if offset < 0:
+    member = getattr(cls, name)
+    if type(member) is not MemberDescriptorType:
         raise TypeError(f"{cls.__name__}.{name} is no slot")
-    return offset
+    return (<PyMemberDescrObject *>member).d_member.offset
 
 
 constructed(Rejection)

@@ -15,26 +15,13 @@ cdef extern from *:
     }
 
     /* The same time as of the system's last tick, read several times faster. */
-    static __attribute__((noinline)) int64_t cqrs_coarse_ns(void) {
+    static inline int64_t cqrs_coarse_ns(void) {
     #ifdef CLOCK_MONOTONIC_COARSE
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
         return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     #else
         return cqrs_monotonic_ns();
-    #endif
-    }
-
-    /* How far that lags behind at most; 0 where there is no such clock. */
-    static inline int64_t cqrs_tick_ns(void) {
-    #ifdef CLOCK_MONOTONIC_COARSE
-        struct timespec tick;
-        if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0) {
-            return (int64_t)tick.tv_sec * 1000000000 + tick.tv_nsec;
-        }
-        return 10000000;
-    #else
-        return 0;
     #endif
     }
 
@@ -45,9 +32,5 @@ cdef extern from *:
     """
     # The same reading as time.monotonic_ns().
     int64_t monotonic_ns "cqrs_monotonic_ns"() noexcept nogil
-    # The same as of the last tick of the system, a reading that costs much less.
-    int64_t coarse_ns "cqrs_coarse_ns"() noexcept nogil
-    # How long a tick lasts; 0 where the system has no coarse clock.
-    int64_t system_tick_ns "cqrs_tick_ns"() noexcept nogil
     # Whether the system clock has reached `due_ns`.
     bint is_reached "cqrs_reached"(int64_t due_ns) noexcept nogil

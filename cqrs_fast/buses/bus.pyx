@@ -25,7 +25,7 @@ from cqrs_fast.pipeline.sync_driver cimport run_sync
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.base.arguments import whole_number
-from cqrs_fast.messages import class_meant
+from cqrs_fast.base.message_names import class_meant
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stats import MiddlewareStats
 
@@ -64,8 +64,7 @@ cdef class Bus(PayloadBus):
         initial_capacity: how many routes to make room for, at most 1,000,000.
         max_payload_bytes: what `execute_json` and `execute_msgpack` take at most, up to
             2**40.
-        clock: where the pipeline reads the time; time.monotonic_ns by default. A
-            CoarseClock is cheaper where times may be a few milliseconds off.
+        clock: where the pipeline reads the time; time.monotonic_ns by default.
 
     Every method may be called from any thread, from any event loop, and from handlers.
     """

@@ -11,7 +11,7 @@ from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.errors import HandlerNotFoundError
-from cqrs_fast.messages import message_kind, message_name, name_of_class
+from cqrs_fast.base.message_names import message_kind, message_name, name_of_class
 
 UNKNOWN = "_unknown"
 

@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc, free
 
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.forks cimport fork_count, tell_of_forks
-from cqrs_fast.base.reading cimport read_exactly
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
@@ -100,7 +100,7 @@ cdef class Metrics(Stage):
 
 
 cdef int64_t exact_now(Frame *f) except? -1:
-    return read_exactly(None if f.bus_clock == NULL else <Clock>f.bus_clock)
+    return read_clock(None if f.bus_clock == NULL else <Clock>f.bus_clock)
 
 
 cdef int64_t sampled_for(Frame *f) noexcept:

@@ -7,8 +7,8 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cqrs_fast.base.message_names import message_name
 from cqrs_fast.errors import ResultTypeError
-from cqrs_fast.messages import message_name
 
 if TYPE_CHECKING:
     from cqrs_fast.buses.bus import Bus

@@ -15,11 +15,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from cqrs_fast.base.message_names import message_name
 from cqrs_fast.cli.console import Progress, Style, duration, table
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.tally import Rejection, Tally, type_of
 from cqrs_fast.config.loading import config_from
-from cqrs_fast.messages import message_name
 
 EXAMPLES = "cqrs_fast.examples"
 COLUMNS = ("Message", "Count", "OK", "Invalid", "Refused", "Errors", "p50", "p99")

@@ -8,6 +8,7 @@ What is no data (types, callables, clocks) belongs to the constructors.
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from warnings import warn
 
 from msgspec import Meta
 
@@ -319,15 +320,19 @@ class PerformanceConfig(Section):
     ] = False
     coarse_clock: Annotated[
         bool,
-        Meta(
-            description="time by the system's tick, several milliseconds: time to "
-            "live, limits, timeouts; cheaper where `cqrs-fast info` says that the "
-            "clock is the system's"
-        ),
+        Meta(description="does nothing any more, and goes with the next release"),
     ] = False
     latency_sample: Annotated[
         int, Meta(ge=1, le=10**6, description="time every n-th dispatch only")
     ] = 1
+
+    def __post_init__(self) -> None:
+        if self.coarse_clock:
+            warn(
+                "performance.coarse_clock does nothing any more: remove it",
+                DeprecationWarning,
+                stacklevel=2,
+            )
 
 
 class MonitoringConfig(Section):

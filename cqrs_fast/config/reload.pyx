@@ -18,7 +18,6 @@ from operator import is_not
 
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.base.callbacks import report
-from cqrs_fast.base.clock import CoarseClock
 from cqrs_fast.buses.bus import CommandBus
 from cqrs_fast.config.assembly import (
     INNER,
@@ -70,7 +69,6 @@ def bus_of(cls, config, dict overrides not None):
         "latency_sample": performance.latency_sample,
         "initial_capacity": own.initial_capacity,
         "max_payload_bytes": own.max_payload_bytes,
-        "clock": CoarseClock() if performance.coarse_clock else None,
         **overrides,
     }
     own = tuple(overrides.get("middleware", ()))
@@ -192,7 +190,7 @@ cdef int wire(Bus bus, Wiring wiring) except -1:
 
 cdef Wiring adopted(Registry registry, object config):
     """What to take a bus for that no config made."""
-    overrides = {"initial_capacity", "latency_sample", "clock"}
+    overrides = {"initial_capacity", "latency_sample"}
     if registry.metrics is not None:
         overrides.add("enable_metrics")
     if registry.max_payload_bytes != MOST_PAYLOAD_BYTES:
@@ -208,8 +206,7 @@ cdef set restart_keys(Wiring wiring, object config, str kind):
         changed.discard(f"{kind}_bus.initial_capacity")
     if "latency_sample" in wiring.overrides:
         changed.discard("performance.latency_sample")
-    if "clock" in wiring.overrides:
-        changed.discard("performance.coarse_clock")
+    changed.discard("performance.coarse_clock")     # it does nothing
     return changed
 
 

@@ -19,8 +19,7 @@ ctypedef int (*Question)(PyObject *stage, Frame *f) noexcept
 cdef enum Reading:
     COUNTED = 0             # of the system clock, by the processor's counter
     EXACT = 1               # of the system clock
-    COARSE = 2              # of its last tick
-    OTHER = 3               # of a clock that runs users' code, or a manual one
+    OTHER = 2               # of a clock that was given, such as a manual one
 
 
 cdef struct Step:

@@ -8,7 +8,7 @@ from cqrs_fast.base.counter_clock cimport counter_is_steady
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.pipeline.stage cimport Stage
 
-from cqrs_fast.messages import message_name
+from cqrs_fast.base.message_names import message_name
 
 
 cdef extern from *:
@@ -92,13 +92,9 @@ cdef class Route:
         return 0
 
     cdef Reading reading_of(self) noexcept:
-        cdef Reading system = COUNTED if counter_is_steady else EXACT
-        if self.clock is None:
-            return system
-        if not self.clock.coarse:
+        if self.clock is not None:
             return OTHER
-        # Of the same time: what is measured is not measured in ticks.
-        return COARSE if self.first_measured == self.depth else system
+        return COUNTED if counter_is_steady else EXACT
 
 
 @cython.auto_pickle(False)

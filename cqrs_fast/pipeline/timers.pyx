@@ -18,7 +18,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.base.reading cimport read_clock, tick_of
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport internal
 
 from cqrs_fast.base.callbacks import report
@@ -227,7 +227,7 @@ cdef class Timers:
             self.step_ns = now_ns
             self.taken_back = 0
         self.armed_ns = max(now_ns, min(self.nearest.due_ns, now_ns + STEP_NS))
-        delay = (self.armed_ns - now_ns + tick_of(self.clock)) / 1e9
+        delay = (self.armed_ns - now_ns) / 1e9
         # Not kept: it knows its loop, which would never be collected.
         self.handle = ref(loop.call_later(delay, self.fire))
         return 0

@@ -56,7 +56,6 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
 cdef int set_alarms(Frame *f, Context context, Waiter waiter,
                     int64_t *timeout_ns) except -1:
     cdef Alarm alarms[3]
-    cdef int index
     # A deadline may have passed since it was looked at; below 0 would mean none.
     alarms[0].ns = NO_DEADLINE if f.delay_ns < 0 else f.delay_ns
     alarms[0].clock = f.clock
@@ -65,11 +64,6 @@ cdef int set_alarms(Frame *f, Context context, Waiter waiter,
     alarms[2].clock = f.deadline_clock
     if f.deadline_ns != NO_DEADLINE:
         alarms[2].ns = max(timeout_left_ns(f), 0)
-    for index in range(3):
-        # Who looks at the clock then, must find that the time has come. Before another
-        # attempt nobody does.
-        if alarms[index].clock != NULL and not (index == 0 and f.again):
-            alarms[index].ns = later(alarms[index].ns, <Clock>alarms[index].clock)
     timeout_ns[0] = arm(alarms, 3, waiter)
     return 0
 
@@ -96,11 +90,6 @@ cdef int64_t arm(Alarm *alarms, int count, Waiter waiter) except -2:
     for index in range(count):
         real = min(real, real_ns(alarms[index], waiter))
     return -1 if real == NO_DEADLINE else real
-
-
-cdef int64_t later(int64_t delay_ns, Clock clock) noexcept:
-    """A delay of a clock that lags behind, in real time."""
-    return delay_ns if delay_ns == NO_DEADLINE else delay_ns + clock.tick_ns
 
 
 cdef PyObject *clock_or_null(Clock clock) noexcept:

@@ -10,12 +10,11 @@ from libc.stdint cimport int64_t
 from cqrs_fast.base.calling cimport call_one
 from cqrs_fast.base.counter_clock cimport counted_ns
 from cqrs_fast.base.forks cimport fork_count
-from cqrs_fast.base.system_clock cimport coarse_ns, monotonic_ns
+from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport NOT_ENDED, PROCEED, STOP, WAIT, Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport end_limit
 from cqrs_fast.pipeline.route cimport (
-    COARSE,
     COUNTED,
     EXACT,
     MESSAGE,
@@ -77,7 +76,7 @@ cdef inline int64_t time_of(Route route) except? -1:
         return counted_ns()
     if route.reading == EXACT:
         return monotonic_ns()
-    return coarse_ns() if route.reading == COARSE else route.clock.now()
+    return route.clock.now()
 
 
 cdef inline int read_now(Frame *f, PyObject *route) noexcept:
@@ -87,8 +86,6 @@ cdef inline int read_now(Frame *f, PyObject *route) noexcept:
         f.now_ns = counted_ns()
     elif reading == EXACT:
         f.now_ns = monotonic_ns()
-    elif reading == COARSE:
-        f.now_ns = coarse_ns()
     else:
         read_end(f, <Route>route)
     return 0

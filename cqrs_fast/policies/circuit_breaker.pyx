@@ -11,7 +11,7 @@ from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
 from cqrs_fast.base.clock cimport Clock, as_clock
-from cqrs_fast.base.reading cimport read_clock, tick_of
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.policies.announcer cimport Announcer
@@ -365,10 +365,7 @@ cdef class CircuitBreaker:
         return 0
 
     cdef object refusal(self, const Picture *seen, str middleware, str name):
-        cdef int64_t wait_ns = seen.retry_after_ns
-        if wait_ns > 0:
-            wait_ns += tick_of(self.clock)
-        error = is_open.fresh(seconds_of(wait_ns), middleware, name)
+        error = is_open.fresh(seconds_of(seen.retry_after_ns), middleware, name)
         is_open.put(error, 0, STATES[seen.state])
         is_open.put(error, 1, seen.failures)
         return error

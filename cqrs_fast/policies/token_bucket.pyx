@@ -8,7 +8,7 @@ cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
 from cqrs_fast.base.clock cimport as_clock
-from cqrs_fast.base.reading cimport read_clock, tick_of
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.token_bucket cimport (
     bucket_init,
@@ -97,13 +97,13 @@ cdef class TokenBucket:
     def retry_after(self, n=1, key=None):
         """Return in how many seconds `n` tokens are there if nobody takes any.
 
-        Exact to the nanosecond; by a CoarseClock up to a tick longer. Raises as
+        Exact to the nanosecond. Raises as
         `try_acquire` does.
         """
         cdef int64_t tokens = self.tokens(n)
         cdef int64_t now_ns = read_clock(self.clock)
         cdef int64_t wait_ns = bucket_wait(&self.peek(key).state, now_ns, tokens)
-        return (wait_ns + tick_of(self.clock) if wait_ns > 0 else 0) / 1e9
+        return max(wait_ns, 0) / 1e9
 
     def reset(self):
         """Fill every bucket."""

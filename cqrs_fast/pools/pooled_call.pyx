@@ -11,7 +11,7 @@ from cqrs_fast.pools.pool cimport ObjectPool
 
 from cqrs_fast.base.promises import promise_error
 from cqrs_fast.errors import PoolExhaustedError
-from cqrs_fast.messages import message_name
+from cqrs_fast.base.message_names import message_name
 
 
 @cython.final

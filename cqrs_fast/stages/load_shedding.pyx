@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.errstate cimport is_transparent
-from cqrs_fast.base.reading cimport read_clock, tick_of
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport remaining_ns
@@ -150,7 +150,7 @@ cdef class ServiceTime(Stage):
     cdef int reject(self, Frame *f, int64_t now_ns) except -1:
         cdef int64_t wait_ns = max(self.passed_ns + LET_THROUGH_NS - now_ns, 0)
         self.rejected += 1
-        retry_after = (wait_ns + tick_of((<Route>f.route).clock)) / 1e9
+        retry_after = wait_ns / 1e9
         name = own_name(<Route>f.route, <object>f.message)
         set_error(f, OverloadedError(retry_after, KIND, name))
         return STOP

@@ -19,7 +19,7 @@ from cqrs_fast.validation.record_ops cimport is_simple
 
 from cqrs_fast.base.arguments import whole_number
 from cqrs_fast.errors import ValidationError
-from cqrs_fast.messages import message_name
+from cqrs_fast.base.message_names import message_name
 from cqrs_fast.validation.constraints import compile_check
 
 cdef str ATTRIBUTE = "__cqrs_fast_check__"

@@ -61,7 +61,6 @@ PUBLIC = [
     "TimeoutConfig",
     "TracingConfig",
     "ValidationConfig",
-    "CoarseClock",
     "default_config",
     "high_throughput_config",
     "load_config",

@@ -6,6 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -130,7 +131,12 @@ each_error = pytest.mark.parametrize(
 
 def test_every_public_error_is_covered_here() -> None:
     listed = {case[0].__name__ for case in CASES}
-    assert listed | {"CQRSError", "MiddlewareOrderWarning"} == set(errors.__all__)
+    public = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and value.__module__ == errors.__name__
+    }
+    assert listed | {"CQRSError", "MiddlewareOrderWarning"} == public
 
 
 @each_error
@@ -191,6 +197,54 @@ class Refused(RejectedError):
 def test_an_error_class_of_a_user_travels_whatever_its_constructor_takes() -> None:
     twin = pickle.loads(pickle.dumps(Refused("ann")))
     assert (twin.user, twin.retry_after, twin.args) == ("ann", 2.0, ("ann",))
+
+
+class Sealed(RejectedError):
+    """Keep something in a slot of its own, under a private name."""
+
+    __slots__ = ("__seal", "unset")
+
+    def __init__(self, seal: str) -> None:
+        super().__init__(name="Pay")
+        self.__seal = seal
+
+    def seal(self) -> str:
+        return self.__seal
+
+
+def test_slots_of_users_travel_and_empty_ones_stay_empty() -> None:
+    twin = pickle.loads(pickle.dumps(Sealed("wax")))
+    assert (twin.seal(), twin.name) == ("wax", "Pay")
+    assert not hasattr(twin, "unset")
+
+
+class Application(Exception):
+    """Be the base of an application's errors."""
+
+
+class Full(BulkheadFullError, Refused):
+    """Be a rejection of the library and one of an application at once."""
+
+
+class Late(DeadlineExceededError, Application):
+    """Be a timeout of the library and an error of an application at once."""
+
+    def __new__(cls, *args: Any) -> Late:
+        return super().__new__(cls, *args)
+
+    def __init__(self, user: str) -> None:
+        super().__init__(2.0)
+        self.user = user
+
+
+def test_errors_of_users_may_have_several_bases() -> None:
+    full = pickle.loads(pickle.dumps(Full(1.0, "Mw", "Pay", 2, 3)))
+    assert (full.in_flight, full.limit, full.name) == (2, 3, "Pay")
+    late = pickle.loads(pickle.dumps(Late("ann")))
+    assert issubclass(type(late), TimeoutError)
+    assert issubclass(type(late), Application)
+    assert (late.user, weakref.ref(late)()) == ("ann", late)
+    assert str(late).startswith("the deadline of 2 s passed")
 
 
 def test_the_base_error_takes_a_text() -> None:

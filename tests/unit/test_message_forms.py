@@ -21,7 +21,7 @@ from cqrs_fast import (
     handles,
     message_name,
 )
-from cqrs_fast.messages import class_meant, message_kind, message_meant
+from cqrs_fast.base.message_names import class_meant, message_kind, message_meant
 
 if TYPE_CHECKING:
     from nowhere import Unimported

@@ -27,7 +27,6 @@ from cqrs_fast.messages import (
 )
 
 T = TypeVar("T")
-NATIVE_REPR = msgspec.Struct.__repr__
 
 
 class CreateUser(Command[int]):
@@ -380,15 +379,14 @@ def test_annotations_that_cannot_be_resolved_mask_every_field() -> None:
     assert repr(Odd("ann", 1)) == "Odd(user='***', other='***')"
 
 
-def test_a_class_without_secrets_gets_the_repr_of_msgspec() -> None:
+def test_a_class_without_secrets_has_the_repr_that_msgspec_gives() -> None:
     class Plain(Command[None]):
         user: str
         sizes: list[int]
 
     plain = Plain("ann", [1])
     assert repr(plain) == "Plain(user='ann', sizes=[1])"
-    assert vars(Plain)["__repr__"] is NATIVE_REPR
-    assert repr(plain) == "Plain(user='ann', sizes=[1])"
+    assert repr(plain) == msgspec.Struct.__repr__(plain)
 
 
 def test_defaults_are_left_out_of_the_repr_where_asked_for() -> None:

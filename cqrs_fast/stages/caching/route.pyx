@@ -6,7 +6,8 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
-from cqrs_fast.base.reading cimport by_system, read_clock
+from cqrs_fast.base.reading cimport read_clock
+from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.context cimport Context
@@ -108,7 +109,7 @@ cdef class CachedRoute(Stage):
         if f.started_ns != 0 and self.has_time(f):
             if f.now_ns >= node.expires_ns:
                 return self.look_up(f)
-        elif not by_system(self.core.clock) or is_reached(node.expires_ns):
+        elif self.core.clock is not None or is_reached(node.expires_ns):
             return self.look_up(f)
         lru_touch(&self.core.cache.table, id)
         self.core.hits += 1

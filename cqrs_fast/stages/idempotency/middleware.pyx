@@ -7,7 +7,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
 from cqrs_fast.base.clock cimport Clock, as_clock
-from cqrs_fast.base.reading cimport read_clock, tick_of
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport is_own_fate, remaining_ns
@@ -290,7 +290,7 @@ cdef class IdempotencyMiddleware(Stage):
 
     cdef int refuse(self, Frame *f, int64_t now_ns) except -1:
         self.refused += 1
-        wait_ns = max(self.records.next_ns() - now_ns, 0) + tick_of(self.clock)
+        wait_ns = max(self.records.next_ns() - now_ns, 0)
         retry_after = wait_ns / 1e9
         name = own_name(<Route>f.route, <object>f.message)
         set_error(f, OverloadedError(retry_after, KIND, name))

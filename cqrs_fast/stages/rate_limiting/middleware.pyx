@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.forks cimport tell_of_forks
-from cqrs_fast.base.reading cimport read_clock, tick_of
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.deadline cimport remaining_ns
@@ -273,7 +273,6 @@ cdef class RateLimitingMiddleware(Stage):
     ) except -1:
         self.rejected += 1
         name = own_name(<Route>f.route, <object>f.message)
-        wait_ns += tick_of(self.clock)
         error = exceeded.fresh(wait_ns / 1e9, "RateLimitingMiddleware", name)
         exceeded.put(error, 0, self.tokens.requests_per_window)
         exceeded.put(error, 1, self.tokens.window)

@@ -16,7 +16,7 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.reading cimport read_exactly
+from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.token_bucket cimport bucket_take, bucket_wait
 from cqrs_fast.policies.keyed_buckets cimport Bucket
@@ -125,7 +125,7 @@ cdef class TokenLine(Line):
 
     cdef bint is_held_up(self, Ticket turn) except -1:
         """Whether the one with the turn should have acted, and its loop is not this."""
-        if read_exactly(self.lines.clock) - self.asked_ns < self.lines.grace_ns:
+        if read_clock(self.lines.clock) - self.asked_ns < self.lines.grace_ns:
             return False
         loop = turn.waiter.loop
         if loop is not None and loop is running_loop():
@@ -136,7 +136,7 @@ cdef class TokenLine(Line):
     cdef int begin_count(self) except -1:
         cdef int64_t now_ns
         if self.asked and not self.counted:
-            now_ns = read_exactly(self.lines.clock)
+            now_ns = read_clock(self.lines.clock)
             self.asked_ns = now_ns
             self.counted = True
         return 0

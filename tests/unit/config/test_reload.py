@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ from cqrs_fast import (
     high_throughput_config,
 )
 from cqrs_fast.buses.bus import Bus
+from cqrs_fast.config.loading import load_config
 from cqrs_fast.config.model import (
     BulkheadConfig,
     BusConfig,
@@ -510,12 +512,22 @@ def test_what_needs_a_restart_is_told_until_then(
 
 
 def test_what_keywords_win_over_needs_no_restart() -> None:
-    bus = CommandBus.from_config(default_config(), initial_capacity=3, clock=None)
-    config = Config(
-        command_bus=BusConfig(initial_capacity=5),
-        performance=PerformanceConfig(coarse_clock=True),
-    )
+    bus = CommandBus.from_config(default_config(), initial_capacity=3)
+    config = Config(command_bus=BusConfig(initial_capacity=5))
     assert apply_config(config, [bus]) == []
+
+
+def test_the_key_of_the_coarse_clock_is_accepted_and_does_nothing(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text('{"performance": {"coarse_clock": true}}')
+    with pytest.warns(DeprecationWarning, match=r"coarse_clock does nothing any more"):
+        config = load_config(file)
+    bus = CommandBus.from_config(default_config())
+    bus.register_handler(Add, lambda add: 1)
+    assert apply_config(config, [bus]) == []
+    assert bus.execute(Add()) == 1
 
 
 def test_a_bus_that_no_config_made_is_adopted() -> None:
