@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from reliability.parts import (
+    MAKERS,
     Closed,
     Cut,
     Get,
@@ -33,7 +34,6 @@ from cqrs_fast import (
     RateLimitingMiddleware,
     RetryMiddleware,
     TimeoutMiddleware,
-    ValidationMiddleware,
 )
 
 Make = Callable[[], list[Any]]
@@ -67,13 +67,13 @@ def breaker() -> Any:
 
 
 def whole(kind: str) -> list[Any]:
-    made = {
-        "validation": ValidationMiddleware,
-        "limiter": limiter,
-        "cache": lambda: CachingMiddleware(0.3),
+    made: dict[str, Callable[[], Any]] = {
+        **MAKERS,
+        "rate limiting": limiter,
+        "caching": lambda: CachingMiddleware(0.3),
         "idempotency": lambda: IdempotencyMiddleware(ttl=0.3),
         "retry": lambda: RetryMiddleware(10, 0.1, jitter="none", retry_commands=True),
-        "breaker": lambda: CircuitBreakerMiddleware(100, 5.0),
+        "circuit breaker": lambda: CircuitBreakerMiddleware(100, 5.0),
         "bulkhead": bulkhead,
         "timeout": lambda: TimeoutMiddleware(5.0),
     }

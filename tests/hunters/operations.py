@@ -37,6 +37,7 @@ from cqrs_fast import (
     IdempotencyInProgressError,
     IdempotencyMiddleware,
     LatencyHistogram,
+    LoadSheddingMiddleware,
     LoggingMiddleware,
     LRUCache,
     Middleware,
@@ -768,8 +769,12 @@ def updates(window: Window) -> None:
     cache = CachingMiddleware(60.0)
     bulkhead = BulkheadMiddleware(3)
     retry = RetryMiddleware(3, 0.0)
-    bus = queries(limiter, cache, retry, breaker, bulkhead)
+    shedding = LoadSheddingMiddleware()
+    timeout = TimeoutMiddleware(30.0)
+    bus = queries(limiter, cache, retry, breaker, bulkhead, shedding, timeout)
     assert bus.execute(Get(3)) == 3
+    check(window(lambda: shedding.update(min_samples=2)), None)
+    check(window(lambda: timeout.update(seconds=20.0)), None)
     check(window(lambda: limiter.update(requests_per_window=2000)), None)
     check(window(lambda: cache.update(ttl=5.0, max_size=10)), None)
     check(window(lambda: retry.update(max_attempts=4)), None)

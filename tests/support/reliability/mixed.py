@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from reliability.parts import Get, Put, bus_of, default_order, seeded
+from reliability.parts import MAKERS, Get, Put, bus_of, default_order, seeded
 from support import drive, suspend
 
 from cqrs_fast import (
@@ -22,7 +22,6 @@ from cqrs_fast import (
     RateLimitingMiddleware,
     RetryMiddleware,
     TimeoutMiddleware,
-    ValidationMiddleware,
 )
 from cqrs_fast.testing import ManualClock
 
@@ -60,14 +59,14 @@ class Mixed:
 
     def stack(self, kind: str) -> list[Any]:
         made: dict[str, Callable[[], Any]] = {
-            "validation": ValidationMiddleware,
-            "limiter": lambda: RateLimitingMiddleware(
+            **MAKERS,
+            "rate limiting": lambda: RateLimitingMiddleware(
                 50, 10.0, key=lambda ctx, message: message.number % 500, max_keys=200
             ),
-            "cache": lambda: CachingMiddleware(30.0, max_size=200),
+            "caching": lambda: CachingMiddleware(30.0, max_size=200),
             "idempotency": lambda: IdempotencyMiddleware(ttl=0.5, max_records=200),
             "retry": lambda: RetryMiddleware(2, 0.001),
-            "breaker": lambda: CircuitBreakerMiddleware(3, 0.05),
+            "circuit breaker": lambda: CircuitBreakerMiddleware(3, 0.05),
             "bulkhead": lambda: BulkheadMiddleware(8),
             "timeout": lambda: TimeoutMiddleware(60.0),
         }
