@@ -20,6 +20,7 @@ cdef struct Loan:
 cdef class Lender:
     cdef cqrs_bulkhead permits          # whoever has one may have an object
     cdef PoolSlots slots                # owns the objects
+    cdef dict places                    # debug builds: where each slot was lent
     cdef PermitLine line
     cdef Clock clock                    # of `max_wait_ns`; None is the system clock
     cdef int64_t max_wait_ns

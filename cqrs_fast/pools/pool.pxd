@@ -9,7 +9,6 @@ cdef class ObjectPool(Lender):
     cdef object factory, reset, dispose
     cdef bint cleans                    # a release has more to do than to shelve it
     cdef list inherited                 # objects of the parent process, or None
-    cdef dict places                    # debug builds: where each slot was lent
     cdef int64_t created, reset_failures
     cdef object __weakref__
 

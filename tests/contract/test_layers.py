@@ -64,7 +64,6 @@ ALLOWED = {
 CLOSING_CIRCLES = {
     ("cqrs_fast.buses.bus", "cqrs_fast.config.reload"),
     ("cqrs_fast.config.documents", "cqrs_fast.config.yaml_document"),
-    ("cqrs_fast.pools.lease", "cqrs_fast.pools.pool"),
 }
 
 # Slow to import, or needed only by those who ask for it.

@@ -19,10 +19,7 @@ pytestmark = pytest.mark.skipif(
 SOURCES = (".py", ".pyx", ".pxd", ".pyi", ".h")
 
 MOST_LINES = 400
-LONG_FILES = {
-    "errors.py": 528,
-    "redaction.py": 436,
-}
+LONG_FILES: dict[str, int] = {}
 
 # What a module of bodies says of itself: a reader of declarations leaves it for last.
 MARK = "Open last."

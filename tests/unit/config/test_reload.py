@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -92,7 +91,7 @@ def versioned(version: int) -> Config:
 def version_of(ctx: Context) -> int:
     remaining = ctx.remaining()
     assert remaining is not None
-    return math.ceil(remaining / 1000)
+    return round(remaining / 1000)
 
 
 def names(bus: Bus) -> list[str]:
