@@ -33,6 +33,9 @@ from cqrs_fast import (
 )
 from cqrs_fast.testing import ManualClock
 
+# Lines move and bounds end in real time here, on loops and threads that must keep up.
+pytestmark = pytest.mark.alone
+
 BOUND = 0.12
 LONG = 60.0
 
