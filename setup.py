@@ -11,7 +11,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
+from setuptools.command import build_ext as original
 
 # GCC follows comparisons with None into accesses that never happen: -Wno-array-bounds.
 COMMON = ["-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing", "-fno-plt"]
@@ -60,7 +60,7 @@ DEFINED = {
 STAMP = Path("build", "mode")
 
 
-class BuildInModes(build_ext):
+class build_ext(original.build_ext):  # setuptools finds its options by this very name
     """Translate all modules side by side, and only where something is built."""
 
     def build_extensions(self) -> None:
@@ -94,6 +94,6 @@ setup(
         )
         for path in sorted(Path("cqrs_fast").rglob("*.pyx"))
     ],
-    cmdclass={"build_ext": BuildInModes},
+    cmdclass={"build_ext": build_ext},
     options={"build_ext": {"parallel": os.cpu_count(), "build_temp": OBJECTS}},
 )

@@ -77,7 +77,7 @@ def _fields(cls: Any) -> list[tuple[str, bool]] | None:
     if isinstance(models, dict):
         return [(name, bool(field.repr)) for name, field in models.items()]
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return [(name, True) for name in cls._fields]
+        return [(name, True) for name in getattr(cls, "_fields", ())]
     return None
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from foreign import compiled
 
+from cqrs_fast.base import callbacks
+
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the
 # tests that send a real one need it whatever started them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -20,6 +22,11 @@ def pytest_collection_finish() -> None:
     """Leave what was imported out of the collections that hundreds of tests ask for."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """Let each test see what is logged once a second, whatever ran just before it."""
+    callbacks._last.clear()
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,9 @@ from cqrs_fast import (
 )
 from cqrs_fast.testing import ManualClock
 
+# Lines move and bounds end in real time here, on loops and threads that must keep up.
+pytestmark = pytest.mark.alone
+
 BOUND = 0.12
 LONG = 60.0
 
@@ -264,7 +267,6 @@ def closed(loop: Loop) -> None:
     loop.loop.close()
 
 
-@pytest.mark.alone
 @each
 @both
 @pytest.mark.parametrize("held_up", [blocked, stopped, closed])
@@ -306,7 +308,6 @@ def test_a_sync_call_on_an_event_loop_never_waits_in_line(case: Case) -> None:
         asyncio.run(main())
 
 
-@pytest.mark.alone
 @each
 def test_a_thread_beside_an_event_loop_waits(case: Case) -> None:
     scene = case.make(BOUND)
@@ -358,7 +359,6 @@ def come(bus: Any, number: int, loop: Loop | None = None) -> Future[Any]:
     )
 
 
-@pytest.mark.alone
 def test_those_of_a_blocked_loop_are_passed_over_together_and_keep_the_rate(
     loops: Any,
 ) -> None:
