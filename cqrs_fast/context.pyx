@@ -27,14 +27,12 @@ cdef extern from *:
 
 @cython.final
 @cython.trashcan(True)
-@cython.auto_pickle(False)
 cdef class Value:
     """One link of the chain of values, the newest first."""
 
 
 @cython.final
 @cython.trashcan(True)
-@cython.auto_pickle(False)
 cdef class CancelScope:
     """What one `with_cancel` can end, with everything derived from it."""
 
@@ -46,7 +44,6 @@ cdef class CancelScope:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class ContextState:
     """What a context and the children that a dispatch makes of it share."""
 
@@ -65,7 +62,6 @@ cdef class ContextState:
 
 @cython.final
 @cython.freelist(64)
-@cython.auto_pickle(False)
 cdef class Context:
     """Carry values, a deadline, cancellation and a principal into a dispatch.
 

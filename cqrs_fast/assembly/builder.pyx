@@ -21,13 +21,11 @@ from cqrs_fast.pipeline.middleware import Middleware, is_blocking
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Around:
     """An element of `middleware=` that cuts the program in two."""
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Handler:
     """A handler as it was registered, and how it is called."""
 

@@ -15,7 +15,6 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class ClassTable:
     """Map classes to routes; `kept` holds the references, `entries` the pointers."""
 

@@ -19,19 +19,18 @@ from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.route cimport Route, Router
 from cqrs_fast.pipeline.stage cimport Stage
 
-from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
 from cqrs_fast.base.message_names import (
     class_meant,
     message_kind,
     message_meant,
     message_name,
 )
+from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
 
 MOST_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Registry:
     """All that is registered on a bus at one moment."""
 
@@ -78,7 +77,6 @@ cdef class Registry:
         return classes
 
 
-@cython.auto_pickle(False)
 cdef class Registrar(Router):
     """What is registered on a bus; the other half of a bus dispatches through it."""
 

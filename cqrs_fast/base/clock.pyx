@@ -7,7 +7,6 @@ from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.base.system_clock cimport monotonic_ns
 
 
-@cython.auto_pickle(False)
 cdef class Clock:
     """Tell the system's monotonic time in nanoseconds. Use ManualClock in tests."""
 
@@ -32,7 +31,6 @@ cdef class Clock:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CallableClock(Clock):
     """A user's callable as a clock; its waits take real time."""
 
@@ -43,7 +41,6 @@ cdef class CallableClock(Clock):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class ManualClock(Clock):
     """A clock that stands still until it is told to move.
 

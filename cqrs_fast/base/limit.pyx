@@ -7,7 +7,6 @@ from cqrs_fast.base.sealing cimport internal
 
 @cython.final
 @cython.trashcan(True)
-@cython.auto_pickle(False)
 cdef class Limit:
     """The deadline of a timeout that interrupts a handler, for what is inside."""
 

@@ -16,7 +16,6 @@ cdef extern from "structmember.h":
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Rejection:
     """Make the errors of one class below RejectedError.
 

@@ -14,7 +14,6 @@ from cqrs_fast.pipeline.sync_driver cimport run_sync
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Bound:
     """What `bus.bind` returns the method of."""
 

@@ -4,7 +4,6 @@ A bus is four classes, each over the one before: Registrar (what is registered),
 RouteFinder, PayloadBus and Bus.
 """
 
-cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.assembly.builder cimport Handler
@@ -52,7 +51,6 @@ cdef extern from *:
     int adopt "cqrs_adopt"(type cls, object inherited, str name) except -1
 
 
-@cython.auto_pickle(False)
 cdef class Bus(PayloadBus):
     """What command and query buses share.
 
@@ -233,7 +231,6 @@ cdef class Bus(PayloadBus):
         return f"<{type(self).__name__} of {len(self.registry.handlers)} handlers>"
 
 
-@cython.auto_pickle(False)
 cdef class CommandBus(Bus):
     """Dispatch commands, each to its one handler."""
 
@@ -245,7 +242,6 @@ cdef class CommandBus(Bus):
         return self.registered_names()
 
 
-@cython.auto_pickle(False)
 cdef class QueryBus(Bus):
     """Dispatch queries, each to its one handler."""
 

@@ -1,6 +1,5 @@
 """Find the route of a message; count what has none."""
 
-cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.assembly.class_table cimport find
@@ -10,13 +9,12 @@ from cqrs_fast.pipeline.outcome cimport ERROR, Outcome
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Stage
 
-from cqrs_fast.errors import HandlerNotFoundError
 from cqrs_fast.base.message_names import message_kind, message_name, name_of_class
+from cqrs_fast.errors import HandlerNotFoundError
 
 UNKNOWN = "_unknown"
 
 
-@cython.auto_pickle(False)
 cdef class RouteFinder(Registrar):
     """A bus as far as it finds the route of a message."""
 

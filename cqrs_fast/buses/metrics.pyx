@@ -32,7 +32,6 @@ from cqrs_fast.stats import BusStats, MessageStats
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Metrics(Stage):
     """Count the dispatches of one registered name, and time every n-th.
 

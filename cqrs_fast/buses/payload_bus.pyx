@@ -1,6 +1,5 @@
 """Dispatch what comes as JSON or MessagePack."""
 
-cimport cython
 from cpython.exc cimport PyErr_Occurred
 from cpython.ref cimport PyObject
 
@@ -19,7 +18,6 @@ from cqrs_fast.buses.lookup import UNKNOWN
 from cqrs_fast.errors import HandlerNotFoundError, ValidationError
 
 
-@cython.auto_pickle(False)
 cdef class PayloadBus(RouteFinder):
     """A bus as far as it takes payloads."""
 

@@ -34,7 +34,6 @@ SEED = "seed"
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Wiring:
     """What a config made of a bus; never changed, only replaced."""
 
@@ -46,7 +45,6 @@ cdef class Wiring:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Plan:
     """The part of one bus in a reload."""
 

@@ -81,7 +81,6 @@ cdef extern from "cqrs_fast/pipeline/async_driver.h":
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Dispatch(Coroutine):
     """The awaitable that `execute_async` returns; it behaves as a coroutine does.
 

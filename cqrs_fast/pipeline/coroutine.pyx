@@ -1,13 +1,11 @@
 """What an awaitable does as a coroutine does: its face to Python, its errors."""
 
-cimport cython
 from cpython.ref cimport Py_INCREF, PyObject
 
 from cqrs_fast.base.errstate cimport raise_again, steal
 from cqrs_fast.base.sealing cimport internal
 
 
-@cython.auto_pickle(False)
 cdef class Coroutine:
     """What is to an event loop, a task or a debugger as a coroutine is."""
 

@@ -32,3 +32,6 @@ cdef bint may_begin(Frame *f) except -1
 
 # Whether the error of a dispatch is its caller's alone and says nothing of the message.
 cdef bint is_own_fate(Frame *f) except -1
+
+# Whether no other attempt begins: a drain, a close, or the caller's cancel().
+cdef bint ends_attempts(Frame *f) except -1

@@ -4,7 +4,7 @@ from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.errstate cimport is_transparent
-from cqrs_fast.context cimport NO_DEADLINE, Context
+from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.frame_ops cimport caller_context, set_error, timeout_left_ns
 from cqrs_fast.pipeline.route cimport Route, frame_name, own_name
@@ -98,3 +98,10 @@ cdef bint is_own_fate(Frame *f) except -1:
     if isinstance(<object>f.error, DeadlineExceededError):
         return remaining_ns(f) <= 0
     return False
+
+
+cdef bint ends_attempts(Frame *f) except -1:
+    if (<Route>f.route).gate.draining or f.closing:
+        return True
+    cdef CancelScope scope = caller_context(f).state.scope
+    return scope is not None and scope.cancelled_one() is not None

@@ -32,13 +32,11 @@ class DrainReport(msgspec.Struct, frozen=True):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Flights:
     """The calls in flight of one registered name."""
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Gate:
     """Count what is in flight and let no new root dispatch in once it drains."""
 

@@ -17,7 +17,6 @@ from cqrs_fast.pipeline.middleware import Middleware
 
 @cython.final
 @cython.freelist(64)
-@cython.auto_pickle(False)
 cdef class Call:
     """What hooks see of one dispatch: each middleware has its own.
 
@@ -99,7 +98,6 @@ cdef class Call:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class HookStage(Stage):
     """The stage of one Middleware object."""
 

@@ -10,7 +10,6 @@ from cqrs_fast.pipeline.sync_driver cimport run_sync
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Next:
     """Hold the inner route; its bound `next` is what the middleware calls.
 

@@ -6,6 +6,7 @@ from cpython.ref cimport PyObject
 
 from cqrs_fast.base.counter_clock cimport counter_is_steady
 from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.pipeline.program cimport COUNTED, EXACT, OTHER, Question
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.message_names import message_name
@@ -29,7 +30,6 @@ cdef extern from *:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Route:
     """One handler with its stages as a flat program, immutable once built."""
 
@@ -97,7 +97,6 @@ cdef class Route:
         return COUNTED if counter_is_steady else EXACT
 
 
-@cython.auto_pickle(False)
 cdef class Router:
     """What finds the route of a message: a bus."""
 

@@ -43,27 +43,16 @@ cdef class Stage:
     # What stats() shows of its state: a struct of plain numbers, or None.
     cdef object observed(self)
 
-    # Live change. `update` and `revise` are written once, in Stage: they construct a
-    # stage with the new settings, which checks them, and let it serve the state of this
-    # one. A stage that keeps its state says how:
-    # The settings that may change, as its constructor takes them; None: none may.
-    cdef dict changeable(self)
-    # Take over the state of `old`; settings are not in effect yet.
-    cdef int succeed(self, Stage old) except -1
-    # Whether routes that are built anew go by the new stage, in the list of the bus in
-    # place of this one: what has begun then goes on as it began.
-    cdef bint is_replaced(self) noexcept
-    # The stage that serves a route under the settings of `new`.
-    cdef Stage serve(self, RouteSpec spec, Stage new)
-    # Raise where pipelines that were built with this one cannot follow `new`.
-    cdef int check_built(self, Stage new) except -1
-    # Exchange the settings with those of `new`, in one step. No user code may run:
-    # nothing is freed that might.
-    cdef int exchange(self, Stage new) noexcept
-    # What remains to be done then: evictions, wake-ups. `old` has what was replaced.
-    cdef int settle(self, Stage old) except -1
+    # Live change: `update` and `revise` construct a stage with the new settings, which
+    # checks them, and let it serve the state of this one. How, a stage says here.
+    cdef dict changeable(self)                      # the settings that may, or None
+    cdef int succeed(self, Stage old) except -1     # take over its state
+    cdef bint is_replaced(self) noexcept            # new routes have the new stage
+    cdef Stage serve(self, RouteSpec spec, Stage new)   # what serves it under `new`
+    cdef int check_built(self, Stage new) except -1     # raise if built routes cannot
+    cdef int exchange(self, Stage new) noexcept     # swap settings, without user code
+    cdef int settle(self, Stage old) except -1      # evict, wake: what remains to do
     # New settings, checked and not in effect; None for a stage without a state to keep.
-    # Raises TypeError and ValueError as the constructor does.
     cdef Revision revise(self, dict settings)
 
 
@@ -74,11 +63,7 @@ cdef class Revision(Stage):
     with the routes, for every bus.
     """
 
-    # What the bus has in its list from then on: the stage itself, or its successor.
-    cdef Stage stage
+    cdef Stage stage                    # what the bus lists from then on
     cdef Stage old, new
-
-    # Put the settings in effect; no user code runs.
-    cdef int apply(self) noexcept
-    # Do what remains to be done once the routes are in place.
-    cdef int finish(self) except -1
+    cdef int apply(self) noexcept       # put the settings in effect; no user code runs
+    cdef int finish(self) except -1     # do what remains, once the routes are in place

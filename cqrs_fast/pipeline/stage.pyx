@@ -8,7 +8,6 @@ from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class RouteSpec:
     """What a stage may know of the route it is built into."""
 
@@ -21,7 +20,6 @@ cdef class RouteSpec:
         self.clock = clock
 
 
-@cython.auto_pickle(False)
 cdef class Stage:
     """The base of compiled middleware; subclass it in Cython with a `cdef class`.
 
@@ -115,7 +113,6 @@ cdef class Stage:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Revision(Stage):
     """New settings for a stage that keeps its state, checked and not in effect yet."""
 

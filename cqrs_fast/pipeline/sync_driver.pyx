@@ -32,9 +32,7 @@ from cqrs_fast.errors import AsyncHandlerError
 
 
 cdef enum:
-    # Slots on the C stack; a program in which more stages remember takes them from the
-    # heap.
-    INLINE_SLOTS = 16
+    INLINE_SLOTS = 16   # on the C stack; a program that needs more has them on the heap
 
 
 cdef PyObject *run_sync(Route route, object message, Context context) noexcept:

@@ -65,7 +65,6 @@ cdef bint is_cancellation(PyObject *error) noexcept:
 
 @cython.final
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class Timeout:
     """What may interrupt a suspended handler; a dispatch keeps it for the next."""
 
@@ -172,7 +171,6 @@ cdef Timers timers_of(object loop, Clock clock):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Timers:
     """The deadlines that are pending on one event loop, by one clock."""
 

@@ -14,14 +14,8 @@ from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport NOT_ENDED, PROCEED, STOP, WAIT, Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport end_limit
-from cqrs_fast.pipeline.route cimport (
-    COUNTED,
-    EXACT,
-    MESSAGE,
-    Reading,
-    Route,
-    Step,
-)
+from cqrs_fast.pipeline.program cimport COUNTED, EXACT, Reading, Step
+from cqrs_fast.pipeline.route cimport MESSAGE, Route
 
 
 cdef enum Action:

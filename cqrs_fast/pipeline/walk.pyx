@@ -15,7 +15,8 @@ from cqrs_fast.base.errstate cimport (
 )
 from cqrs_fast.pipeline.frame cimport AGAIN, ENDED, NOT_ENDED, PROCEED, WAIT, Frame
 from cqrs_fast.pipeline.frame_ops cimport clear_outcome, frame_context, set_error
-from cqrs_fast.pipeline.route cimport CONTEXT_MESSAGE, Route, Step
+from cqrs_fast.pipeline.program cimport Step
+from cqrs_fast.pipeline.route cimport CONTEXT_MESSAGE, Route
 
 from cqrs_fast.base.callbacks import report
 

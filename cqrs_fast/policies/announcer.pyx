@@ -17,7 +17,6 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Announcer:
     """Transitions on their way to a callback: each one once, in order.
 

@@ -52,7 +52,6 @@ cdef Rejection is_open = Rejection(CircuitOpenError, "state", "failures")
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class BreakerPlan:
     """Settings as the decisions take them; shared by breakers, never changed."""
 
@@ -104,7 +103,6 @@ cdef int begin(
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CircuitBreaker:
     """Refuse calls to what keeps failing; after a while, probe whether it recovered.
 

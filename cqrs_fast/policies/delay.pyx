@@ -9,7 +9,6 @@ from time import sleep
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Alarm:
     """What a clock that is not real wakes, in a thread or on an event loop."""
 

@@ -38,7 +38,6 @@ from cqrs_fast.policies.lru_cache cimport LRUCache, hash_secret
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Bucket:
     """The bucket of one key."""
 
@@ -47,7 +46,6 @@ cdef class Bucket:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class KeyedBuckets:
     """One token bucket for each key, at most `max_keys` of them.
 

@@ -15,7 +15,6 @@ from cqrs_fast.policies.histogram cimport (
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class LatencyHistogram:
     """Record durations and tell their percentiles, at most 1/64 off.
 
@@ -88,7 +87,6 @@ cdef class LatencyHistogram:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Measurement:
     """The block of one `LatencyHistogram.measure()`."""
 

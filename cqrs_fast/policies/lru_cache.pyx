@@ -39,7 +39,6 @@ hash_secret.factor = int.from_bytes(urandom(8), "little") | 1
 
 
 @cython.final
-@cython.auto_pickle(False)
 @cython.trashcan(True)
 cdef class LRUCache:
     """A mapping of at most `max_size` entries; the least recently used one makes room.

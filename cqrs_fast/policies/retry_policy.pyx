@@ -58,13 +58,11 @@ cdef tuple NEVER = (ValidationError, HandlerNotFoundError, RejectedError)
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class RetryState:
     """Budget and counters; policies that follow one another share it."""
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class RetryPolicy:
     """Call a function again while it fails, after a growing, random delay.
 

@@ -30,13 +30,11 @@ MOST_KEYS = 10**9
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class NewRate:
     """Settings of a TokenBucket that were checked and are not in effect yet."""
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class TokenBucket:
     """Admit `requests_per_window` calls in each `window`, and bursts, exactly.
 

@@ -10,7 +10,6 @@ from cqrs_fast.base.callbacks import report
 
 
 @cython.freelist(64)
-@cython.auto_pickle(False)
 @cython.no_gc_clear
 cdef class Held:
     """What both leases are: at most one loan at a time."""
@@ -51,7 +50,6 @@ cdef class Held:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Lease(Held):
     """An object of a pool for the length of a `with` block."""
 
@@ -64,7 +62,6 @@ cdef class Lease(Held):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class LeaseAsync(Held):
     """An object of a pool for the length of an `async with` block."""
 
@@ -82,7 +79,6 @@ cdef class LeaseAsync(Held):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Nothing:
     """An awaitable that is done."""
 

@@ -70,7 +70,6 @@ cdef extern from *:
     void Py_DECREF(PyObject *) noexcept
 
 
-@cython.auto_pickle(False)
 @cython.no_gc_clear
 cdef class Lender:
     """Permits for objects, who waits for one, and what is lent."""
@@ -170,7 +169,6 @@ cdef class Lender:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Wait:
     """One who waits for a permit, in a thread or on an event loop."""
 

@@ -50,7 +50,6 @@ MOST_OBJECTS = 10**6
 
 
 @cython.final
-@cython.auto_pickle(False)
 @cython.no_gc_clear
 cdef class ObjectPool(Lender):
     """Lend objects that are costly to make, each to one user at a time.

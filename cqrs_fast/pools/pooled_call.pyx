@@ -9,13 +9,12 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pools.lender cimport Loan
 from cqrs_fast.pools.pool cimport ObjectPool
 
+from cqrs_fast.base.message_names import message_name
 from cqrs_fast.base.promises import promise_error
 from cqrs_fast.errors import PoolExhaustedError
-from cqrs_fast.base.message_names import message_name
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class PooledCall:
     """Call a handler object of a pool, each time one that nobody else is in.
 

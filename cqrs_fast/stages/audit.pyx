@@ -22,7 +22,6 @@ cdef str INSTEAD = "put the event into a queue that an async task empties"
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class AuditMiddleware(Stage):
     """Tell a sink of each dispatch once it has ended, whichever way.
 

@@ -21,7 +21,6 @@ cdef str INSTEAD = (
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class AuthenticationMiddleware(Stage):
     """Ask who a dispatch acts for; what lies inside sees them as `ctx.principal`.
 

@@ -44,7 +44,6 @@ cdef Rejection full = Rejection(BulkheadFullError, "in_flight", "limit")
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class BulkheadMiddleware(Stage):
     """Let at most `max_concurrent` dispatches be inside at once.
 
@@ -218,7 +217,6 @@ cdef int64_t permits(object max_concurrent) except -1:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class QueueingBulkhead(Stage):
     """A BulkheadMiddleware in whose pipelines a dispatch may wait.
 

@@ -42,7 +42,6 @@ cdef object NAME_OF = attrgetter("__name__")
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CircuitBreakerMiddleware(Stage):
     """Refuse dispatches of a message whose handler keeps failing, until it recovers.
 
@@ -293,7 +292,6 @@ cdef str known_per(object per):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class BreakerStage(Stage):
     """The breaker of one registered name, or of one kind of bus, in its routes."""
 
@@ -345,7 +343,6 @@ cdef class BreakerStage(Stage):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Cover:
     """How long an attempt of a route may take."""
 

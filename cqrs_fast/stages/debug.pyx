@@ -19,7 +19,6 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class DebugMiddleware(Stage):
     """Log each dispatch twice: its message on the way in, its result on the way out.
 

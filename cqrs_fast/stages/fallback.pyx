@@ -30,7 +30,6 @@ cdef extern from *:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class FallbackMiddleware(Stage):
     """Answer with the result of a function where what lies inside fails.
 

@@ -33,7 +33,6 @@ cdef int64_t MOST_NS = 1LL << 58
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class LoadSheddingMiddleware(Stage):
     """Reject a dispatch that has less time left than what lies inside takes.
 
@@ -102,7 +101,6 @@ cdef class LoadSheddingMiddleware(Stage):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class ServiceTime(Stage):
     """How long what lies inside takes, for one registered name, in its routes."""
 

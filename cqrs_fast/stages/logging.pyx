@@ -21,7 +21,6 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class LoggingMiddleware(Stage):
     """Log one record for each dispatch, on its way out.
 

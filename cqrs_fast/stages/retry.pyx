@@ -1,16 +1,15 @@
 """Retry: run what lies inside again while it fails."""
 
 cimport cython
-from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.errstate cimport is_transparent
-from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.context cimport NO_DEADLINE, CancelScope
-from cqrs_fast.pipeline.deadline cimport remaining_ns
+from cqrs_fast.context cimport NO_DEADLINE
+from cqrs_fast.pipeline.deadline cimport ends_attempts, remaining_ns
 from cqrs_fast.pipeline.frame cimport AGAIN, NOT_ENDED, PROCEED, Frame
-from cqrs_fast.pipeline.frame_ops cimport caller_context, delay_by
+from cqrs_fast.pipeline.frame_ops cimport delay_by
+from cqrs_fast.pipeline.repeating cimport is_repeatable, may_be_repeatable, way_in_ns
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.policies.retry_policy cimport RetryPolicy
@@ -21,7 +20,6 @@ from cqrs_fast.base.arguments import flag
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class RetryMiddleware(Stage):
     """Run what lies inside again while it fails, after a growing, random delay.
 
@@ -109,7 +107,7 @@ cdef class RetryMiddleware(Stage):
         # What a name alone stands for is looked at when it fails.
         if spec.kind != "command" or self.retry_commands or cls is None:
             return self
-        if is_idempotent(cls) or may_have_key(cls):
+        if may_be_repeatable(cls):
             return self
         if not self.quiet and spec.name not in self.warned:
             warn(
@@ -126,17 +124,8 @@ cdef class RetryMiddleware(Stage):
         # hot: one comparison without a budget or a longest time
         if self.timed:
             # 0 is what the slot holds where there is no limit.
-            f.slot.b = self.policy.begin(self.time(f)) or 1
+            f.slot.b = self.policy.begin(way_in_ns(f, self.policy.clock)) or 1
         return PROCEED
-
-    cdef int64_t time(self, Frame *f) except? -1:
-        """The reading on the way in, or one of its own where the route has none."""
-        cdef PyObject *clock = <PyObject *>self.policy.clock
-        if self.policy.clock is None:
-            clock = NULL
-        if clock == f.bus_clock and (<Route>f.route).reads_clock:
-            return f.now_ns
-        return read_clock(self.policy.clock)
 
     cdef int leave(self, Frame *f) except -1:
         cdef int64_t delay_ns
@@ -144,34 +133,19 @@ cdef class RetryMiddleware(Stage):
         if f.ending != NOT_ENDED or is_transparent(f.error):
             return PROCEED
         error = <object>f.error
-        if not self.policy.covers(error) or not self.may_repeat(f) or is_over(f):
+        if not self.policy.covers(error) or ends_attempts(f):
+            return PROCEED
+        if not (self.retry_commands or is_repeatable(f)):
             return PROCEED
         f.slot.a += 1
         delay_ns = self.policy.decide(
-            error,
-            f.slot.a,
-            f.slot.b or NO_DEADLINE,
-            remaining_ns(f),
+            error, f.slot.a, f.slot.b or NO_DEADLINE, remaining_ns(f),
             (<Route>f.route).name,
         )
         if delay_ns < 0:
             return PROCEED
         delay_by(f, self.policy.clock, delay_ns)
         return AGAIN
-
-    cdef bint may_repeat(self, Frame *f) except -1:
-        """Whether this message may be handled twice."""
-        if self.retry_commands or (<Route>f.route).kind != "command":
-            return True
-        message = <object>f.message
-        try:
-            return is_idempotent(type(message)) or (
-                getattr(message, "idempotency_key", None) is not None
-            )
-        except Exception:
-            # Users' code that cannot tell: once is safe.
-            pass
-        return False
 
 
 def quiet_retry(**settings):
@@ -182,29 +156,6 @@ def quiet_retry(**settings):
     cdef RetryMiddleware retry = RetryMiddleware(**settings)
     retry.quiet = True
     return retry
-
-
-cdef bint is_idempotent(object cls) except -1:
-    return getattr(cls, "idempotent", None) is True
-
-
-cdef bint may_have_key(object cls) except -1:
-    """Whether instances may have an `idempotency_key`: an attribute or a field."""
-    if hasattr(cls, "idempotency_key"):
-        return True
-    # A dataclass keeps no attribute for a field without a default.
-    for base in getattr(cls, "__mro__", ()):
-        if "idempotency_key" in vars(base).get("__annotations__", ()):
-            return True
-    return False
-
-
-cdef bint is_over(Frame *f) except -1:
-    """Whether no other attempt begins: a drain, a close, or the caller's cancel()."""
-    if (<Route>f.route).gate.draining or f.closing:
-        return True
-    cdef CancelScope scope = caller_context(f).state.scope
-    return scope is not None and scope.cancelled_one() is not None
 
 
 constructed(RetryMiddleware)

@@ -19,7 +19,6 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class SlowCallMiddleware(Stage):
     """Log one record for each dispatch that took at least `threshold` seconds.
 

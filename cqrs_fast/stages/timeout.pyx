@@ -28,7 +28,6 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class LateCount:
     """How many handlers ended late, under all timeouts that follow one another."""
 
@@ -36,7 +35,6 @@ cdef class LateCount:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class TimeoutMiddleware(Stage):
     """Give what lies inside `seconds`, counted from the entry into this middleware.
 

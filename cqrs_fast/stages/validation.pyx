@@ -18,8 +18,8 @@ from cqrs_fast.validation.record_nodes cimport RecordNode
 from cqrs_fast.validation.record_ops cimport is_simple
 
 from cqrs_fast.base.arguments import whole_number
-from cqrs_fast.errors import ValidationError
 from cqrs_fast.base.message_names import message_name
+from cqrs_fast.errors import ValidationError
 from cqrs_fast.validation.constraints import compile_check
 
 cdef str ATTRIBUTE = "__cqrs_fast_check__"
@@ -37,7 +37,6 @@ cdef extern from *:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class ClassCheck:
     """What a class keeps: its check, and whose it is, as subclasses inherit it."""
 
@@ -50,7 +49,6 @@ cdef class ClassCheck:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class ValidationMiddleware(Stage):
     """Refuse a message whose fields break the rules of its class.
 

@@ -17,7 +17,6 @@ from cqrs_fast.waits.waiter cimport Waiter
 
 
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class Seat(Ticket):
     """One dispatch in a flight, kept in its slot."""
 
@@ -42,7 +41,6 @@ cdef class Seat(Ticket):
 
 @cython.final
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class Flight(Line):
     """What one leader does for itself and for those who wait."""
 

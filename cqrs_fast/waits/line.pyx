@@ -14,7 +14,6 @@ from cqrs_fast.base.callbacks import report
 
 
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class Ticket:
     """One who waits in a line."""
 
@@ -29,7 +28,6 @@ cdef class Ticket:
 
 
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class Line:
     """Those who wait for one thing, first come, first served."""
 

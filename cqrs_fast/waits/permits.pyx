@@ -20,7 +20,6 @@ from cqrs_fast.waits.line cimport wake
 
 @cython.final
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class PermitLine(Line):
     """Those who wait for a permit, first come, first served."""
 

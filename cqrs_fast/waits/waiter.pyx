@@ -9,7 +9,6 @@ from weakref import ref
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Waiter:
     """Wait in a thread or in a task until any thread calls `wake`.
 

@@ -15,16 +15,13 @@ import pydantic
 import pytest
 from msgspec import Meta
 
-from cqrs_fast.base.vectorcall import inherit_vectorcall
-from cqrs_fast.messages import (
-    Command,
-    Event,
-    Query,
-    Secret,
+from cqrs_fast.base.message_names import (
     message_kind,
     message_name,
     name_of_class,
 )
+from cqrs_fast.base.vectorcall import inherit_vectorcall
+from cqrs_fast.messages import Command, Event, Query, Secret
 
 T = TypeVar("T")
 

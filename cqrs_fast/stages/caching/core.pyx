@@ -20,13 +20,11 @@ from cqrs_fast.base.callbacks import tell_unshared
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class StoredError:
     """A remembered failure, told from a result that is an exception."""
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CacheCore:
     """What is stored, what is being computed, by which settings."""
 

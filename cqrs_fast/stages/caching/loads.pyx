@@ -22,7 +22,6 @@ cdef extern from *:
 
 @cython.final
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class Load(Seat):
     """One dispatch that misses, from its miss to its end."""
 
@@ -39,7 +38,6 @@ cdef class Load(Seat):
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Loads:
     """All loads of one cache, and its flights by key."""
 

@@ -28,7 +28,6 @@ MOST_SEED = 2 ** 64 - 1
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CachingMiddleware(Stage):
     """Answer queries from a cache; each answer is computed by one dispatch at a time.
 

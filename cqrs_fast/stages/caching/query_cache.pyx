@@ -58,7 +58,6 @@ cdef extern from *:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class QueryCache:
     """Entries by class, fields and scope; the least used goes first."""
 

@@ -7,8 +7,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
 from cqrs_fast.base.reading cimport read_clock
-from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.deadline cimport is_own_fate
@@ -61,7 +61,6 @@ cdef inline PyObject *principal_of(Frame *f) noexcept:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CachedRoute(Stage):
     """The stage of one route: it knows how the keys of its class are made."""
 

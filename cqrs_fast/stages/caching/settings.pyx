@@ -25,7 +25,6 @@ cdef str INSTEAD = "it is asked on the way into a sync or async dispatch alike"
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class CacheSettings:
     """The parameters of CachingMiddleware, checked."""
 

@@ -58,7 +58,6 @@ cdef str INSTEAD = "it is asked on the way into a sync or async dispatch alike"
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class IdempotencyMiddleware(Stage):
     """Do a command with an idempotency key once in this process, not across processes.
 

@@ -28,19 +28,16 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Record:
     """What is known of one idempotency key."""
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Attempt(Seat):
     """One dispatch with a key: it leads its record, or waits for another's."""
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class Records:
     """Records by key; one that has not expired is never dropped for another."""
 

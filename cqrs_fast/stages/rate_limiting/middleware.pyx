@@ -45,7 +45,6 @@ cdef Rejection exceeded = Rejection(
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class RateLimitingMiddleware(Stage):
     """Admit `requests_per_window` dispatches in each `window`, and bursts, exactly.
 
@@ -303,7 +302,6 @@ cdef int check_hashable(object key) except -1:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class QueueingLimiter(Stage):
     """A RateLimitingMiddleware in whose pipelines a dispatch may wait."""
 

@@ -33,7 +33,6 @@ cdef enum:
 
 
 @cython.final
-@cython.auto_pickle(False)
 cdef class TokenLines:
     """What the lines of one limiter share."""
 
@@ -48,7 +47,6 @@ cdef class TokenLines:
 
 @cython.final
 @cython.no_gc_clear
-@cython.auto_pickle(False)
 cdef class TokenLine(Line):
     """Those who wait for a token of one bucket."""
 

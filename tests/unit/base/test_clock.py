@@ -70,7 +70,12 @@ def test_the_coarse_clock_is_the_plain_one_for_one_more_release() -> None:
 
 def test_what_is_measured_is_measured_exactly(caplog: Any) -> None:
     slow = SlowCallMiddleware(0.000_001)
-    bus = command_bus(TimeoutMiddleware(5.0), slow, enable_metrics=True)
+    bus = command_bus(
+        TimeoutMiddleware(5.0),
+        slow,
+        enable_metrics=True,
+        handler=lambda add: sum(range(2000)),
+    )
     with caplog.at_level("WARNING", logger="cqrs_fast"):
         for _ in range(20):
             bus.execute(Add())
