@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar, Generic, TypeVar, assert_type
 import msgspec
 from msgspec import Meta
 
+from cqrs_fast.base.message_names import message_kind
 from cqrs_fast.messages import (
     Command,
     Event,
     Query,
     Secret,
-    message_kind,
     message_name,
 )
 
