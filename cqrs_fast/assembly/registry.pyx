@@ -11,7 +11,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.assembly.builder cimport Handler, build_route, prepare
-from cqrs_fast.assembly.class_table cimport ClassTable, find
+from cqrs_fast.assembly.class_table cimport ClassTable, Entry, find
 from cqrs_fast.assembly.route_info cimport describe_route, has_retry
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.payloads.decoding cimport Payloads, payloads_of
@@ -316,12 +316,12 @@ cdef class Registrar(Router):
         return explained(describe_route(route), self.kind)
 
     cdef str registered_name(self, object message):
-        cdef PyObject *route
+        cdef Entry *entry
         if isinstance(message, str):
             return message
         cls = class_meant(required_class(message))
-        route = find(self.registry.exact, <PyObject *>cls)
-        return message_name(cls) if route == NULL else (<Route>route).name
+        entry = find(<PyObject *>self.registry.exact, <PyObject *>cls)
+        return message_name(cls) if entry == NULL else (<Route>entry.route).name
 
 
 cdef bint publish(Registrar bus, Registry old, Registry new) noexcept:
@@ -339,11 +339,11 @@ cdef bint serves(Handler handler, object message):
 
 
 cdef Route base_route(Registry registry, object cls):
-    cdef PyObject *found
+    cdef Entry *found
     for base in cls.__mro__:
-        found = find(registry.exact, <PyObject *>base)
+        found = find(<PyObject *>registry.exact, <PyObject *>base)
         if found != NULL:
-            return <Route>found
+            return <Route>found.route
     return None
 
 

@@ -21,7 +21,6 @@ from cqrs_fast.base.calling cimport (
 )
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
-from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, Context, Limit
 from cqrs_fast.pipeline.deadline cimport refusal, refuse_done, timeout_error
@@ -37,6 +36,7 @@ from cqrs_fast.pipeline.walk cimport (
     PARK,
     Action,
     capture_error,
+    count_out,
     end_wait,
     invoke,
     may_be_over,
@@ -301,7 +301,7 @@ cdef class Dispatch:
             self.frame.depth = route.observers
         else:
             self.counted = True
-            route.flights.count += 1
+            route.in_flight[0] += 1
         return 0
 
     cdef int refuse(self, PyObject *parent) noexcept:
@@ -531,10 +531,7 @@ cdef class Dispatch:
         release(f)
         self.end()
         if self.counted:
-            if f.forks == fork_count:
-                route.flights.count -= 1
-            if route.gate.draining:
-                route.gate.left()
+            count_out(route.in_flight, <PyObject *>route.gate, f.forks)
         else:
             self.refused = None
         if f.error == NULL:

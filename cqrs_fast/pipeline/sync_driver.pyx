@@ -19,6 +19,7 @@ from cqrs_fast.pipeline.walk cimport (
     PARK,
     Action,
     capture_error,
+    count_out,
     invoke,
     may_be_over,
     release,
@@ -43,12 +44,9 @@ cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
     cdef uint32_t forks = fork_count
     if not route.quick or route.gate.draining or context is not None:
         return run_program(route, message, context)
-    route.flights.count += 1
+    route.in_flight[0] += 1
     result = call_one(<PyObject *>route.call, <PyObject *>message)
-    if forks == fork_count:
-        route.flights.count -= 1
-    if route.gate.draining:
-        route.gate.left()
+    count_out(route.in_flight, <PyObject *>route.gate, forks)
     if result != NULL and is_promise(result):
         return raise_promise(route, message, result)
     return result
@@ -74,14 +72,11 @@ cdef PyObject *run_program(Route route, object message, Context context) noexcep
     start(&frame, route, <PyObject *>message, parent, slots)
     if frame.limited or route.gate.draining:
         refused = why_refused(&frame)
-    route.flights.count += refused == NULL
+    route.in_flight[0] += refused == NULL
     drive(&frame, refused)
     if refused == NULL:
-        if frame.forks == fork_count:
-            route.flights.count -= 1
-        if route.gate.draining:
-            route.gate.left()
-    if refused != NULL:
+        count_out(route.in_flight, <PyObject *>route.gate, frame.forks)
+    else:
         Py_DECREF(<object>refused)
     release(&frame)
     if slots != inline_slots:

@@ -13,6 +13,7 @@ from cqrs_fast.base.errstate cimport (
     is_transparent,
     take_raised,
 )
+from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport AGAIN, ENDED, NOT_ENDED, PROCEED, WAIT, Frame
 from cqrs_fast.pipeline.frame_ops cimport clear_outcome, frame_context, set_error
 from cqrs_fast.pipeline.route cimport CONTEXT_MESSAGE, Route, Step
@@ -191,4 +192,12 @@ cdef int end_wait(Frame *f, object error) noexcept:
     f.again = False
     f.ending = ENDED
     turn(f)
+    return 0
+
+
+cdef int hand_out(Frame *f) noexcept:
+    cdef Context outer = (<Context>f.parent).own()
+    if outer is not None:
+        outer.retries += f.retries
+        outer.notes |= f.notes
     return 0
