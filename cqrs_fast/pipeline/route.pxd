@@ -41,6 +41,7 @@ cdef class Route:
     cdef int64_t *in_flight             # the count of `flights`
     cdef Step *program                  # the stages, as an array, and an end
     cdef bint quick                     # no stage, call(message), sync: not driven
+    cdef bint context_only              # nor is this: call(context, …), without a clock
     cdef readonly bint is_async         # execute refuses it
     cdef Form form
     cdef int depth                      # how many stages

@@ -55,7 +55,7 @@ cdef int read_end(Frame *f, Route route) noexcept
 cdef int begin_pass(Frame *f) noexcept
 
 # Tell the dispatch whose around is outside what this part of it came to.
-cdef int hand_out(Frame *f) noexcept
+cdef int hand_out(PyObject *parent, uint32_t retries, uint32_t notes) noexcept
 
 # End a stage's wait from outside: it is left once, with `error`.
 cdef int end_wait(Frame *f, object error) noexcept
@@ -179,7 +179,7 @@ cdef inline int release(Frame *f) noexcept:
         Py_DECREF(<object>context)
     Py_XDECREF(waiter)
     if (f.retries or f.notes) and (<Route>f.route).is_inner and f.parent != NULL:
-        hand_out(f)
+        hand_out(f.parent, f.retries, f.notes)
     return 0
 
 

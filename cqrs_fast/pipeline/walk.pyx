@@ -5,6 +5,7 @@ the other and come back only when somebody has to call the handler or to wait.
 """
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
+from libc.stdint cimport uint32_t
 
 from cqrs_fast.base.calling cimport call
 from cqrs_fast.base.errstate cimport (
@@ -195,9 +196,9 @@ cdef int end_wait(Frame *f, object error) noexcept:
     return 0
 
 
-cdef int hand_out(Frame *f) noexcept:
-    cdef Context outer = (<Context>f.parent).own()
+cdef int hand_out(PyObject *parent, uint32_t retries, uint32_t notes) noexcept:
+    cdef Context outer = (<Context>parent).own()
     if outer is not None:
-        outer.retries += f.retries
-        outer.notes |= f.notes
+        outer.retries += retries
+        outer.notes |= notes
     return 0
