@@ -84,6 +84,24 @@ def _() -> Pair:
     return Pair(arounds(1), baseline)
 
 
+@ROWS.row(
+    "three around middlewares in a row",
+    against="the same as closures, called directly",
+    ceiling=1.4,
+    ceiling_312=1.6,
+)
+def _() -> Pair:
+    count = 3
+    baseline = Operation(
+        "result = chain(context, command)",
+        calls=["call", "around"] * count + ["innermost", "create"],
+        chain=workload.chain(workload.create, [workload.around] * count),
+        context=workload.CONTEXT,
+        command=COMMAND,
+    )
+    return Pair(arounds(count), baseline)
+
+
 # The curves of the cost by stages
 
 

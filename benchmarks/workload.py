@@ -319,6 +319,28 @@ class AroundDispatcher(Dispatcher):
         return self.handlers[type(command)](command)
 
 
+def chain(
+    handler: Callable[[Any], Any], arounds: list[Callable[..., Any]]
+) -> Callable[[Context, Any], Any]:
+    """Return closures that call the arounds, outermost first, and then the handler."""
+
+    def innermost(ctx: Context, command: Any) -> Any:
+        return handler(command)
+
+    def behind(
+        around: Callable[..., Any], inner: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        def call(ctx: Context, command: Any) -> Any:
+            return around(ctx, command, inner)
+
+        return call
+
+    chained: Callable[..., Any] = innermost
+    for around in reversed(arounds):
+        chained = behind(around, chained)
+    return chained
+
+
 class AsyncDispatcher(Dispatcher):
     async def execute(self, command: Any) -> Any:
         return await self.handlers[type(command)](command)

@@ -25,10 +25,10 @@ cdef class ClassTable:
     def __dealloc__(self):
         free(self.entries)
 
-    cdef int put(self, object cls, object route) except -1:
+    cdef int put(self, object cls, Route route) except -1:
         return self.keep(cls, cls, route)
 
-    cdef int put_weak(self, object cls, object route) except -1:
+    cdef int put_weak(self, object cls, Route route) except -1:
         cdef uintptr_t address = <uintptr_t><PyObject *>cls
         table = ref(self)
 
@@ -39,13 +39,13 @@ cdef class ClassTable:
 
         return self.keep(cls, ref(cls, forget), route)
 
-    cdef int keep(self, object cls, object reference, object route) except -1:
+    cdef int keep(self, object cls, object reference, Route route) except -1:
         cdef uintptr_t address = <uintptr_t><PyObject *>cls
         self.reserve(len(self.kept) + 1)
         # Let go of last: that may run any code, which must find the new route.
         replaced = self.kept.get(address)
         self.kept[address] = (reference, route)
-        self.insert(<PyObject *>cls, <PyObject *>route)
+        self.insert(entry_of(<PyObject *>cls, route))
         del replaced
         return 0
 
@@ -91,16 +91,15 @@ cdef class ClassTable:
         self.shift = 8 * sizeof(uintptr_t) - bits
         for index in range(old_capacity):
             if old[index].cls != NULL:
-                self.insert(old[index].cls, old[index].route)
+                self.insert(old[index])
         free(old)
         return 0
 
-    cdef int insert(self, PyObject *cls, PyObject *route) noexcept:
-        cdef size_t index = home_of(self, cls)
-        while self.entries[index].cls != NULL and self.entries[index].cls != cls:
+    cdef int insert(self, Entry entry) noexcept:
+        cdef size_t index = home_of(entry.cls, self.shift)
+        while self.entries[index].cls != NULL and self.entries[index].cls != entry.cls:
             index = (index + 1) & self.mask
-        self.entries[index].cls = cls
-        self.entries[index].route = route
+        self.entries[index] = entry
         return 0
 
     cdef int remove(self, uintptr_t address) noexcept:
@@ -108,7 +107,7 @@ cdef class ClassTable:
         cdef PyObject *cls = <PyObject *>address
         cdef Entry *entries = self.entries
         cdef size_t mask = self.mask
-        cdef size_t gap = home_of(self, cls)
+        cdef size_t gap = home_of(cls, self.shift)
         cdef size_t index, home
         while entries[gap].cls != cls:
             if entries[gap].cls == NULL:
@@ -117,13 +116,22 @@ cdef class ClassTable:
         index = (gap + 1) & mask
         while entries[index].cls != NULL:
             # It may fill the gap unless it would then lie before its home.
-            home = home_of(self, entries[index].cls)
+            home = home_of(entries[index].cls, self.shift)
             if ((index - home) & mask) >= ((index - gap) & mask):
                 entries[gap] = entries[index]
                 gap = index
             index = (index + 1) & mask
         entries[gap].cls = NULL
         return 0
+
+
+cdef Entry entry_of(PyObject *cls, Route route) noexcept:
+    cdef Entry entry
+    entry.cls = cls
+    entry.route = <PyObject *>route
+    entry.call = <PyObject *>route.call if route.quick else NULL
+    entry.in_flight = route.in_flight
+    return entry
 
 
 cdef int forget_class(ClassTable table, uintptr_t address) except -1:

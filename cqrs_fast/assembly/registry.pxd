@@ -14,7 +14,8 @@ from cqrs_fast.pipeline.stage cimport Stage
 cdef class Registry:
     """All that is registered on a bus at one moment; never changed, only replaced.
 
-    `resolved` alone grows: it remembers what other classes were resolved to.
+    What it remembers grows: what other classes were resolved to, and which orders of
+    stages were looked at.
     """
 
     cdef ClassTable exact       # registered class -> Route
@@ -24,6 +25,8 @@ cdef class Registry:
     cdef dict named             # the routes registered by name alone
     cdef tuple middleware       # of the bus, as given …
     cdef tuple elements         # … and prepared
+    cdef set orders             # the orders of stages that were looked at …
+    cdef tuple ordered          # … of these elements
     cdef Payloads json          # what payloads become; None: none came yet
     cdef Payloads msgpack
     cdef dict metrics           # registered name -> Metrics; None: not enabled
@@ -31,6 +34,8 @@ cdef class Registry:
     cdef object wiring          # what a config made of it; None: there was none yet
 
     cdef Registry copy(self)
+    # Whether a route's stages, of `elements` alone, lie in an order not seen before.
+    cdef bint is_new_order(self, Route route) except -1
     cdef Payloads payloads(self, bint is_json)
     cdef dict classes(self)
 

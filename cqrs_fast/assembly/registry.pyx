@@ -11,8 +11,8 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.assembly.builder cimport Handler, build_route, prepare
-from cqrs_fast.assembly.class_table cimport ClassTable, find
-from cqrs_fast.assembly.route_info cimport describe_route, has_retry
+from cqrs_fast.assembly.class_table cimport ClassTable, Entry, find
+from cqrs_fast.assembly.route_info cimport describe_route, has_retry, order_of
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.payloads.decoding cimport Payloads, payloads_of
 from cqrs_fast.pipeline.gate cimport Gate
@@ -53,10 +53,22 @@ cdef class Registry:
         registry.named = self.named.copy()
         registry.middleware = self.middleware
         registry.elements = self.elements
+        registry.orders = self.orders
+        registry.ordered = self.ordered
         registry.metrics = self.metrics
         registry.max_payload_bytes = self.max_payload_bytes
         registry.wiring = self.wiring
         return registry
+
+    cdef bint is_new_order(self, Route route) except -1:
+        if self.ordered is not self.elements:
+            self.orders = set()
+            self.ordered = self.elements
+        order = order_of(route)
+        if order in self.orders:
+            return False
+        self.orders.add(order)
+        return True
 
     cdef Payloads payloads(self, bint is_json):
         """What payloads become: made at the first one after a change."""
@@ -225,7 +237,9 @@ cdef class Registrar(Router):
         cdef Route route = build_route(
             handler, elements, self.kind, self.gate, self.clock
         )
-        if has_retry(route):
+        # The same elements in the same order are found fault with once.
+        is_new = len(handler.elements) > 0 or registry.is_new_order(route)
+        if is_new and has_retry(route):
             from cqrs_fast.assembly.order import check_order
 
             check_order(describe_route(route).stages, self.order_warnings)
@@ -319,12 +333,12 @@ cdef class Registrar(Router):
         return explained(describe_route(route), self.kind)
 
     cdef str registered_name(self, object message):
-        cdef PyObject *route
+        cdef Entry *entry
         if isinstance(message, str):
             return message
         cls = class_meant(required_class(message))
-        route = find(self.registry.exact, <PyObject *>cls)
-        return message_name(cls) if route == NULL else (<Route>route).name
+        entry = find(<PyObject *>self.registry.exact, <PyObject *>cls)
+        return message_name(cls) if entry == NULL else (<Route>entry.route).name
 
 
 cdef bint publish(Registrar bus, Registry old, Registry new) noexcept:
@@ -342,11 +356,11 @@ cdef bint serves(Handler handler, object message):
 
 
 cdef Route base_route(Registry registry, object cls):
-    cdef PyObject *found
+    cdef Entry *found
     for base in cls.__mro__:
-        found = find(registry.exact, <PyObject *>base)
+        found = find(<PyObject *>registry.exact, <PyObject *>base)
         if found != NULL:
-            return <Route>found
+            return <Route>found.route
     return None
 
 

@@ -32,3 +32,12 @@ cdef bint has_retry(Route outermost) except -1:
                 return True
         route = route.inner
     return False
+
+
+cdef tuple order_of(Route outermost):
+    cdef Route route = outermost
+    found = []
+    while route is not None:
+        found.extend(map(type, route.stages))
+        route = route.inner
+    return tuple(found)

@@ -35,8 +35,9 @@ cdef class Bound:
         """Find the route anew; it stays only where every instance has the same one."""
         cdef Registry registry = self.bus.registry
         cdef Route route = self.bus.route_for(message)
-        if find(registry.exact, type_of(message)) or find(
-            registry.resolved, type_of(message)
+        cdef PyObject *cls = type_of(message)
+        if find(<PyObject *>registry.exact, cls) or (
+            find(<PyObject *>registry.resolved, cls)
         ):
             # In this order: a thread that comes between finds the bound one stale.
             self.registry = None

@@ -5,21 +5,26 @@ RouteFinder, PayloadBus and Bus.
 """
 
 from cpython.ref cimport PyObject
+from libc.stdint cimport uint32_t
 
 from cqrs_fast.assembly.builder cimport Handler
-from cqrs_fast.assembly.class_table cimport find
+from cqrs_fast.assembly.class_table cimport Entry, find
 from cqrs_fast.assembly.registry cimport Registry
+from cqrs_fast.base.calling cimport call_one, is_promise
 from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.errstate cimport steal
+from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.buses.bound cimport Bound
 from cqrs_fast.buses.lookup cimport type_of
 from cqrs_fast.buses.metrics cimport Metrics, take_snapshot
 from cqrs_fast.buses.payload_bus cimport PayloadBus
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame_pool cimport new_dispatch
+from cqrs_fast.pipeline.refused_results cimport raise_promise
 from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Stage
-from cqrs_fast.pipeline.sync_driver cimport run_sync
+from cqrs_fast.pipeline.sync_driver cimport run_program, run_sync
+from cqrs_fast.pipeline.walk cimport count_out
 
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
@@ -116,10 +121,15 @@ cdef class Bus(PayloadBus):
         otherwise what the handler or a middleware raises, as it is.
         """
         # hot: without a call for what is registered by its own class
-        cdef PyObject *found = find(self.registry.exact, type_of(msg))
+        cdef Entry *entry = find(<PyObject *>self.registry.exact, type_of(msg))
+        cdef Route route
+        if is_quick(self, entry, ctx):
+            return steal(run_entry(self, entry, msg))
+        if entry == NULL:
+            return steal(run_sync(self.route_for(msg), msg, ctx))
         # Held: a change of the bus may let go of it while it runs.
-        cdef Route route = self.route_for(msg) if found == NULL else <Route>found
-        return steal(run_sync(route, msg, ctx))
+        route = <Route>entry.route
+        return steal(run_program(route, msg, ctx))
 
     def execute_async(self, msg, Context ctx=None):
         """Return an awaitable that dispatches `msg` when it is awaited.
@@ -136,6 +146,7 @@ cdef class Bus(PayloadBus):
         each Exception takes the place of its result.
         """
         cdef list results = []
+        cdef Entry *entry
         cdef Route route
         if return_exceptions:
             for msg in msgs:
@@ -144,8 +155,13 @@ cdef class Bus(PayloadBus):
                     results.append(steal(run_sync(route, msg, ctx)))
                 except Exception as error:
                     results.append(error)
-        else:
-            for msg in msgs:
+            return results
+        for msg in msgs:
+            # hot: as `execute`
+            entry = find(<PyObject *>self.registry.exact, type_of(msg))
+            if is_quick(self, entry, ctx):
+                results.append(steal(run_entry(self, entry, msg)))
+            else:
                 route = self.route_for(msg)
                 results.append(steal(run_sync(route, msg, ctx)))
         return results
@@ -251,6 +267,27 @@ cdef class QueryBus(Bus):
     def registered_queries(self):
         """Return the registered names, sorted."""
         return self.registered_names()
+
+
+# Whether there is nothing to do but to call what this entry says; it may be NULL.
+cdef inline bint is_quick(Bus bus, Entry *entry, Context ctx) noexcept:
+    if entry == NULL or entry.call == NULL:
+        return False
+    return ctx is None and not bus.gate.draining
+
+
+cdef inline PyObject *run_entry(Bus bus, Entry *entry, object message) noexcept:
+    # hot: of a quick route no more than its entry is looked at
+    # A change of the bus may let go of the registry, the entry and its route meanwhile.
+    cdef Registry _held = bus.registry
+    cdef uint32_t forks = fork_count
+    cdef PyObject *result
+    entry.in_flight[0] += 1
+    result = call_one(entry.call, <PyObject *>message)
+    count_out(entry.in_flight, <PyObject *>bus.gate, forks)
+    if result != NULL and is_promise(result):
+        return raise_promise(<Route>entry.route, message, result)
+    return result
 
 
 cdef int adopt_methods(type bus_class) except -1:

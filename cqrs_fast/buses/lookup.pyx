@@ -2,7 +2,7 @@
 
 from cpython.ref cimport PyObject
 
-from cqrs_fast.assembly.class_table cimport find
+from cqrs_fast.assembly.class_table cimport Entry, find
 from cqrs_fast.assembly.registry cimport Registrar, Registry, article, base_route
 from cqrs_fast.buses.metrics cimport Metrics
 from cqrs_fast.pipeline.outcome cimport ERROR, Outcome
@@ -32,12 +32,12 @@ cdef class RouteFinder(Registrar):
 
     cdef Route route_for(self, object message):
         # hot: a table lookup for every class that was seen before
-        cdef PyObject *route = find(self.registry.exact, type_of(message))
-        if route == NULL:
-            route = find(self.registry.resolved, type_of(message))
-            if route == NULL:
+        cdef Entry *entry = find(<PyObject *>self.registry.exact, type_of(message))
+        if entry == NULL:
+            entry = find(<PyObject *>self.registry.resolved, type_of(message))
+            if entry == NULL:
                 return self.resolve(message)
-        return <Route>route
+        return <Route>entry.route
 
     cdef Route resolve(self, object message):
         """Find a route by name or by base class, and remember it for the class."""

@@ -3,7 +3,7 @@
 from cpython.exc cimport PyErr_Occurred
 from cpython.ref cimport PyObject
 
-from cqrs_fast.assembly.class_table cimport find
+from cqrs_fast.assembly.class_table cimport Entry, find
 from cqrs_fast.assembly.registry cimport Registry
 from cqrs_fast.base.errstate cimport steal, take_raised
 from cqrs_fast.buses.lookup cimport RouteFinder, type_of
@@ -81,8 +81,8 @@ cdef object execute_payload(PayloadBus bus, bint is_json, object payload, Contex
     cdef Registry registry = bus.registry
     cdef Payloads payloads = registry.payloads(is_json)
     message = bus.decode(payloads, payload)
-    cdef PyObject *found = find(registry.exact, type_of(message))
-    cdef Route route = bus.route_for(message) if found == NULL else <Route>found
+    cdef Entry *entry = find(<PyObject *>registry.exact, type_of(message))
+    cdef Route route = bus.route_for(message) if entry == NULL else <Route>entry.route
     return payloads.encode(steal(run_sync(route, message, ctx)), route.name)
 
 

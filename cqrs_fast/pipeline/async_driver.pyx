@@ -19,7 +19,6 @@ from cqrs_fast.base.calling cimport (
     send,
 )
 from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
-from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.coroutine cimport (
@@ -56,6 +55,7 @@ from cqrs_fast.pipeline.walk cimport (
     PARK,
     Action,
     capture_error,
+    count_out,
     end_wait,
     invoke,
     may_be_over,
@@ -168,7 +168,7 @@ cdef class Dispatch(Coroutine):
             self.frame.depth = route.observers
         else:
             self.counted = True
-            route.flights.count += 1
+            route.in_flight[0] += 1
         return 0
 
     cdef int refuse(self, PyObject *parent) noexcept:
@@ -341,10 +341,7 @@ cdef class Dispatch(Coroutine):
         release(f)
         self.end()
         if self.counted:
-            if f.forks == fork_count:
-                route.flights.count -= 1
-            if route.gate.draining:
-                route.gate.left()
+            count_out(route.in_flight, <PyObject *>route.gate, f.forks)
         else:
             self.refused = None
         if f.error == NULL:

@@ -18,7 +18,7 @@ cdef object refusal(Route route, object message, PyObject *parent):
     cdef Context context = None if parent == NULL else <Context>parent
     if route.gate.draining and not (context is not None and context.nested()):
         # Behind an around the dispatch itself was admitted, whatever context it passes.
-        if not (route.is_inner and route.flights.count > 0):
+        if not (route.is_inner and route.in_flight[0] > 0):
             return route.gate.refusal(own_name(route, message))
     if context is not None and context.state.limited:
         return why_done(context, route, message)

@@ -25,5 +25,6 @@ cdef class Gate:
     cdef int64_t in_flight(self) except -1
     # Tell the closers once nothing is in flight; for drivers, when draining.
     cdef int left(self) noexcept
+    cdef int tell_closers(self) noexcept
     # A fresh BusClosedError for a dispatch of `name`.
     cdef object refusal(self, str name)

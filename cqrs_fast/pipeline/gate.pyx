@@ -1,8 +1,11 @@
 """The gate of a bus: what is in flight, and how it drains."""
 
 cimport cython
+from cpython.exc cimport PyErr_Occurred
+from cpython.ref cimport PyObject
 
 from cqrs_fast.base.clock cimport wake_all
+from cqrs_fast.base.errstate cimport raise_again, take_raised
 from cqrs_fast.base.forks cimport tell_of_forks
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
@@ -70,6 +73,14 @@ cdef class Gate:
         return total
 
     cdef int left(self) noexcept:
+        # What has left may have raised: that is on its way to the caller.
+        cdef PyObject *raised = take_raised() if PyErr_Occurred() != NULL else NULL
+        self.tell_closers()
+        if raised != NULL:
+            raise_again(raised)
+        return 0
+
+    cdef int tell_closers(self) noexcept:
         if self.closers and self.in_flight() == 0:
             wake_all(list(self.closers))
         return 0

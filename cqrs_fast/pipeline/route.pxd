@@ -1,6 +1,7 @@
 """Route: one handler with its stages as a flat program, immutable once built."""
 
 from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t
 
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame
@@ -15,6 +16,22 @@ cdef enum Form:
 
 
 cdef class Route:
+    # What every dispatch looks at, side by side, as memory is read in lines
+    cdef object call                    # what the driver calls: handler or around
+    cdef Gate gate
+    cdef int64_t *in_flight             # the count of `flights`
+    cdef Step *program                  # the stages, as an array, and an end
+    cdef bint quick                     # no stage, call(message), sync: not driven
+    cdef bint context_only              # nor is this: call(context, …), without a clock
+    cdef readonly bint is_async         # execute refuses it
+    cdef Form form
+    cdef int depth                      # how many stages
+    cdef int slot_count
+    cdef int first_timed                # outermost stage whose leave needs the time
+    cdef bint reads_clock
+    cdef Reading reading                # how
+    cdef bint takes_time                # a stage calls users' code on the way in
+    cdef Clock clock
     # What it is
     cdef readonly str name              # the registered name
     cdef readonly object message_class  # None where it is registered by name
@@ -22,33 +39,20 @@ cdef class Route:
     cdef readonly str kind              # of its bus: "command" or "query"
     # The program
     cdef readonly tuple stages
-    cdef Step *program                  # the same, as an array, and an end
-    cdef object call                    # what the driver calls: handler or around
     cdef object call_async              # its twin under execute_async; mostly the same
-    cdef Form form
     cdef readonly object around         # the middleware that is called in its place …
     cdef str around_kind                # … "around" or "factory"
     cdef readonly Route inner           # behind an around: the rest of the program
     cdef object next                    # the inner route as the around is given it …
     cdef object next_async              # … under execute_async; mostly the same
     cdef bint offloads                  # its handler runs in a thread there
-    cdef int depth                      # how many stages
     cdef int observers                  # how many, from the outermost, only look on
-    cdef int slot_count
-    cdef int first_timed                # outermost stage whose leave needs the time …
-    cdef int first_measured             # … where no handler was called, too
-    cdef bint reads_clock
-    cdef Reading reading                # how
-    cdef bint takes_time                # a stage calls users' code on the way in
+    cdef int first_measured             # first_timed where no handler was called
     cdef bint names_all                 # every instance of message_class has `name`
-    cdef bint quick                     # no stage, call(message), sync: not driven
     # How it may run
-    cdef readonly bint is_async         # execute refuses it
     cdef readonly bint may_wait         # a stage in it or inside it may wait
     cdef readonly bint blocks_loop      # execute_async refuses it: it would block
     # Where it counts
-    cdef Clock clock
-    cdef Gate gate
     cdef Flights flights
     cdef bint is_inner
 

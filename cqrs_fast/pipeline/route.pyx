@@ -69,7 +69,9 @@ cdef class Route:
                 self.first_measured = min(self.first_measured, index)
         self.link()
         self.reading = self.reading_of()
-        self.quick = self.depth == 0 and self.form == MESSAGE and not self.is_async
+        cdef bint is_bare = self.depth == 0 and not self.is_async
+        self.quick = is_bare and self.form == MESSAGE
+        self.context_only = is_bare and self.form != MESSAGE and self.clock is None
         return 0
 
     cdef int link(self) noexcept:

@@ -5,7 +5,7 @@ the driver the route and the message.
 """
 
 from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.base.calling cimport call_one
 from cqrs_fast.base.counter_clock cimport counted_ns
@@ -14,6 +14,7 @@ from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport NOT_ENDED, PROCEED, STOP, WAIT, Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport end_limit
+from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.program cimport COUNTED, EXACT, Reading, Step
 from cqrs_fast.pipeline.route cimport MESSAGE, Route
 
@@ -46,6 +47,9 @@ cdef int read_end(Frame *f, Route route) noexcept
 # Forget the outcome and head inwards again.
 cdef int begin_pass(Frame *f) noexcept
 
+# Tell the dispatch whose around is outside what this part of it came to.
+cdef int hand_out(PyObject *parent, uint32_t retries, uint32_t notes) noexcept
+
 # End a stage's wait from outside: it is left once, with `error`.
 cdef int end_wait(Frame *f, object error) noexcept
 
@@ -55,6 +59,18 @@ cdef PyObject *invoke_in_context(Frame *f, PyObject *callee) except NULL
 ctypedef PyObject *(*Invocation)(Frame *f, PyObject *callee) noexcept
 
 # The steps that both drivers take in every dispatch, compiled into each.
+
+# One of those in flight has ended; `forks` are those before it began.
+cdef inline int count_out(
+    int64_t *in_flight, PyObject *gate, uint32_t forks
+) noexcept:
+    # A fork meanwhile has set the child's counts to zero.
+    if forks == fork_count:
+        in_flight[0] -= 1
+    if (<Gate>gate).draining:
+        (<Gate>gate).left()
+    return 0
+
 
 # After the handler: head outwards, and read the clock if somebody there looks at it.
 cdef inline int turn(Frame *f) noexcept:
@@ -134,15 +150,6 @@ cdef inline PyObject *invoke(Frame *f, PyObject *callee) noexcept:
     return (<Invocation>invoke_in_context)(f, callee)
 
 
-# Tell the dispatch whose around is outside what this part of it came to.
-cdef inline int hand_out(Frame *f) noexcept:
-    cdef Context outer = (<Context>f.parent).own()
-    if outer is not None:
-        outer.retries += f.retries
-        outer.notes |= f.notes
-    return 0
-
-
 # Let go of what the frame owns, the outcome excepted.
 cdef inline int release(Frame *f) noexcept:
     cdef PyObject *context = f.context
@@ -163,7 +170,7 @@ cdef inline int release(Frame *f) noexcept:
         Py_DECREF(<object>context)
     Py_XDECREF(waiter)
     if (f.retries or f.notes) and (<Route>f.route).is_inner and f.parent != NULL:
-        hand_out(f)
+        hand_out(f.parent, f.retries, f.notes)
     return 0
 
 

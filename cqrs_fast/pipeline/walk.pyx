@@ -5,6 +5,7 @@ the other and come back only when somebody has to call the handler or to wait.
 """
 
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
+from libc.stdint cimport uint32_t
 
 from cqrs_fast.base.calling cimport call
 from cqrs_fast.base.errstate cimport (
@@ -13,6 +14,7 @@ from cqrs_fast.base.errstate cimport (
     is_transparent,
     take_raised,
 )
+from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport AGAIN, ENDED, NOT_ENDED, PROCEED, WAIT, Frame
 from cqrs_fast.pipeline.frame_ops cimport clear_outcome, frame_context, set_error
 from cqrs_fast.pipeline.program cimport Step
@@ -192,4 +194,12 @@ cdef int end_wait(Frame *f, object error) noexcept:
     f.again = False
     f.ending = ENDED
     turn(f)
+    return 0
+
+
+cdef int hand_out(PyObject *parent, uint32_t retries, uint32_t notes) noexcept:
+    cdef Context outer = (<Context>parent).own()
+    if outer is not None:
+        outer.retries += retries
+        outer.notes |= notes
     return 0

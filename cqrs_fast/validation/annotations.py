@@ -31,16 +31,18 @@ from cqrs_fast.validation.containers import (
 from cqrs_fast.validation.numbers import FloatNode, IntNode
 from cqrs_fast.validation.record_nodes import Field, RecordNode
 from cqrs_fast.validation.records import (
+    DECLARED_ONLY,
     Scope,
     alias_of,
-    bindings_of,
     bound_names,
     fields_of,
     hints_of,
     is_record,
     is_wrapper,
+    owner_of,
     place,
     says_nothing,
+    scopes_of,
     shown,
     substitute,
 )
@@ -91,8 +93,6 @@ MAPPINGS = {
     types.MappingProxyType,
 }
 ALLOWED |= dict.fromkeys((*ARRAYS, *MAPPINGS), LENGTHS)
-# No file is an instance of them.
-DECLARED_ONLY = (typing.IO, typing.TextIO, typing.BinaryIO)
 # A recursive generic that needs more versions of itself than this needs ever more.
 MOST_VERSIONS = 16
 
@@ -136,17 +136,19 @@ class Compiler:
     def fields(self, hint: Any, cls: Any) -> list[Field]:
         """Translate the fields of a class; how they are read is to be settled."""
         self.begin(cls)
-        hints, bindings = hints_of(cls), bindings_of(hint)
         before = self.where, self.scope, self.level, self.unset_level
         fields = []
         self.level += 1
-        scopes = {c: Scope(c, hint, bindings.get(c, {})) for c in cls.__mro__}
+        scopes: dict[type, Scope] = {}
         for name, wire_name, required in fields_of(cls):
             self.where = f"{cls.__qualname__}.{name}"
-            owner = next(
-                (c for c in cls.__mro__ if name in vars(c).get("__annotations__", ())),
-                cls,
-            )
+            owner, plain = owner_of(cls, name)
+            if plain is not None:
+                node = self.scalar(plain, plain, {})
+                fields.append(Field(name, wire_name, node, required, False))
+                continue
+            if not scopes:
+                hints, scopes = hints_of(cls), scopes_of(cls, hint)
             self.scope = scopes[owner]
             field_hint = hints.get(name, typing.Any)
             if isinstance(field_hint, str):
@@ -279,9 +281,7 @@ class Compiler:
     def collect(self, meta: msgspec.Meta, limits: Limits) -> None:
         for name in CONSTRAINTS:
             value = getattr(meta, name)
-            if value is None:
-                continue
-            if limits.setdefault(name, value) != value:
+            if value is not None and limits.setdefault(name, value) != value:
                 raise TypeError(f"{self.where}: two values for the constraint {name!r}")
 
     def refuse(
@@ -361,8 +361,8 @@ class Compiler:
 
     def array(self, hint: Any, cls: Any, limits: Limits) -> Node:
         arguments = typing.get_args(hint)
-        is_bare = not hasattr(hint, "__args__")  # tuple, not tuple[()]
-        if cls is tuple and not is_bare and arguments[1:] != (...,):
+        # Without them it is bare: tuple, not tuple[()].
+        if cls is tuple and hasattr(hint, "__args__") and arguments[1:] != (...,):
             self.refuse(limits, (), hint)
             if any(typing.get_origin(one) is typing.Unpack for one in arguments):
                 self.cannot_check(hint, "its length is open")

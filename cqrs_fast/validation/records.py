@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import dataclasses
 import sys
@@ -16,6 +17,10 @@ from cqrs_fast.validation.record_nodes import Field
 
 Bindings = dict[Any, Any]  # type variables and what they stand for
 
+PLAIN = frozenset({int, float, str, bool, bytes})
+"""What most fields are: there is nothing to resolve in them or to look into."""
+# No file is an instance of them.
+DECLARED_ONLY = (typing.IO, typing.TextIO, typing.BinaryIO)
 WRAPPERS = {typing.Final, typing.ClassVar, typing.Required, typing.NotRequired}
 
 
@@ -124,6 +129,35 @@ def hints_of(cls: type) -> dict[str, Any]:
         return hints
 
 
+def owner_of(cls: type, name: str) -> tuple[type, type | None]:
+    """Return the class that annotates a field, and the annotation if that is plain.
+
+    A field that nobody annotates is the class's own.
+    """
+    for owner in cls.__mro__:
+        annotations = vars(owner).get("__annotations__", ())
+        if name in annotations:
+            # typing has no hints of a class under @no_type_check.
+            if getattr(cls, "__no_type_check__", None):
+                return owner, None
+            return owner, _plain(owner, annotations[name])
+    return cls, None
+
+
+def _plain(owner: type, annotation: Any) -> type | None:
+    """Return what an annotation is or names if that is one of PLAIN."""
+    if type(annotation) is str:
+        if getattr(owner, "__type_params__", ()):
+            return None
+        # Where typing.get_type_hints looks for a name, in its order.
+        module = getattr(sys.modules.get(owner.__module__), "__dict__", {})
+        for names in (module, vars(owner), vars(builtins)):
+            if annotation in names:
+                annotation = names[annotation]
+                break
+    return annotation if type(annotation) is type and annotation in PLAIN else None
+
+
 def fields_of(cls: Any) -> Iterator[tuple[str, str | int, bool]]:
     """Yield (name, name on the wire or position, required) for each field."""
     if issubclass(cls, msgspec.Struct):
@@ -184,3 +218,9 @@ class Scope(NamedTuple):
         # As typing does it: a field may be called as the class of its values is.
         found = eval(text, inside, collections.ChainMap(own, module))
         return substitute(found, self.bindings)
+
+
+def scopes_of(cls: type, hint: Any) -> dict[type, Scope]:
+    """Return the scope of each class that may annotate a field of `cls`."""
+    bindings = bindings_of(hint)
+    return {base: Scope(base, hint, bindings.get(base, {})) for base in cls.__mro__}

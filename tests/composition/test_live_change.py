@@ -12,11 +12,22 @@ from typing import Any
 import pytest
 from support import Add, Trace, drive
 
-from cqrs_fast import Command, CommandBus, Context, HandlerNotFoundError, Middleware
+from cqrs_fast import (
+    AsyncHandlerError,
+    Command,
+    CommandBus,
+    Context,
+    HandlerNotFoundError,
+    Middleware,
+)
 
 
 class Other(Command[int]):
     pass
+
+
+def run_many(bus: CommandBus, command: Any) -> Any:
+    return bus.execute_many([command])
 
 
 class Counting(Middleware):
@@ -340,6 +351,42 @@ def test_a_handler_changes_the_bus_it_runs_on() -> None:
     assert bus.execute(Add()) == "first other"
     assert log == ["A>", "<A"]
     assert bus.execute(Add()) == "second"
+
+
+@pytest.mark.parametrize("run", [CommandBus.execute, run_many], ids=["one", "many"])
+def test_what_a_handler_that_is_gone_returned_is_still_refused(run: Any) -> None:
+    bus = CommandBus()
+
+    def handler(add: Add) -> Any:
+        bus.unregister_handler(Add)
+        return awaited()
+
+    async def awaited() -> None:
+        raise AssertionError("nobody runs it")
+
+    bus.register_handler(Add, handler)
+    del handler
+    with pytest.raises(AsyncHandlerError, match="Add"):
+        run(bus, Add())
+    with pytest.raises(HandlerNotFoundError):
+        run(bus, Add())
+
+
+@pytest.mark.parametrize("run", [CommandBus.execute, run_many], ids=["one", "many"])
+def test_a_handler_that_is_gone_is_in_flight_until_it_ends(run: Any) -> None:
+    bus = CommandBus()
+    reports = []
+
+    def handler(add: Add) -> None:
+        bus.unregister_handler(Add)
+        gc.collect()
+        reports.append(bus.close(timeout=0))
+
+    bus.register_handler(Add, handler)
+    del handler
+    run(bus, Add())
+    assert reports[0].still_running == ["Add"]
+    assert bus.close(timeout=0).still_running == []
 
 
 def test_a_handler_unregisters_itself() -> None:

@@ -284,6 +284,22 @@ def test_hits_and_retries_are_counted_past_an_around_middleware(between: Any) ->
     assert counted(bus) == {"ok": 4}
 
 
+@pytest.mark.parametrize("arounds", [1, 2, 3])
+def test_retries_are_counted_past_arounds_in_a_row(arounds: int) -> None:
+    runs: list[int] = []
+
+    def flaky(message: Get) -> int:
+        runs.append(1)
+        if len(runs) < 3:
+            raise ConnectionError
+        return 1
+
+    retry = RetryMiddleware(3, 0.001)
+    bus = bus_of([*[around] * arounds, retry], Get, flaky)
+    assert bus.execute(Get(1)) == 1
+    assert bus.stats().messages["Get"].retries == 2
+
+
 def blocking() -> Any:
     from cqrs_fast import middleware
 

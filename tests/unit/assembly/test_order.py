@@ -115,6 +115,33 @@ def test_one_bus_warns_once_whatever_it_registers() -> None:
     bus.add_middleware(around)
 
 
+def test_what_one_message_leaves_out_is_looked_at_for_the_next() -> None:
+    class Once(Command[int]):
+        pass
+
+    bus = CommandBus(middleware=[BulkheadMiddleware(5), retry()])
+    with pytest.warns(RuntimeWarning, match="will not retry the command 'Once'"):
+        bus.register_handler(Once, lambda command: 1)
+    with pytest.warns(MiddlewareOrderWarning, match="put it inside"):
+        bus.register_handler(Pay, lambda command: 1)
+
+
+def test_a_handlers_own_middleware_is_looked_at_each_time() -> None:
+    bus = QueryBus(middleware=[TimeoutMiddleware(5), retry()])
+    bus.register_handler("First", lambda query: 1, middleware=[TimeoutMiddleware(1)])
+    with pytest.warns(MiddlewareOrderWarning, match="fewer or shorter attempts"):
+        bus.register_handler("Next", lambda query: 1, middleware=[TimeoutMiddleware(4)])
+
+
+def test_a_changed_middleware_is_looked_at_again() -> None:
+    bulkhead = BulkheadMiddleware(5)
+    bus = QueryBus(middleware=[retry(), bulkhead])
+    bus.register_handler(Ask, lambda query: 1)
+    bus.remove_middleware(bulkhead)
+    with pytest.warns(MiddlewareOrderWarning, match="put it inside"):
+        bus.add_middleware(bulkhead, index=0)
+
+
 def test_retry_that_is_left_out_makes_no_bad_order() -> None:
     bus = CommandBus(middleware=[BulkheadMiddleware(5), RetryMiddleware(1, 0.1)])
     bus.register_handler(Pay, lambda command: 1)

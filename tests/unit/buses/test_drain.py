@@ -207,6 +207,46 @@ def test_an_around_still_reaches_its_inside_while_it_drains() -> None:
     assert bus.execute(Add()) == 5
 
 
+def passing_on(ctx: Context, message: Any, next: Any) -> Any:
+    return next(ctx, message)
+
+
+@pytest.mark.parametrize("with_context", [False, True])
+@pytest.mark.parametrize("arounds", [0, 1, 3])
+def test_one_that_fails_while_its_bus_closes_is_counted_out(
+    arounds: int, with_context: bool
+) -> None:
+    bus = CommandBus(middleware=[passing_on] * arounds)
+    reports: list[DrainReport] = []
+    closing = threading.Thread(target=lambda: reports.append(bus.close(5)))
+
+    def fail(add: Add) -> int:
+        reports.append(bus.close(0))
+        closing.start()
+        raise ValueError("on its way out")
+
+    bus.register_handler(Add, (lambda ctx, add: fail(add)) if with_context else fail)
+    with pytest.raises(ValueError, match="on its way out"):
+        bus.execute(Add())
+    closing.join(5)
+    inside, outside = reports
+    assert (inside.still_running, outside.still_running) == (["Add"], [])
+    assert outside.drained
+
+
+@pytest.mark.parametrize("arounds", [0, 1, 3])
+def test_a_context_that_is_kept_reaches_no_closed_bus(arounds: int) -> None:
+    kept: list[Context] = []
+    bus = CommandBus(middleware=[passing_on] * arounds)
+    bus.register_handler(Add, lambda ctx, add: kept.append(ctx))
+    bus.register_handler(More, lambda more: more.number)
+    bus.execute(Add())
+    assert bus.execute(More(7), kept[0]) == 7
+    assert bus.close(0).drained
+    with pytest.raises(BusClosedError):
+        bus.execute(More(7), kept[0])
+
+
 def test_close_async_leaves_the_loop_to_the_calls() -> None:
     bus = CommandBus()
 

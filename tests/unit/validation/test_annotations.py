@@ -362,6 +362,64 @@ class Stem(Struct):
     value: Positive = 1
 
 
+SHADOWS = """
+from typing import Annotated, no_type_check
+from msgspec import Meta, Struct
+str = Annotated[int, Meta(gt=0)]
+Number = float
+class Shadowed(Struct):
+    f: "str"
+class Renamed(Struct):
+    f: "Number"
+class Own(Struct):
+    bytes = int
+    f: "bytes"
+class Mixed(Struct):
+    f: "int"
+    g: str
+class Below(Mixed):
+    f: "float"
+@no_type_check
+class Unchecked(Struct):
+    f: int
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("Shadowed", [1], [0]),
+        ("Renamed", [1.5], ["x"]),
+        ("Own", [1], [b"x"]),
+        ("Mixed", [1, 1], ["x", 1]),
+        ("Mixed", [1, 1], [1, 0]),
+        ("Below", [1.5, 1], ["x", 1]),
+    ],
+)
+def test_a_plain_name_means_what_its_class_and_module_say(
+    monkeypatch: pytest.MonkeyPatch, name: str, right: list[Any], wrong: list[Any]
+) -> None:
+    cls = vars(shadows(monkeypatch))[name]
+    check = compile_check(cls)
+    assert check is not None
+    assert check.errors_of(cls(*right)) == []
+    assert len(check.errors_of(cls(*wrong))) == 1
+
+
+def test_what_is_under_no_type_check_is_not_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert compile_check(shadows(monkeypatch).Unchecked) is None
+
+
+def shadows(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a module in which some names mean something else than they usually do."""
+    module = types.ModuleType("shadows")
+    monkeypatch.setitem(sys.modules, "shadows", module)
+    exec(SHADOWS, vars(module))
+    return module
+
+
 STATEMENTS = """
 from typing import Annotated
 from msgspec import Meta, Struct, defstruct
