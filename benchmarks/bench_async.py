@@ -30,26 +30,27 @@ from benchmarks.workload import (
 LOOPS = ("asyncio", "uvloop")
 IN_FLIGHT = 1_000
 ROUNDS = 40
+BARE: Any = {"against": AWAITED, "ceiling": 1.7, "ceiling_312": 2.0}
 ROWS = Table()
 
 
 # Inside of a coroutine that runs already
 
 
-@ROWS.row("bare `execute_async`", against=AWAITED, ceiling=1.9)
+@ROWS.row("bare `execute_async`", **BARE)
 def _() -> Pair:
     handler = workload.create_async
     return Pair(dispatched(handler, "create_async"), awaited(handler, "create_async"))
 
 
-@ROWS.row("bare `execute_async`, with a result", against=AWAITED, ceiling=1.9)
+@ROWS.row("bare `execute_async`, with a result", **BARE)
 def _() -> Pair:
     handler = workload.create_async_with_result
     name = "create_async_with_result"
     return Pair(dispatched(handler, name), awaited(handler, name))
 
 
-@ROWS.row("bare `execute_async`, handler suspends once", against=AWAITED, ceiling=1.9)
+@ROWS.row("bare `execute_async`, handler suspends once", **BARE)
 def _() -> Pair:
     handler = workload.create_after_suspending
     # Both are entered again when the suspension is over.
@@ -57,7 +58,7 @@ def _() -> Pair:
     return Pair(dispatched(handler, *calls), awaited(handler, *calls))
 
 
-@ROWS.row(f"{SIX}, async", against=AWAITED, ceiling=2.7, ceiling_312=4.0)
+@ROWS.row(f"{SIX}, async", against=AWAITED, ceiling=2.4, ceiling_312=2.8)
 def _() -> Pair:
     handler = workload.create_async
     case = dispatched(

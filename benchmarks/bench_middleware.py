@@ -205,6 +205,7 @@ for name, kind, make, several in (
         f"one more {name} where the clock is read",
         against=DIRECT,
         ceiling=0.15,
+        ceiling_312=0.18,
         parts=("case", "baseline", "without"),
     )(functools.partial(one_more, make, kind, several))
 

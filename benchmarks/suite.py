@@ -78,6 +78,7 @@ def clock_of(row: Row, part: str) -> Clock:
 def times_of(operation: Operation) -> int:
     """Return how often a round runs an operation."""
     times = -(-OPERATIONS // operation.per)
+    operation.time(1)  # as table.times_of does
     return max(1, min(times, round(ROUND_NS / (operation.time(1) * operation.per))))
 
 

@@ -134,7 +134,7 @@ cdef Route new_route(Handler handler, str kind, Gate gate, Clock clock):
     route.clock = clock
     route.gate = gate
     route.flights = gate.flights_of(handler.name)
-    route.in_flight = &route.flights.count
+    route.in_flight = route.flights.count
     return route
 
 

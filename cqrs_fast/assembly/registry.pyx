@@ -238,8 +238,7 @@ cdef class Registrar(Router):
             handler, elements, self.kind, self.gate, self.clock
         )
         # The same elements in the same order are found fault with once.
-        is_new = len(handler.elements) > 0 or registry.is_new_order(route)
-        if is_new and has_retry(route):
+        if has_retry(route) and (handler.elements or registry.is_new_order(route)):
             from cqrs_fast.assembly.order import check_order
 
             check_order(describe_route(route).stages, self.order_warnings)

@@ -2,6 +2,7 @@
 
 cimport cython
 from cpython.exc cimport PyErr_Occurred
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.clock cimport wake_all
@@ -38,6 +39,14 @@ class DrainReport(msgspec.Struct, frozen=True):
 cdef class Flights:
     """The calls in flight of one registered name."""
 
+    def __cinit__(self):
+        self.count = <int64_t *>PyMem_Calloc(1, sizeof(int64_t))
+        if self.count == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self.count)
+
 
 @cython.final
 cdef class Gate:
@@ -53,7 +62,7 @@ cdef class Gate:
     def _after_fork(self):
         cdef Flights flights
         for flights in list(self.flights.values()):
-            flights.count = 0
+            flights.count[0] = 0
         self.parked = set()
         self.closers = set()
 
@@ -69,7 +78,7 @@ cdef class Gate:
         cdef int64_t total = 0
         cdef Flights flights
         for flights in list(self.flights.values()):
-            total += flights.count
+            total += flights.count[0]
         return total
 
     cdef int left(self) noexcept:
@@ -144,7 +153,7 @@ async def close_gate(Gate gate not None, timeout):
 
 
 cdef bint running_calls(Flights flights) noexcept:
-    return flights.count > 0
+    return flights.count[0] > 0
 
 
 cdef int64_t timeout_to_ns(object timeout) except -2:

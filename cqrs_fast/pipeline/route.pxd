@@ -49,10 +49,8 @@ cdef class Route:
     cdef int observers                  # how many, from the outermost, only look on
     cdef int first_measured             # first_timed where no handler was called
     cdef bint names_all                 # every instance of message_class has `name`
-    # How it may run
     cdef readonly bint may_wait         # a stage in it or inside it may wait
     cdef readonly bint blocks_loop      # execute_async refuses it: it would block
-    # Where it counts
     cdef Flights flights
     cdef bint is_inner
 

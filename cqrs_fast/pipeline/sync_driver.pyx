@@ -4,16 +4,16 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_DECREF, PyObject
 from libc.stdint cimport uint32_t
 
-from cqrs_fast.base.calling cimport call, call_one, is_promise
+from cqrs_fast.base.calling cimport call_one, is_promise
 from cqrs_fast.base.errstate cimport raise_again
 from cqrs_fast.base.forks cimport fork_count
-from cqrs_fast.context cimport Context, background, dispatch_context
 from cqrs_fast.pipeline.blocking cimport park
 from cqrs_fast.pipeline.deadline cimport refuse_done, why_refused
 from cqrs_fast.pipeline.frame cimport Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport set_error
+from cqrs_fast.pipeline.frameless cimport run_in_context
 from cqrs_fast.pipeline.refused_results cimport fail, raise_promise, refuse_result
-from cqrs_fast.pipeline.route cimport AROUND, Route, own_name
+from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.walk cimport (
     CALL,
     DONE,
@@ -21,9 +21,9 @@ from cqrs_fast.pipeline.walk cimport (
     Action,
     capture_error,
     count_out,
-    hand_out,
     invoke,
     may_be_over,
+    needs_look,
     release,
     start,
     turn,
@@ -33,9 +33,7 @@ from cqrs_fast.pipeline.walk cimport (
 
 from cqrs_fast.errors import AsyncHandlerError
 
-
-# dispatch_context with its NULL as a value, as walk.pxd has its Invocation.
-ctypedef PyObject *(*Derivation)(PyObject *parent) noexcept
+cdef str IS_ASYNC = "its handler or a middleware is async"
 
 
 cdef enum:
@@ -56,48 +54,6 @@ cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
     return result
 
 
-# Whether it is to be found out first if the dispatch may begin.
-cdef inline bint needs_look(Route route, Context context) noexcept:
-    if route.gate.draining:
-        return True
-    return context is not None and context.state.limited
-
-
-cdef PyObject *run_in_context(Route route, object message, Context parent) noexcept:
-    # hot: of all that a frame has, only the context is needed
-    cdef PyObject *args[4]
-    cdef PyObject *result
-    cdef uint32_t forks = fork_count
-    cdef PyObject *origin = <PyObject *>(background if parent is None else parent)
-    cdef PyObject *context = (<Derivation>dispatch_context)(origin)
-    if context == NULL:
-        return NULL
-    args[1] = context
-    args[2] = <PyObject *>message
-    args[3] = <PyObject *>route.next
-    route.in_flight[0] += 1
-    result = call(<PyObject *>route.call, &args[1], 3 if route.form == AROUND else 2)
-    if result != NULL and is_promise(result):
-        result = raise_promise(route, message, result)
-    count_out(route.in_flight, <PyObject *>route.gate, forks)
-    leave_context(route, context, NULL if parent is None else <PyObject *>parent)
-    return result
-
-
-cdef inline int leave_context(
-    Route route, PyObject *context, PyObject *parent
-) noexcept:
-    """End a dispatch's own context, as `release` does that of a frame."""
-    cdef Context own = <Context>context
-    own.live = False
-    if own.origin is not None and not own.origin.live:
-        own.cut_origin()
-    if (own.retries or own.notes) and route.is_inner and parent != NULL:
-        hand_out(parent, own.retries, own.notes)
-    Py_DECREF(own)
-    return 0
-
-
 cdef PyObject *run_program(Route route, object message, Context context) noexcept:
     # hot: nothing may be allocated or looked up here
     cdef Slot inline_slots[INLINE_SLOTS]
@@ -108,11 +64,7 @@ cdef PyObject *run_program(Route route, object message, Context context) noexcep
     if route.context_only and not needs_look(route, context):
         return run_in_context(route, message, context)
     if route.is_async:
-        return fail(
-            AsyncHandlerError(
-                own_name(route, message), "its handler or a middleware is async"
-            )
-        )
+        return fail(AsyncHandlerError(own_name(route, message), IS_ASYNC))
     if route.slot_count > INLINE_SLOTS:
         slots = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
         if slots == NULL:

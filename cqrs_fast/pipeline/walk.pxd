@@ -101,6 +101,13 @@ cdef inline int read_now(Frame *f, PyObject *route) noexcept:
     return 0
 
 
+# Whether it is to be found out first if the dispatch may begin.
+cdef inline bint needs_look(Route route, Context context) noexcept:
+    if route.gate.draining:
+        return True
+    return context is not None and context.state.limited
+
+
 # Make the frame of one dispatch ready.
 cdef inline int start(
     Frame *f, Route route, PyObject *message, PyObject *parent, Slot *slots

@@ -28,6 +28,7 @@ from benchmarks.table import (
     ThreadsOperation,
     ceiling_of,
     missing_module,
+    times_of,
 )
 from cqrs_fast.cli.machine import refusal
 
@@ -192,6 +193,16 @@ def test_a_ratio_and_its_verdict(pair: Pair, measured: float, verdict: str) -> N
 )
 def test_a_round_of_the_suite_is_not_too_long(cost_ns: float, times: int) -> None:
     assert suite.times_of(Costing(cost_ns)) == times
+
+
+@pytest.mark.parametrize("times_of", [suite.times_of, times_of])
+def test_a_round_is_not_short_for_what_only_the_first_run_does(times_of: Any) -> None:
+    class Cold(Costing):
+        def time(self, times: int) -> float:
+            cost_ns, self.cost_ns = self.cost_ns, 1_000
+            return cost_ns
+
+    assert times_of(Cold(1e9)) == times_of(Costing(1_000)) > 1
 
 
 def test_threads_share_the_statement() -> None:
