@@ -139,6 +139,7 @@ class Compiler:
         before = self.where, self.scope, self.level, self.unset_level
         fields = []
         self.level += 1
+        hints: dict[str, Any] = {}
         scopes: dict[type, Scope] = {}
         for name, wire_name, required in fields_of(cls):
             self.where = f"{cls.__qualname__}.{name}"
