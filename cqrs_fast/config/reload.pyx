@@ -130,7 +130,7 @@ cdef list distinct_buses(object buses):
 
 
 cdef bint swap(list plans) noexcept:
-    """Publish all plans, or none if a bus was changed since; no other code runs.
+    """Publish all plans, or none if a bus or stage was changed; no other code runs.
 
     What is replaced is freed later, with the plans.
     """
@@ -140,6 +140,9 @@ cdef bint swap(list plans) noexcept:
         plan = <Plan>plans[index]
         if plan.bus.registry is not plan.old:
             return False
+        for inner in range(len(plan.revisions)):
+            if not (<Revision>plan.revisions[inner]).is_current():
+                return False
     for index in range(len(plans)):
         plan = <Plan>plans[index]
         for inner in range(len(plan.revisions)):

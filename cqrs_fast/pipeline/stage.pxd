@@ -30,18 +30,15 @@ cdef class Stage:
     cdef readonly bint observes         # only looks on; sees refused dispatches too
     cdef readonly bint errors_only      # leave has nothing to do after a result
     cdef readonly bint takes_time       # enter calls users' code
+    cdef int64_t version                # counts its changes of settings
 
-    # Only what a subclass overrides is called.
-    # Decide on the way in: a Verdict. Raising counts as STOP with that error.
-    cdef int enter(self, Frame *f) except -1
-    # Decide on the way out, after a result or an error: a Verdict.
-    cdef int leave(self, Frame *f) except -1
+    # Only what a subclass overrides is called; raising in enter counts as STOP.
+    cdef int enter(self, Frame *f) except -1    # on the way in: a Verdict
+    cdef int leave(self, Frame *f) except -1    # after a result or an error: same
     # The stage that serves this route: usually self; None where it can never act.
     cdef Stage for_route(self, RouteSpec spec)
-    # What explain() and describe() show: (kind, settings).
-    cdef tuple described(self)
-    # What stats() shows of its state: a struct of plain numbers, or None.
-    cdef object observed(self)
+    cdef tuple described(self)          # for explain() and describe(): (kind, settings)
+    cdef object observed(self)          # for stats(): a struct of numbers, or None
 
     # Live change: `update` and `revise` construct a stage with the new settings, which
     # checks them, and let it serve the state of this one. How, a stage says here.
@@ -63,7 +60,9 @@ cdef class Revision(Stage):
     with the routes, for every bus.
     """
 
-    cdef Stage stage                    # what the bus lists from then on
-    cdef Stage old, new
+    cdef Stage stage, old, new          # what the bus lists from then on, did, will
+    cdef int64_t version                # of the old one, when it was asked
+    cdef bint is_current(self) noexcept     # nothing has changed it since
+    cdef int apply_to_old(self) noexcept
     cdef int apply(self) noexcept       # put the settings in effect; no user code runs
     cdef int finish(self) except -1     # do what remains, once the routes are in place

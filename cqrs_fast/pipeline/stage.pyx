@@ -64,8 +64,9 @@ cdef class Stage:
         return 0
 
     cdef Revision revise(self, dict settings):
+        cdef Revision revision = Revision.__new__(Revision)
+        revision.version = self.version
         cdef dict known = self.changeable()
-        cdef Revision revision
         if known is None:
             return None
         unknown = sorted(settings.keys() - known.keys())
@@ -74,7 +75,6 @@ cdef class Stage:
                 f"update() has no setting {unknown[0]!r}; of a {type(self).__name__} "
                 f"it changes {', '.join(known)}"
             )
-        revision = Revision.__new__(Revision)
         revision.old = self
         revision.new = type(self)(**{**known, **settings})
         revision.new.succeed(self)
@@ -89,14 +89,19 @@ cdef class Stage:
         that cannot change, and ValueError where the pipelines of a bus were built in a
         way that cannot follow. Safe to call from any thread.
         """
-        cdef Revision new = self.revise(settings)
-        if new is None:
-            raise TypeError(
-                f"{type(self).__name__} has no settings that change in place: put "
-                "another one in its place"
-            )
-        self.check_built(new.new)
-        self.exchange(new.new)
+        cdef Revision new
+        while True:
+            new = self.revise(settings)
+            if new is None:
+                raise TypeError(
+                    f"{type(self).__name__} has no settings that change in place: put "
+                    "another one in its place"
+                )
+            self.check_built(new.new)
+            # Again, if another change came between: it must not be undone.
+            if new.is_current():
+                break
+        new.apply_to_old()
         self.settle(new.new)
 
     def settings(self):
@@ -119,10 +124,15 @@ cdef class Revision(Stage):
     cdef Stage for_route(self, RouteSpec spec):
         return self.old.serve(spec, self.new)
 
+    cdef bint is_current(self) noexcept:
+        return self.version == self.old.version
+
     cdef int apply(self) noexcept:
-        if self.stage is self.old:
-            self.old.exchange(self.new)
-        return 0
+        return self.apply_to_old() if self.stage is self.old else 0
+
+    cdef int apply_to_old(self) noexcept:
+        self.old.version += 1
+        return self.old.exchange(self.new)
 
     cdef int finish(self) except -1:
         return self.stage.settle(self.new)

@@ -122,33 +122,43 @@ cdef class ServiceTime(Stage):
     cdef int enter(self, Frame *f) except -1:
         # hot: one comparison without a deadline. Slot.a is when it came in.
         cdef int64_t now_ns = f.now_ns
+        cdef int64_t left_ns
         if (<Route>f.route).takes_time:
             # What users' code outside of this took is no service time.
             now_ns = read_clock((<Route>f.route).clock)
-        if (f.deadline_ns != NO_DEADLINE or f.limited) and self.is_late(f, now_ns):
-            return self.reject(f, now_ns)
-        f.slot.a = self.passed_ns = now_ns
+        if f.deadline_ns != NO_DEADLINE or f.limited:
+            left_ns = self.time_left(f, now_ns)
+            if left_ns < self.mean_ns() and self.is_late(f, now_ns, left_ns):
+                return self.reject(f, now_ns, left_ns)
+        f.slot.a = now_ns
+        if not 0 < self.passed_ns - now_ns < LET_THROUGH_NS:
+            # Else it came in before the last that passed.
+            self.passed_ns = now_ns
         self.admitted += 1
         return PROCEED
 
-    cdef bint is_late(self, Frame *f, int64_t now_ns) except -1:
-        """Whether it would not be done in time, and another one passed just now."""
-        cdef int64_t left_ns
+    cdef int64_t time_left(self, Frame *f, int64_t now_ns) except? -1:
+        if f.limited or f.deadline_clock != f.bus_clock or (<Route>f.route).takes_time:
+            return remaining_ns(f)
+        return f.deadline_ns - now_ns
+
+    cdef bint is_late(self, Frame *f, int64_t now_ns, int64_t left_ns) except -1:
+        """Whether it, with less time than the mean, is not to pass."""
         if self.samples < self.owner.min_samples:
             return False
-        if f.limited or f.deadline_clock != f.bus_clock or (<Route>f.route).takes_time:
-            left_ns = remaining_ns(f)
-        else:
-            left_ns = f.deadline_ns - now_ns
-        if left_ns >= self.mean_ns() or is_critical(type(<object>f.message)):
+        if is_critical(type(<object>f.message)):
             return False
-        # One that does not even start would not be measured.
-        return left_ns <= 0 or 0 <= now_ns - self.passed_ns < LET_THROUGH_NS
+        # One that does not even start would not be measured. One that came in before
+        # the last that passed has had its chance, too.
+        return left_ns <= 0 or (
+            -LET_THROUGH_NS < now_ns - self.passed_ns < LET_THROUGH_NS
+        )
 
-    cdef int reject(self, Frame *f, int64_t now_ns) except -1:
+    cdef int reject(self, Frame *f, int64_t now_ns, int64_t left_ns) except -1:
         cdef int64_t wait_ns = max(self.passed_ns + LET_THROUGH_NS - now_ns, 0)
         self.rejected += 1
-        retry_after = wait_ns / 1e9
+        # Never, where its own time is over.
+        retry_after = None if left_ns <= 0 else wait_ns / 1e9
         name = own_name(<Route>f.route, <object>f.message)
         set_error(f, OverloadedError(retry_after, KIND, name))
         return STOP
@@ -157,6 +167,9 @@ cdef class ServiceTime(Stage):
         # hot
         cdef int64_t took_ns = min(max(f.now_ns - f.slot.a, 0), MOST_NS)
         if f.error != NULL and not self.tells(f, took_ns):
+            if self.passed_ns == f.slot.a and is_cancelled(f):
+                # It was to be measured and was not: another one may pass for it.
+                self.passed_ns -= LET_THROUGH_NS
             return PROCEED
         if self.samples == 0:
             self.sum_ns = took_ns << SHIFT
@@ -175,6 +188,10 @@ cdef class ServiceTime(Stage):
         if isinstance(error, DeadlineExceededError):
             return error.stage == "handler" and took_ns > self.mean_ns()
         return True
+
+
+cdef bint is_cancelled(Frame *f) except -1:
+    return is_transparent(f.error) or isinstance(<object>f.error, ContextCancelledError)
 
 
 cdef bint is_critical(object cls) except -1:

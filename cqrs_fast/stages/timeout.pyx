@@ -60,7 +60,8 @@ cdef class TimeoutMiddleware(Stage):
         clock: where it reads the time; that of the bus by default. A timer on an event
             loop follows real time, or a ManualClock.
 
-    `update` changes `seconds` and `on_late`; what is inside keeps its deadline.
+    `update` changes `on_late` and `seconds`, which never grow once a bus has this; what
+    is inside keeps its deadline.
 
     Raises TypeError or ValueError for an argument that makes no sense. One object may
     serve many buses, threads and event loops at once.
@@ -119,6 +120,12 @@ cdef class TimeoutMiddleware(Stage):
                 f"seconds must stay {'0' if self.timeout_ns == 0 else 'more than 0'}, "
                 f"got {timeout.seconds!r}: pipelines were built with or without it, so "
                 "make another TimeoutMiddleware"
+            )
+        if self.built and timeout.timeout_ns > self.timeout_ns:
+            raise ValueError(
+                f"seconds must be at most {self.seconds!r}, got {timeout.seconds!r}: "
+                "breakers of pipelines that were built with it count on that, so make "
+                "another TimeoutMiddleware"
             )
         return 0
 

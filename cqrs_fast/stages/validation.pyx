@@ -94,7 +94,9 @@ cdef class ValidationMiddleware(Stage):
         stage.max_errors = self.max_errors
         stage.cls = cls
         stage.check = check
-        if check is not None and stage.check.validator is None:
+        # A message's own `validate` may take its time.
+        stage.takes_time = check is None or stage.check.validator is not None
+        if not stage.takes_time:
             stage.simple = <PyObject *>stage.check.record
         return stage
 

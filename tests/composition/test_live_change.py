@@ -14,12 +14,19 @@ from support import Add, Trace, drive
 
 from cqrs_fast import (
     AsyncHandlerError,
+    CachingMiddleware,
     Command,
     CommandBus,
     Context,
+    DeadlineExceededError,
     HandlerNotFoundError,
     Middleware,
+    Query,
+    QueryBus,
+    TimeoutMiddleware,
+    ValidationMiddleware,
 )
+from cqrs_fast.testing import ManualClock
 
 
 class Other(Command[int]):
@@ -470,3 +477,53 @@ def test_a_change_while_looking_is_no_error() -> None:
     bus.register_handler(Add, lambda add: 1, middleware=[Odd()])
     bus.register_handler(Other, lambda other: 1)
     assert [info.name for info in bus.describe()] == ["Add", "Other"]
+
+
+def test_an_update_that_comes_into_another_is_not_undone() -> None:
+    cache = CachingMiddleware(10.0)
+    meanwhile = [lambda: cache.update(ttl=99.0)]
+
+    class Key:
+        """Checked while the outer update constructs the new settings."""
+
+        def __call__(self, query: Any) -> int:
+            return 1
+
+        def __getattribute__(self, name: str) -> Any:
+            if name != "__class__" and meanwhile:
+                meanwhile.pop()()
+            return object.__getattribute__(self, name)
+
+    cache.update(key=Key())
+    assert meanwhile == []
+    assert cache.settings()["ttl"] == 99.0
+    assert cache.settings()["key"].endswith("Key")
+
+
+@pytest.mark.parametrize("late", ["validate", "tags", "cache_key"])
+def test_users_code_on_the_way_in_counts_against_the_deadline(late: str) -> None:
+    clock = ManualClock()
+    handled: list[Any] = []
+
+    class Slow(Query[int]):
+        def validate(self) -> None:
+            clock.advance(10.0 if late == "validate" else 0.0)
+
+        def cache_key(self) -> int:
+            clock.advance(10.0 if late == "cache_key" else 0.0)
+            return 1
+
+    def tags(query: Any) -> list[str]:
+        clock.advance(10.0 if late == "tags" else 0.0)
+        return ["one"]
+
+    middleware = [
+        TimeoutMiddleware(5.0),
+        ValidationMiddleware(),
+        CachingMiddleware(10.0, tags=tags),
+    ]
+    bus = QueryBus(middleware=middleware, clock=clock)
+    bus.register_handler(Slow, handled.append)
+    with pytest.raises(DeadlineExceededError):
+        bus.execute(Slow())
+    assert handled == []

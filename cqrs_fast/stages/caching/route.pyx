@@ -9,7 +9,6 @@ from cqrs_fast.base.awaitables cimport is_used_up
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.base.system_clock cimport is_reached
-from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.deadline cimport is_own_fate
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, STOP, Frame
@@ -49,7 +48,11 @@ cdef Stage cached_route(
     route.core = core
     route.follow(object if spec.message_class is None else spec.message_class)
     route.may_wait = config.single_flight
-    route.takes_time = not config.plain
+    route.takes_time = (
+        not config.plain
+        or config.tags is not None
+        or hasattr(spec.message_class, "cache_key")
+    )
     return route if route.plan.cacheable else None
 
 

@@ -350,9 +350,46 @@ def test_one_that_cannot_even_start_is_not_the_one_of_its_second(world: World) -
     world.clock.advance(1.0)
     spent[0] = 0.5
     for _ in range(2):
-        assert world.rejected(0.5).retry_after == 0.0
+        assert world.rejected(0.5).retry_after is None
     spent[0] = 0.0
     assert world.ask(0.5) > 0
+
+
+@pytest.mark.parametrize("error", [ContextCancelledError(), KeyboardInterrupt()])
+def test_one_that_is_cancelled_gives_its_second_back(
+    world: World, error: BaseException
+) -> None:
+    world.measure(2.0)
+    world.clock.advance(1.0)
+    world.error = error
+    with pytest.raises(type(error)):
+        world.ask(1.0)
+    world.error = None
+    assert world.ask(1.0) > 0
+    assert world.mean == 2.0 - 2.0 / 16
+    world.rejected(1.0)
+
+
+def test_one_that_came_in_before_the_last_that_passed_is_rejected(world: World) -> None:
+    if world.is_async:
+        pytest.skip("a nested dispatch passes meanwhile, which is sync here")
+    nested: list[int] = []
+
+    def authenticate(ctx: Context, message: Any) -> str:
+        if not nested:
+            nested.append(0)
+            world.clock.advance(1.0)
+            nested.append(world.ask(1.0))
+            world.clock.advance(0.25)
+        return "me"
+
+    world.build(AuthenticationMiddleware(authenticate))
+    nested.append(0)
+    world.measure(2.0)
+    nested.clear()
+    with pytest.raises(OverloadedError):
+        world.ask(1.5)
+    assert nested[1] > 0
 
 
 def test_a_clock_that_goes_back_sheds_nobody_for_ever() -> None:

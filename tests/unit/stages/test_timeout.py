@@ -256,13 +256,13 @@ def test_a_timeout_changes_in_place_for_who_comes_in_then() -> None:
 
     def handle(ctx: Context, command: Add) -> float:
         before = ctx.remaining()
-        timeout.update(seconds=9.0, on_late="raise")
+        timeout.update(seconds=1.5, on_late="raise")
         assert ctx.remaining() == before
         return before
 
     bus = bus_of(handle, timeout, clock=clock)
-    assert [bus.execute(Add()) for _ in range(2)] == [2.0, 9.0]
-    assert timeout.settings() == {"seconds": 9.0, "on_late": "raise"}
+    assert [bus.execute(Add()) for _ in range(2)] == [2.0, 1.5]
+    assert timeout.settings() == {"seconds": 1.5, "on_late": "raise"}
 
 
 @pytest.mark.parametrize(
@@ -271,9 +271,10 @@ def test_a_timeout_changes_in_place_for_who_comes_in_then() -> None:
         (1.0, 0, "seconds must stay more than 0, got 0: pipelines were built"),
         (1.0, None, "seconds must stay more than 0, got None"),
         (None, 1.0, "seconds must stay 0, got 1.0: pipelines were built"),
+        (1.0, 2.0, "seconds must be at most 1.0, got 2.0: breakers of pipelines"),
     ],
 )
-def test_pipelines_that_were_built_neither_lose_nor_get_a_timeout(
+def test_pipelines_that_were_built_neither_lose_nor_get_a_timeout_nor_a_longer_one(
     seconds: float | None, later: float | None, text: str
 ) -> None:
     timeout = TimeoutMiddleware(seconds)
