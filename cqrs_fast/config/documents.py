@@ -12,22 +12,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from cqrs_fast.config.document_rules import MAX_DEPTH, Pairs, too_deep
 from cqrs_fast.config.sections import shown
 from cqrs_fast.errors import ConfigError
 from cqrs_fast.redaction import SECRET_WORDS
 
-MAX_DEPTH = 32
-
 _SECRETS = (*SECRET_WORDS, "apikey", "credential", "passphrase", "passwd", "privatekey")
 _BARE = re.compile(r"[A-Za-z0-9_$-]{1,80}")
-_NUMBER = re.compile(
-    r"[-+]?(?:(?P<whole>0|[1-9][0-9]*)|(?:0|[1-9][0-9]*)?\.[0-9]+|[1-9][0-9]*\.)"
-    r"(?P<power>[eE][-+]?[0-9]+)?"
-)
-
-
-class Pairs(list[tuple[Any, Any]]):
-    """An object of a document: its keys and values in order, keys maybe repeated."""
 
 
 def parse_document(data: bytes, suffix: str) -> dict[str, Any]:
@@ -63,24 +54,6 @@ def key_path(above: str, key: str) -> str:
     if not _BARE.fullmatch(key):
         key = shown(key)
     return f"{above}.{key}" if above else key
-
-
-def number(text: str) -> int | float | None:
-    """Return the number that a text is in decimal, or None."""
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        return None
-    if match["power"] or not match["whole"]:
-        return float(text)
-    try:
-        return int(text)
-    except ValueError:  # more digits than CPython reads
-        return None
-
-
-def too_deep(where: str = "") -> ConfigError:
-    """Return the error of a document with too many levels."""
-    return ConfigError(f"nested deeper than {MAX_DEPTH} levels{where}")
 
 
 def plain(value: Any, key: str = "", depth: int = 0) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cqrs_fast.config.documents import MAX_DEPTH, Pairs, number, too_deep
+from cqrs_fast.config.document_rules import MAX_DEPTH, Pairs, number, too_deep
 from cqrs_fast.errors import ConfigError
 
 # Many times what a Config has; PyYAML takes seconds for as many as a file can hold.
