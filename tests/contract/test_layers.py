@@ -202,11 +202,17 @@ def fresh(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+needs_sources = pytest.mark.skipif(
+    not any(PACKAGE.rglob("*.pyx")), reason="no sources of Cython here"
+)
+
+
 def test_every_module_has_a_layer() -> None:
     for module in MODULES:
         layer_of(module)
 
 
+@needs_sources
 def test_imports_are_found() -> None:
     """The readers above see what is known to be there."""
     seen = {(one.source, one.target) for one in IMPORTS}
@@ -244,6 +250,7 @@ def test_imports_point_downwards() -> None:
     assert upwards == []
 
 
+@needs_sources
 def test_every_exception_is_needed() -> None:
     seen = {(one.source, one.target) for one in IMPORTS}
     assert set(ALLOWED) <= seen
@@ -266,7 +273,7 @@ def test_imports_make_no_circles() -> None:
     assert circle(CLOSING_CIRCLES) == []
 
 
-@pytest.mark.skipif(not any(PACKAGE.rglob("*.pyx")), reason="no sources of Cython here")
+@needs_sources
 @pytest.mark.parametrize("closing", sorted(CLOSING_CIRCLES))
 def test_every_import_that_closes_a_circle_does(closing: tuple[str, str]) -> None:
     assert set(closing) <= set(circle(CLOSING_CIRCLES - {closing}))
