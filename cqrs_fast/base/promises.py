@@ -10,6 +10,7 @@ from functools import partial, partialmethod, singledispatch, singledispatchmeth
 from types import (
     AsyncGeneratorType,
     CodeType,
+    CoroutineType,
     FunctionType,
     GeneratorType,
     MappingProxyType,
@@ -166,8 +167,10 @@ def put_to_rest(promise: Any, name: str) -> None:
     """
     try:
         end = getattr(promise, "close", None) or getattr(promise, "cancel", None)
-        if end is not None:
-            end()
+        ended = None if end is None else end()
+        if type(ended) is CoroutineType:
+            # Of a class of users' that closes asynchronously, which nobody awaits here.
+            ended.close()
     except Exception as error:
         report("closing an awaitable", name, error)
 

@@ -522,6 +522,21 @@ def test_an_awaitable_whose_close_raises_is_refused_all_the_same(
     assert "closing an awaitable" in caplog.text
 
 
+def test_an_awaitable_that_closes_asynchronously_is_refused_without_a_warning() -> None:
+    class Connection:
+        def __await__(self) -> Iterator[Any]:
+            return iter(())
+
+        async def close(self) -> None:
+            raise AssertionError("nobody awaits this")
+
+    bus = QueryBus()
+    bus.register_handler(Rows, lambda query: Connection())
+    with pytest.raises(AsyncHandlerError, match="returned an awaitable, a Connection"):
+        bus.execute(Rows())
+    gc.collect()  # a RuntimeWarning would fail the test
+
+
 # Policies alone
 
 
