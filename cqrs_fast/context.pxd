@@ -55,7 +55,7 @@ cdef class Context:
     cdef Context with_deadline_ns(self, object deadline_ns)
     # A child with the deadline of a timeout, or with that of `like` again.
     cdef Context bounded(self, int64_t deadline_ns, Clock clock, bint interrupts)
-    cdef Context bounded_like(self, ContextState like)
+    cdef Context copy_bound(self, ContextState like)
     # The dispatch's own context that this is or derives from; None outside of one.
     cdef Context own(self)
     # The dispatch whose own context this is has ended, and what that was in before it.

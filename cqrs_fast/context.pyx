@@ -241,7 +241,7 @@ cdef class Context:
             state.limit = limit
         return self.derive(state)
 
-    cdef Context bounded_like(self, ContextState like):
+    cdef Context copy_bound(self, ContextState like):
         cdef ContextState state = self.state.copy()
         state.deadline_ns = like.deadline_ns
         state.clock = like.clock

@@ -70,9 +70,7 @@ def compiled(source: str, statement: str, names: Mapping[str, Any]) -> Any:
     return function
 
 
-def times_in_round(
-    time: Callable[[int], float], nanoseconds: float = ROUND_NS
-) -> int:
+def times_in_round(time: Callable[[int], float], nanoseconds: float = ROUND_NS) -> int:
     """Return how many times something runs in a round of about so many nanoseconds.
 
     Parameters:

@@ -128,13 +128,13 @@ cdef Route new_route(Handler handler, str kind, Gate gate, Clock clock):
     route.name = handler.name
     route.message_class = handler.message_class
     if handler.message_class is not None:
-        route.names_all = name_of_class(handler.message_class) == handler.name
+        route.name_is_fixed = name_of_class(handler.message_class) == handler.name
     route.handler = handler.handler
     route.kind = kind
     route.clock = clock
     route.gate = gate
-    route.flights = gate.flights_of(handler.name)
-    route.in_flight = route.flights.count
+    route.counter = gate.counter_of(handler.name)
+    route.in_flight = route.counter.count
     return route
 
 

@@ -129,7 +129,7 @@ cdef Entry entry_of(PyObject *cls, Route route) noexcept:
     cdef Entry entry
     entry.cls = cls
     entry.route = <PyObject *>route
-    entry.call = <PyObject *>route.call if route.quick else NULL
+    entry.call = <PyObject *>route.call if route.bypasses_driver else NULL
     entry.in_flight = route.in_flight
     return entry
 

@@ -11,6 +11,7 @@ from cqrs_fast.base.promises import check_plain
 if TYPE_CHECKING:
     from logging import Logger
 
+
 def log_level(argument: str, level: object) -> int:
     """Return a level of the logging module, as a number."""
     return whole_number(argument, level, 1, 1000)

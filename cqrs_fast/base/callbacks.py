@@ -10,7 +10,7 @@ _last: dict[str, float] = {}
 _suppressed: dict[str, int] = {}
 
 
-def report(kind: str, name: str, error: BaseException) -> None:
+def report_callback_error(kind: str, name: str, error: BaseException) -> None:
     """Log `error`, raised by a callback of `kind` in a dispatch of `name`.
 
     Goes to the `cqrs_fast` logger with its traceback, at most once a second for each
@@ -35,7 +35,7 @@ def report(kind: str, name: str, error: BaseException) -> None:
     )
 
 
-def tell_unshared(name: str, outcome: object, instead: str) -> None:
+def log_unshared(name: str, outcome: object, instead: str) -> None:
     """Log that a result of `name` can be used once only, or its error not be copied.
 
     Never raises an Exception itself; who calls it sees to it that it is told once.
@@ -58,4 +58,4 @@ def tell_unshared(name: str, outcome: object, instead: str) -> None:
             "the handler of %s %s: %s; %s (told once)", name, what, instead, remedy
         )
     except Exception as error:
-        report("logging", name, error)
+        report_callback_error("logging", name, error)

@@ -8,4 +8,4 @@ from libc.stdint cimport uint32_t
 cdef uint32_t fork_count
 
 # Call `one._after_fork()` in each child that is forked while it lives.
-cdef int tell_of_forks(object one) except -1
+cdef int on_fork(object one) except -1

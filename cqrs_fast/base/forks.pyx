@@ -14,24 +14,24 @@ from weakref import WeakSet
 from libc.stdint cimport uint32_t
 
 cdef uint32_t fork_count = 0
-cdef object told = WeakSet()
+cdef object notified = WeakSet()
 
 
-cdef int tell_of_forks(object one) except -1:
-    told.add(one)
+cdef int on_fork(object one) except -1:
+    notified.add(one)
     return 0
 
 
-def let_know_of_forks(one):
+def notify_of_forks(one):
     """Call `one._after_fork()` in each child that is forked while `one` lives."""
-    tell_of_forks(one)
+    on_fork(one)
 
 
 def begin_child():
     """Count a fork and let everything forget the other threads; runs in the child."""
     global fork_count
     fork_count += 1
-    for one in list(told):
+    for one in list(notified):
         one._after_fork()
 
 

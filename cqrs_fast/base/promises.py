@@ -18,7 +18,7 @@ from types import (
 )
 from typing import Any
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 
 # Flags of code objects. `inspect` tells the same, and takes long to import.
 _GENERATOR = 0x20
@@ -172,7 +172,7 @@ def put_to_rest(promise: Any, name: str) -> None:
             # Of a class of users' that closes asynchronously, which nobody awaits here.
             ended.close()
     except Exception as error:
-        report("closing an awaitable", name, error)
+        report_callback_error("closing an awaitable", name, error)
 
 
 def promise_error(argument: str, promise: object, instead: str) -> TypeError:

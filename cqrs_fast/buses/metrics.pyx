@@ -4,7 +4,7 @@ cimport cython
 from libc.stdlib cimport calloc, free
 
 from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE, Context
@@ -47,7 +47,7 @@ cdef class Metrics(Stage):
         self.reads_clock = self.reads_end = sample == 1
         self.sample = sample
         self.until_sampled = 1
-        tell_of_forks(self)
+        on_fork(self)
 
     def _after_fork(self):
         self.counters.in_flight = 0

@@ -271,9 +271,7 @@ def pipeline_notes(group: Group, subject: Subject) -> list[tuple[str, str]]:
         ("handlers", subject.handlers),
         ("dispatches", f"{calls:,}, through the middleware itself: see --help"),
     ]
-    notes += [
-        ("left out", f"{text}: {POINT_TO_MESSAGES}") for text in subject.missing
-    ]
+    notes += [("left out", f"{text}: {POINT_TO_MESSAGES}") for text in subject.missing]
     texts: dict[str, str] = {}
     for case in group.cases:
         texts.update(case.told)

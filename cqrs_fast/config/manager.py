@@ -16,15 +16,15 @@ from typing import NamedTuple, Self, TypeVar
 from weakref import WeakSet
 
 from cqrs_fast.base.arguments import seconds_or_zero, seconds_to_ns
-from cqrs_fast.base.forks import let_know_of_forks
+from cqrs_fast.base.forks import notify_of_forks
 from cqrs_fast.base.promises import check_plain
 from cqrs_fast.buses.bus import CommandBus, QueryBus
+from cqrs_fast.config.change_callbacks import Callback, ChangeCallbacks
 from cqrs_fast.config.files import read_file
 from cqrs_fast.config.loading import config_from, load_config_from_env
 from cqrs_fast.config.model import Config
 from cqrs_fast.config.reload import apply_config
 from cqrs_fast.config.sections import shown
-from cqrs_fast.config.telling import Callback, Telling
 from cqrs_fast.config.watching import LOGGER, Content, Watch, content_of
 from cqrs_fast.errors import ConfigError
 
@@ -98,11 +98,11 @@ class ConfigManager:
         self._poll = seconds_to_ns("poll", poll) / 1e9
         self._state = _State()
         self._buses: WeakSet[Bus] = WeakSet()
-        self._telling = Telling(self._path)
+        self._callbacks = ChangeCallbacks(self._path)
         self._taken: Content | None = None  # what the last reload read
         self._logged: set[str] = set()
         self._forget_threads()
-        let_know_of_forks(self)
+        notify_of_forks(self)
 
     def _forget_threads(self) -> None:
         self._lock = threading.RLock()
@@ -111,7 +111,7 @@ class ConfigManager:
 
     def _after_fork(self) -> None:
         self._forget_threads()
-        self._telling.after_fork()
+        self._callbacks.after_fork()
 
     def __repr__(self) -> str:
         return f"<ConfigManager {self._path!r} version {self.version}>"
@@ -175,7 +175,7 @@ class ConfigManager:
         with self._lock:
             config, logs = self._reload()
         _write(logs)
-        self._telling.tell()
+        self._callbacks.notify()
         if isinstance(config, ConfigError):
             raise config
         return config
@@ -219,7 +219,7 @@ class ConfigManager:
         if not callable(callback):
             raise TypeError(f"callback must be callable, got {shown(callback)}")
         check_plain("callback", callback, f", got {shown(callback)}")
-        self._telling.add(callback)
+        self._callbacks.add(callback)
         return callback
 
     # Watching
@@ -248,7 +248,7 @@ class ConfigManager:
         # Not under the lock: a reload that is waited for has it.
         watch = self._watch
         ended = watch is None or watch.stop(timeout)
-        return self._telling.wait(max(until - time.monotonic(), 0)) and ended
+        return self._callbacks.wait(max(until - time.monotonic(), 0)) and ended
 
     def __enter__(self) -> Self:
         """Watch, as `watch_config` does."""
@@ -273,7 +273,7 @@ class ConfigManager:
                 return False
             _, logs = self._reload()
         _write(logs)
-        self._telling.tell_elsewhere()
+        self._callbacks.notify_elsewhere()
         return True
 
     # One reload, under the lock
@@ -316,7 +316,7 @@ class ConfigManager:
         if changed:
             keys = tuple(self._apply(config, tuple(self._buses)))
         self._logged.clear()
-        self._telling.note(config)
+        self._callbacks.note(config)
         self._state = state._replace(
             config=config,
             version=state.version + changed,

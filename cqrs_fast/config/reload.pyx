@@ -17,7 +17,7 @@ from cqrs_fast.pipeline.stage cimport Revision, Stage
 from operator import is_not
 
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.buses.bus import CommandBus
 from cqrs_fast.config.assembly import (
     INNER,
@@ -160,7 +160,7 @@ cdef int settle(list revisions, Py_ssize_t begun=0) except -1:
     try:
         revision.finish()
     except Exception as error:
-        report("reload", type(revision.stage).__name__, error)
+        report_callback_error("reload", type(revision.stage).__name__, error)
     finally:
         settle(revisions, begun + 1)
     return 0

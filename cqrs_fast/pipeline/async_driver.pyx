@@ -66,7 +66,7 @@ from cqrs_fast.pipeline.walk cimport (
     walk_out,
 )
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.errors import AsyncHandlerError
 from cqrs_fast.pipeline.unawaited import call_origin
 
@@ -319,7 +319,7 @@ cdef class Dispatch(Coroutine):
             self.timed = begin_interruption(&self.frame, self.timeout)
         except BaseException as error:
             # A user's clock or event loop: the handler runs on, without a limit.
-            report("timer", self.route.name, error)
+            report_callback_error("timer", self.route.name, error)
         return 0
 
     cdef int explain_cancellation(self) noexcept:
@@ -329,7 +329,7 @@ cdef class Dispatch(Coroutine):
             if cancellation is not None:
                 self.cancellation = cancellation
         except BaseException as error:
-            report("timer", self.route.name, error)
+            report_callback_error("timer", self.route.name, error)
         return 0
 
     cdef Sent finish(self, PyObject **out) noexcept:

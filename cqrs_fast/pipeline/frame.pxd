@@ -47,7 +47,7 @@ cdef struct Frame:
     int64_t deadline_ns         # the nearest that a timeout set, or NO_DEADLINE …
     int64_t timeout_ns          # … the time it allows, 0 if it is the caller's own …
     PyObject *deadline_clock    # … and what measures it: borrowed, NULL for real time
-    int64_t shown_ns            # the deadline that the context has of a timeout
+    int64_t published_ns            # the deadline that the context has of a timeout
     int depth                   # how many stages this dispatch goes through
     int slots_used              # how many slots there are
     uint32_t forks              # the fork_count it began under

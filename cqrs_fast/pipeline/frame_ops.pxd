@@ -45,22 +45,22 @@ cdef inline Context frame_context(Frame *f):
             context.tell_time_by(<Clock>f.bus_clock)
         Py_INCREF(context)
         f.context = <PyObject *>context
-    if f.shown_ns != f.deadline_ns:
-        show_deadline(f)
+    if f.published_ns != f.deadline_ns:
+        publish_deadline(f)
     return <Context>f.context
 
-cdef inline int show_deadline(Frame *f) except -1:
+cdef inline int publish_deadline(Frame *f) except -1:
     cdef Context context = <Context>f.context
     end_limit(context)
     if f.deadline_ns == NO_DEADLINE:
-        put_in_place(f, context.bounded_like(context.own().state))
+        put_in_place(f, context.copy_bound(context.own().state))
     else:
         put_in_place(f, context.bounded(
             f.deadline_ns,
             None if f.deadline_clock == NULL else <Clock>f.deadline_clock,
             f.on_loop,
         ))
-    f.shown_ns = f.deadline_ns
+    f.published_ns = f.deadline_ns
     return 0
 
 # The limit that a timeout of this dispatch has set interrupts nothing any more.

@@ -15,7 +15,7 @@ from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.timers cimport Timeout
 
 from cqrs_fast.base.arguments import flag, whole_number
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.pipeline.unawaited import warn_never_awaited
 
 
@@ -175,7 +175,7 @@ cdef int warn_unawaited(Dispatch dispatch) noexcept:
 
 cdef int report_unclosed(Dispatch dispatch, object error) noexcept:
     try:
-        report("closing a dispatch", dispatch.__name__, error)
+        report_callback_error("closing a dispatch", dispatch.__name__, error)
     except BaseException as raised:
         write_unraisable(dispatch, raised)
     return 0

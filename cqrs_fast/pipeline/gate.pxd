@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from cqrs_fast.waits.waiter cimport Waiter
 
 
-cdef class Flights:
+cdef class InFlight:
     """The calls in flight of one registered name."""
 
     cdef readonly str name
@@ -16,15 +16,15 @@ cdef class Gate:
     cdef bint draining              # new root dispatches are refused
     cdef bint closed                # drained, or given up at the timeout
     cdef str bus                    # what the bus is called in errors
-    cdef dict flights               # name -> Flights
+    cdef dict counters               # name -> InFlight
     cdef set parked                 # Waiters of dispatches: a drain wakes them
     cdef set closers                # Waiters of close(): the last call out wakes them
     cdef object __weakref__
 
-    cdef Flights flights_of(self, str name)
+    cdef InFlight counter_of(self, str name)
     cdef int64_t in_flight(self) except -1
     # Tell the closers once nothing is in flight; for drivers, when draining.
     cdef int left(self) noexcept
-    cdef int tell_closers(self) noexcept
+    cdef int notify_closers(self) noexcept
     # A fresh BusClosedError for a dispatch of `name`.
     cdef object refusal(self, str name)

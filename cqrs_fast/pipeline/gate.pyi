@@ -11,7 +11,7 @@ class DrainReport(msgspec.Struct, frozen=True):
     waited: float
 
 @final
-class Flights:
+class InFlight:
     @property
     def name(self) -> str: ...
 

@@ -7,7 +7,7 @@ from cpython.ref cimport PyObject
 
 from cqrs_fast.base.clock cimport wake_all
 from cqrs_fast.base.errstate cimport raise_again, take_raised
-from cqrs_fast.base.forks cimport tell_of_forks
+from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.base.system_clock cimport monotonic_ns
@@ -36,7 +36,7 @@ class DrainReport(msgspec.Struct, frozen=True):
 
 
 @cython.final
-cdef class Flights:
+cdef class InFlight:
     """The calls in flight of one registered name."""
 
     def __cinit__(self):
@@ -54,42 +54,42 @@ cdef class Gate:
 
     def __init__(self, str bus not None):
         self.bus = bus
-        self.flights = {}
+        self.counters = {}
         self.parked = set()
         self.closers = set()
-        tell_of_forks(self)
+        on_fork(self)
 
     def _after_fork(self):
-        cdef Flights flights
-        for flights in list(self.flights.values()):
-            flights.count[0] = 0
+        cdef InFlight counter
+        for counter in list(self.counters.values()):
+            counter.count[0] = 0
         self.parked = set()
         self.closers = set()
 
-    cdef Flights flights_of(self, str name):
-        cdef Flights flights = self.flights.get(name)
-        if flights is None:
-            flights = Flights.__new__(Flights)
-            flights.name = name
-            flights = self.flights.setdefault(name, flights)
-        return flights
+    cdef InFlight counter_of(self, str name):
+        cdef InFlight counter = self.counters.get(name)
+        if counter is None:
+            counter = InFlight.__new__(InFlight)
+            counter.name = name
+            counter = self.counters.setdefault(name, counter)
+        return counter
 
     cdef int64_t in_flight(self) except -1:
         cdef int64_t total = 0
-        cdef Flights flights
-        for flights in list(self.flights.values()):
-            total += flights.count[0]
+        cdef InFlight counter
+        for counter in list(self.counters.values()):
+            total += counter.count[0]
         return total
 
     cdef int left(self) noexcept:
         # What has left may have raised: that is on its way to the caller.
         cdef PyObject *raised = take_raised() if PyErr_Occurred() != NULL else NULL
-        self.tell_closers()
+        self.notify_closers()
         if raised != NULL:
             raise_again(raised)
         return 0
 
-    cdef int tell_closers(self) noexcept:
+    cdef int notify_closers(self) noexcept:
         if self.closers and self.in_flight() == 0:
             wake_all(list(self.closers))
         return 0
@@ -113,13 +113,13 @@ cdef class Gate:
 
     def leave_close(self, Waiter waiter not None, int64_t started_ns):
         """End one close and report what is still running."""
-        cdef Flights flights
+        cdef InFlight counter
         self.closers.discard(waiter)
         self.closed = True
         running = []
-        for flights in list(self.flights.values()):
-            if running_calls(flights):
-                running.append(flights.name)
+        for counter in list(self.counters.values()):
+            if running_calls(counter):
+                running.append(counter.name)
         waited = (monotonic_ns() - started_ns) / 1e9
         return DrainReport(not running, sorted(running), waited)
 
@@ -152,8 +152,8 @@ async def close_gate(Gate gate not None, timeout):
     return report
 
 
-cdef bint running_calls(Flights flights) noexcept:
-    return flights.count[0] > 0
+cdef bint running_calls(InFlight counter) noexcept:
+    return counter.count[0] > 0
 
 
 cdef int64_t timeout_to_ns(object timeout) except -2:
@@ -168,4 +168,4 @@ cdef int64_t timeout_to_ns(object timeout) except -2:
 
 
 constructed(Gate)
-internal(Flights)
+internal(InFlight)

@@ -108,7 +108,7 @@ cdef class HookStage(Stage):
         self.on_error = overridden(middleware, "on_error")
         self.timed = self.reads_clock = self.reads_end = bool(middleware.timed)
         self.has_slot = True
-        self.takes_time = self.before is not None
+        self.calls_user_code = self.before is not None
 
     cdef Stage for_route(self, RouteSpec spec):
         if self.before is None and self.after is None and self.on_error is None:

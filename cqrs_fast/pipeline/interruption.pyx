@@ -11,13 +11,13 @@ from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.timers cimport Timeout, is_cancellation
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.errors import DeadlineExceededError
 
 
 cdef bint begin_interruption(Frame *f, Timeout timeout) except -1:
     cdef Limit limit = None
-    if f.context != NULL and f.shown_ns == f.deadline_ns:
+    if f.context != NULL and f.published_ns == f.deadline_ns:
         limit = (<Context>f.context).state.limit
     return timeout.begin(
         f.deadline_ns,
@@ -37,7 +37,7 @@ cdef int end_interruption(Frame *f, Timeout timeout) noexcept:
             else:
                 explain_error(f)
     except BaseException as error:
-        report("timer", (<Route>f.route).name, error)
+        report_callback_error("timer", (<Route>f.route).name, error)
     return 0
 
 

@@ -5,7 +5,7 @@ from cpython.ref cimport PyObject
 from cqrs_fast.pipeline.frame cimport Frame
 
 
-ctypedef int (*Question)(PyObject *stage, Frame *f) noexcept
+ctypedef int (*StageCall)(PyObject *stage, Frame *f) noexcept
 
 
 cdef enum Reading:
@@ -17,8 +17,8 @@ cdef enum Reading:
 cdef struct Step:
     # A stage as the walk sees it, side by side with the next one.
     PyObject *stage             # borrowed
-    Question enter, leave       # NULL: it has nothing to say there
+    StageCall enter, leave       # NULL: it has nothing to say there
     Step *inward                # itself, or the first further in that has an enter …
     Step *outward               # the first further out that looks at a result, or NULL
     int slot                    # which of the frame's is its own, -1 for none
-    bint errors_only
+    bint skips_results

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.pipeline.frame cimport Frame
-from cqrs_fast.pipeline.gate cimport Flights, Gate
+from cqrs_fast.pipeline.gate cimport InFlight, Gate
 from cqrs_fast.pipeline.program cimport Reading, Step
 
 
@@ -19,9 +19,9 @@ cdef class Route:
     # What every dispatch looks at, side by side, as memory is read in lines
     cdef object call                    # what the driver calls: handler or around
     cdef Gate gate
-    cdef int64_t *in_flight             # the count of `flights`
+    cdef int64_t *in_flight             # the count of `counter`
     cdef Step *program                  # the stages, as an array, and an end
-    cdef bint quick                     # no stage, call(message), sync: not driven
+    cdef bint bypasses_driver           # no stage, call(message), sync: not driven
     cdef bint context_only              # nor is this: call(context, …), without a clock
     cdef readonly bint is_async         # execute refuses it
     cdef Form form
@@ -30,7 +30,7 @@ cdef class Route:
     cdef int first_timed                # outermost stage whose leave needs the time
     cdef bint reads_clock
     cdef Reading reading                # how
-    cdef bint takes_time                # a stage calls users' code on the way in
+    cdef bint calls_user_code                # a stage calls users' code on the way in
     cdef Clock clock
     # What it is
     cdef readonly str name              # the registered name
@@ -48,10 +48,10 @@ cdef class Route:
     cdef bint offloads                  # its handler runs in a thread there
     cdef int observers                  # how many, from the outermost, only look on
     cdef int first_measured             # first_timed where no handler was called
-    cdef bint names_all                 # every instance of message_class has `name`
+    cdef bint name_is_fixed                 # every instance of message_class has `name`
     cdef readonly bint may_wait         # a stage in it or inside it may wait
     cdef readonly bint blocks_loop      # execute_async refuses it: it would block
-    cdef Flights flights
+    cdef InFlight counter
     cdef bint is_inner
 
     # Lay the program out once every field above it is set.

@@ -6,7 +6,7 @@ from cpython.ref cimport PyObject
 
 from cqrs_fast.base.counter_clock cimport counter_is_steady
 from cqrs_fast.base.sealing cimport internal
-from cqrs_fast.pipeline.program cimport COUNTED, EXACT, OTHER, Question
+from cqrs_fast.pipeline.program cimport COUNTED, EXACT, OTHER, StageCall
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.message_names import message_name
@@ -49,18 +49,18 @@ cdef class Route:
             step = &self.program[index]
             step.stage = <PyObject *>stage
             step.slot = -1
-            step.errors_only = stage.errors_only
+            step.skips_results = stage.skips_results
             if overrides_enter(stage, plain):
-                step.enter = <Question>enter_of(stage)
+                step.enter = <StageCall>enter_of(stage)
             # What it keeps in its slot is dropped when it is left.
             if stage.has_slot or overrides_leave(stage, plain):
-                step.leave = <Question>leave_of(stage)
+                step.leave = <StageCall>leave_of(stage)
             if stage.has_slot:
                 step.slot = self.slot_count
                 self.slot_count += 1
             self.reads_clock |= stage.reads_clock or stage.reads_end
             self.may_wait |= stage.may_wait
-            self.takes_time |= stage.takes_time
+            self.calls_user_code |= stage.calls_user_code
             if stage.observes and self.observers == index:
                 self.observers += 1
             if stage.reads_end and self.first_timed == self.depth:
@@ -70,7 +70,7 @@ cdef class Route:
         self.link()
         self.reading = self.reading_of()
         cdef bint is_bare = self.depth == 0 and not self.is_async
-        self.quick = is_bare and self.form == MESSAGE
+        self.bypasses_driver = is_bare and self.form == MESSAGE
         self.context_only = is_bare and self.form != MESSAGE and self.clock is None
         return 0
 
@@ -84,7 +84,7 @@ cdef class Route:
             step = &self.program[index]
             step.outward = outward
             # What it keeps in its slot is dropped there, too.
-            if step.leave != NULL and (step.slot >= 0 or not step.errors_only):
+            if step.leave != NULL and (step.slot >= 0 or not step.skips_results):
                 outward = step
         for index in reversed(range(self.depth + 1)):
             step = &self.program[index]
@@ -111,7 +111,7 @@ cdef str frame_name(Frame *f):
 
 
 cdef str own_name(Route route, object message):
-    if route.names_all and type(message) is route.message_class:
+    if route.name_is_fixed and type(message) is route.message_class:
         return route.name
     try:
         name = message_name(message)

@@ -28,8 +28,8 @@ cdef class Stage:
     cdef readonly bint may_wait         # enter or leave may say WAIT or AGAIN
     cdef readonly bint has_slot         # f.slot is its own, zeroed
     cdef readonly bint observes         # only looks on; sees refused dispatches too
-    cdef readonly bint errors_only      # leave has nothing to do after a result
-    cdef readonly bint takes_time       # enter calls users' code
+    cdef readonly bint skips_results      # leave has nothing to do after a result
+    cdef readonly bint calls_user_code       # enter calls users' code
     cdef int64_t version                # counts its changes of settings
 
     # Only what a subclass overrides is called; raising in enter counts as STOP.

@@ -44,7 +44,7 @@ cdef PyObject *run_sync(Route route, object message, Context context) noexcept:
     # hot: nothing may be allocated or looked up here
     cdef PyObject *result
     cdef uint32_t forks = fork_count
-    if not route.quick or needs_look(route, context):
+    if not route.bypasses_driver or needs_look(route, context):
         return run_program(route, message, context)
     route.in_flight[0] += 1
     result = call_one(<PyObject *>route.call, <PyObject *>message)

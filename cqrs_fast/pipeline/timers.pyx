@@ -21,7 +21,7 @@ from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport internal
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 
 cdef enum:
     STEP_NS = 1_000_000_000     # a timer looks at the list that often …
@@ -245,7 +245,7 @@ cdef class Timers:
             try:
                 now_ns = max(now_ns, read_clock(self.clock))
             except Exception as error:
-                report("timer", "an event loop", error)
+                report_callback_error("timer", "an event loop", error)
             while self.nearest != NULL and self.nearest.due_ns <= now_ns:
                 self.expire_nearest()
         finally:
@@ -263,7 +263,7 @@ cdef class Timers:
             (<Timeout>timeout).expire()
         except Exception as error:
             # Of a user's task class.
-            report("timer", "an event loop", error)
+            report_callback_error("timer", "an event loop", error)
         return 0
 
 

@@ -44,11 +44,11 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
     watch(route, context, waiter)
     try:
         if ended_from_outside(f, route, context):
-            let_go(f, route, context, waiter)
+            stop_watching(f, route, context, waiter)
             return None
         set_alarms(f, context, waiter, timeout_ns)
     except BaseException:
-        let_go(f, route, context, waiter)
+        stop_watching(f, route, context, waiter)
         raise
     return waiter
 
@@ -108,7 +108,7 @@ cdef int64_t real_ns(Alarm alarm, Waiter waiter) except? -1:
 cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1:
     cdef Route route = <Route>f.route
     cdef Context context = caller_context(f)
-    let_go(f, route, context, waiter)
+    stop_watching(f, route, context, waiter)
     if error is not None:
         end_wait(f, error)
     elif not ended_from_outside(f, route, context):
@@ -118,12 +118,12 @@ cdef int finish_wait(Frame *f, Waiter waiter, object error) except -1:
 
 cdef int abandon_wait(Frame *f, Waiter waiter, object error) noexcept:
     if waiter is not None:
-        let_go(f, <Route>f.route, caller_context(f), waiter)
+        stop_watching(f, <Route>f.route, caller_context(f), waiter)
     end_wait(f, error)
     return 0
 
 
-cdef int let_go(Frame *f, Route route, Context context, Waiter waiter) except -1:
+cdef int stop_watching(Frame *f, Route route, Context context, Waiter waiter) except -1:
     """Stop to watch, and forget what this one wait was made of."""
     unwatch(f, route, context, waiter)
     waiter.rearm()

@@ -122,7 +122,7 @@ cdef inline int start(
     f.slot = NULL
     f.slots = slots
     f.started_ns = f.now_ns = f.delay_ns = 0
-    f.deadline_ns = f.shown_ns = f.sampled_ns = NO_DEADLINE
+    f.deadline_ns = f.published_ns = f.sampled_ns = NO_DEADLINE
     f.timeout_ns = 0
     f.deadline_clock = NULL
     f.position = f.upward = f.on_loop = f.again = f.closing = 0
@@ -147,7 +147,7 @@ cdef inline int start(
 cdef inline bint may_be_over(Frame *f) noexcept:
     if f.limited or f.now_ns >= f.deadline_ns:
         return True
-    return (<Route>f.route).takes_time and f.deadline_ns != NO_DEADLINE
+    return (<Route>f.route).calls_user_code and f.deadline_ns != NO_DEADLINE
 
 
 # Call the handler as the route's form says: a new reference, or NULL with an exception.
@@ -220,7 +220,7 @@ cdef inline Action walk_out(Frame *f) noexcept:
     step = (<Route>f.route).program[f.position].outward
     while step != NULL:
         f.slot = slot_of(f, step)
-        if not step.errors_only:
+        if not step.skips_results:
             verdict = step.leave(step.stage, f)
             if verdict != PROCEED or f.error != NULL:
                 return walk_on(f, step, verdict)

@@ -20,7 +20,7 @@ from cqrs_fast.pipeline.frame_ops cimport clear_outcome, frame_context, set_erro
 from cqrs_fast.pipeline.program cimport Step
 from cqrs_fast.pipeline.route cimport CONTEXT_MESSAGE, Route
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 
 
 cdef int stop(Frame *f, Step *step, int verdict) noexcept:
@@ -82,7 +82,7 @@ cdef Action walk_back(Frame *f) noexcept:
             f.slot = slot_of(f, step)
             if f.error != NULL:
                 verdict = leave_with_error(step, f)
-            elif not step.errors_only:
+            elif not step.skips_results:
                 verdict = step.leave(step.stage, f)
                 if verdict < 0:
                     capture_error(f)
@@ -130,7 +130,7 @@ cdef int leave_with_error(Step *step, Frame *f) noexcept:
 
 cdef int report_raised(Frame *f, object raised) noexcept:
     try:
-        report("stage", (<Route>f.route).name, raised)
+        report_callback_error("stage", (<Route>f.route).name, raised)
     except BaseException as error:
         set_error(f, error)
     return 0

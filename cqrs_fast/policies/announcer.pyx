@@ -7,7 +7,7 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.policies.core.circuit_breaker cimport Change, Changes
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.policies.circuit_state import STATES, CircuitEvent
 
 cdef enum:
@@ -57,8 +57,8 @@ cdef class Announcer:
                 tell(self, &change)
             if self.lost:
                 lost, self.lost = self.lost, 0
-                text = f"{lost} transitions came too fast to be told"
-                report("on_event", self.name or "a breaker", RuntimeError(text))
+                error = RuntimeError(f"{lost} transitions came too fast to be reported")
+                report_callback_error("on_event", self.name or "a breaker", error)
         finally:
             self.delivering = False
         return 0
@@ -99,7 +99,7 @@ cdef int tell(Announcer announcer, const Change *change) except -1:
             )
         )
     except Exception as error:
-        report("on_event", announcer.name or "a breaker", error)
+        report_callback_error("on_event", announcer.name or "a breaker", error)
     return 0
 
 

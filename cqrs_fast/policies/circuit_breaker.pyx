@@ -36,7 +36,7 @@ from cqrs_fast.policies.core.circuit_breaker cimport (
     breaker_unmoved,
 )
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.promises import unfinished
 from cqrs_fast.errors import CircuitOpenError
 from cqrs_fast.policies.circuit_state import (
@@ -324,7 +324,7 @@ cdef class CircuitBreaker:
                     <object>error, checked.failure_on
                 )
         except Exception as raised:
-            report("is_failure", self.name or "a breaker", raised)
+            report_callback_error("is_failure", self.name or "a breaker", raised)
             failed = True
         if failed:
             return CQRS_BREAKER_FAILURE

@@ -21,7 +21,7 @@ from cqrs_fast.base.arguments import (
     seconds_to_ns,
     whole_number,
 )
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.promises import check_plain, promise_error, unfinished
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
@@ -318,7 +318,7 @@ cdef class RetryPolicy:
                 if is_awaitable(<PyObject *>returned):
                     raise promise_error("on_retry", returned, PLAIN)
             except Exception as raised:
-                report("on_retry", name, raised)
+                report_callback_error("on_retry", name, raised)
         return delay_ns
 
 

@@ -6,7 +6,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pools.lender cimport Lender, Loan
 
 
-cdef class Held:
+cdef class BaseLease:
     """What both leases are: at most one loan at a time."""
 
     cdef Lender lender
@@ -19,9 +19,9 @@ cdef class Held:
     cdef object begin(self, uint32_t slot)
 
 
-cdef class Lease(Held):
+cdef class Lease(BaseLease):
     pass
 
 
-cdef class LeaseAsync(Held):
+cdef class LeaseAsync(BaseLease):
     pass

@@ -7,11 +7,11 @@ from typing_extensions import disjoint_base
 _T = TypeVar("_T")
 
 @disjoint_base
-class Held(Generic[_T]):
+class BaseLease(Generic[_T]):
     def release(self) -> None: ...
 
 @final
-class Lease(Held[_T]):
+class Lease(BaseLease[_T]):
     def __enter__(self) -> _T: ...
     def __exit__(
         self,
@@ -21,7 +21,7 @@ class Lease(Held[_T]):
     ) -> None: ...
 
 @final
-class LeaseAsync(Held[_T]):
+class LeaseAsync(BaseLease[_T]):
     async def __aenter__(self) -> _T: ...
     def __aexit__(
         self,

@@ -6,12 +6,12 @@ from libc.stdint cimport uint32_t
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pools.lender cimport Wait
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 
 
 @cython.freelist(64)
 @cython.no_gc_clear
-cdef class Held:
+cdef class BaseLease:
     """What both leases are: at most one loan at a time."""
 
     def __init__(self):
@@ -23,7 +23,7 @@ cdef class Held:
 
     cdef int end(self) except -1:
         if self.loan.slot != 0:
-            self.lender.let_go(&self.loan)
+            self.lender.return_loan(&self.loan)
         return 0
 
     def __dealloc__(self):
@@ -31,9 +31,10 @@ cdef class Held:
             return
         self.lender.leaked += 1
         try:
-            self.lender.let_go(&self.loan)
+            self.lender.return_loan(&self.loan)
         except BaseException as error:
-            report("release of a collected lease", repr(self.lender), error)
+            lender = repr(self.lender)
+            report_callback_error("release of a collected lease", lender, error)
 
     cdef int check_free(self) except -1:
         if self.loan.slot != 0:
@@ -50,7 +51,7 @@ cdef class Held:
 
 
 @cython.final
-cdef class Lease(Held):
+cdef class Lease(BaseLease):
     """An object of a pool for the length of a `with` block."""
 
     def __enter__(self):
@@ -62,7 +63,7 @@ cdef class Lease(Held):
 
 
 @cython.final
-cdef class LeaseAsync(Held):
+cdef class LeaseAsync(BaseLease):
     """An object of a pool for the length of an `async with` block."""
 
     async def __aenter__(self):

@@ -39,7 +39,7 @@ cdef class Lender:
     cdef int end_loan(self, uint32_t slot) except -1
     # What was lent just now, remembered; and its end, which may come twice.
     cdef Loan loan(self, uint32_t slot) noexcept
-    cdef int let_go(self, Loan *loan) except -1
+    cdef int return_loan(self, Loan *loan) except -1
     cdef object refusal(self)
     # Own nothing any more, and nobody holds a permit. The objects are not let go of.
     cdef int forget(self) noexcept
@@ -57,7 +57,7 @@ cdef class Wait:
     # Whether the permit is there; raises why it will never be.
     cdef bint is_over(self) except -1
     cdef int64_t begin_rest(self) except -2
-    cdef int end_rest(self) except -1
+    cdef int end_wait(self) except -1
     cdef int block(self) except -1
 
 

@@ -130,7 +130,7 @@ cdef class Lender:
         loan.forks = fork_count
         return loan
 
-    cdef int let_go(self, Loan *loan) except -1:
+    cdef int return_loan(self, Loan *loan) except -1:
         cdef uint32_t slot = loan.slot
         loan.slot = 0
         # It may have been released by hand meanwhile, and lent to another.
@@ -204,7 +204,7 @@ cdef class Wait:
             count = 2
         return arm(alarms, count, waiter)
 
-    cdef int end_rest(self) except -1:
+    cdef int end_wait(self) except -1:
         cdef Waiter waiter = self.ticket.waiter
         if self.lender.clock is not None:
             self.lender.clock.forget(waiter)
@@ -222,7 +222,7 @@ cdef class Wait:
                 try:
                     waiter.block(self.begin_rest())
                 finally:
-                    self.end_rest()
+                    self.end_wait()
         except BaseException:
             self.lender.line.leave(self.ticket)
             raise
@@ -241,7 +241,7 @@ cdef class Wait:
                 try:
                     await waiter.arm(self.begin_rest())
                 finally:
-                    self.end_rest()
+                    self.end_wait()
         except BaseException:
             self.lender.line.leave(self.ticket)
             raise

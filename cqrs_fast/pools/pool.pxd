@@ -19,4 +19,4 @@ cdef class ObjectPool(Lender):
     cdef int drop(self, uint32_t slot) except -1
     # Make idle ones, as long as it has fewer than `count`.
     cdef int fill(self, uint32_t count) except -1
-    cdef int was_no_loan(self, object given, uint32_t slot) except -1
+    cdef int not_lent_error(self, object given, uint32_t slot) except -1

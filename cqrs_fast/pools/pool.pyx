@@ -12,7 +12,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from cqrs_fast.base.awaitables cimport is_awaitable
 from cqrs_fast.base.clock cimport as_clock
-from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
 from cqrs_fast.policies.core.bulkhead cimport (
@@ -40,7 +40,7 @@ from types import GenericAlias
 
 from cqrs_fast.base.arguments import flag, seconds_or_zero, whole_number
 from cqrs_fast.base.callables import plain_callable
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.promises import promise_error
 from cqrs_fast.stats import PoolStats
 
@@ -98,7 +98,7 @@ cdef class ObjectPool(Lender):
         self.factory = factory
         self.cleans = reset is not None
         bulkhead_init(&self.permits, size)
-        tell_of_forks(self)
+        on_fork(self)
         if preallocate:
             self.fill(size)
 
@@ -144,7 +144,7 @@ cdef class ObjectPool(Lender):
         # hot
         cdef uint32_t slot = pool_find(&self.slots, <void *>obj)
         if slot == 0 or not pool_is_lent(&self.slots, slot):
-            self.was_no_loan(obj, slot)
+            self.not_lent_error(obj, slot)
         else:
             self.end_loan(slot)
 
@@ -347,7 +347,7 @@ cdef class ObjectPool(Lender):
                 try:
                     self.dispose(obj)
                 except Exception as error:
-                    report("dispose", repr(self), error)
+                    report_callback_error("dispose", repr(self), error)
         finally:
             if forks == fork_count:
                 Py_DECREF(<object>pool_remove(&self.slots, slot))
@@ -356,7 +356,7 @@ cdef class ObjectPool(Lender):
                 self.give_permit_back()
         return 0
 
-    cdef int was_no_loan(self, object given, uint32_t slot) except -1:
+    cdef int not_lent_error(self, object given, uint32_t slot) except -1:
         if slot != 0:
             raise ValueError(
                 f"this {type(given).__name__} was released already: release an object "
@@ -388,7 +388,7 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
             raise promise_error("reset", answer, NOT_AWAITED)
     except Exception as error:
         pool.reset_failures += 1
-        report("reset", repr(pool), error)
+        report_callback_error("reset", repr(pool), error)
     else:
         return True
     return False

@@ -52,7 +52,7 @@ cdef class PooledCall:
                     "a pooled handler", result, "make it an `async def` to be awaited"
                 )
         finally:
-            self.pool.let_go(&loan)
+            self.pool.return_loan(&loan)
         return result
 
     cdef object call(self, object handler, Context ctx, object message):

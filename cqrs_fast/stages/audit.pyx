@@ -13,7 +13,7 @@ from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.callables import plain_callable
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.base.promises import promise_error
 from cqrs_fast.stats import AuditEvent
@@ -71,7 +71,7 @@ cdef class AuditMiddleware(Stage):
             if is_awaitable(<PyObject *>answer):
                 raise promise_error("sink", answer, INSTEAD)
         except Exception as failure:
-            report("audit sink", (<Route>f.route).name, failure)
+            report_callback_error("audit sink", (<Route>f.route).name, failure)
         return PROCEED
 
 

@@ -41,7 +41,7 @@ cdef class AuthenticationMiddleware(Stage):
     cdef object authenticate
 
     def __cinit__(self):
-        self.takes_time = True
+        self.calls_user_code = True
 
     def __init__(self, authenticate):
         self.authenticate = plain_callable("authenticate", authenticate, INSTEAD)

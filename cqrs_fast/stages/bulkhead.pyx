@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.base.clock cimport Clock, as_clock
-from cqrs_fast.base.forks cimport fork_count, tell_of_forks
+from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
@@ -97,7 +97,7 @@ cdef class BulkheadMiddleware(Stage):
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
         self.max_wait = max_wait
         self.clock = as_clock(clock)
-        tell_of_forks(self)
+        on_fork(self)
         if max_queue > 0:
             self.queueing = QueueingBulkhead.__new__(QueueingBulkhead, self)
 

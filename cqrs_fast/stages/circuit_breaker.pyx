@@ -141,7 +141,7 @@ cdef class CircuitBreakerMiddleware(Stage):
         if self.forced is not None:
             getattr(stage.breaker, self.forced)()
         stage.owner = self
-        stage.takes_time = self.plan.checked.settings.on_event is not None
+        stage.calls_user_code = self.plan.checked.settings.on_event is not None
         return stage
 
     cdef list breakers(self, object name):

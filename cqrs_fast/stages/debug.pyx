@@ -9,7 +9,7 @@ from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.callables import log_level, logger_of
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.naming import logged_name
 from cqrs_fast.redaction import redact
 
@@ -56,7 +56,7 @@ cdef class DebugMiddleware(Stage):
             if self.logger.isEnabledFor(self.level):
                 self.log_message(f)
         except Exception as error:
-            report("logger", (<Route>f.route).name, error)
+            report_callback_error("logger", (<Route>f.route).name, error)
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
@@ -64,7 +64,7 @@ cdef class DebugMiddleware(Stage):
             if self.logger.isEnabledFor(self.level):
                 self.log_outcome(f, f.now_ns - f.slot.a)
         except Exception as error:
-            report("logger", (<Route>f.route).name, error)
+            report_callback_error("logger", (<Route>f.route).name, error)
         return PROCEED
 
     cdef int log_message(self, Frame *f) except -1:

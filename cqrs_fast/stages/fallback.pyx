@@ -51,7 +51,7 @@ cdef class FallbackMiddleware(Stage):
     cdef tuple on
 
     def __cinit__(self):
-        self.errors_only = True
+        self.skips_results = True
 
     def __init__(self, fallback, on=Exception):
         self.fallback = plain_callable("fallback", fallback, INSTEAD)

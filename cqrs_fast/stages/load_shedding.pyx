@@ -123,7 +123,7 @@ cdef class ServiceTime(Stage):
         # hot: one comparison without a deadline. Slot.a is when it came in.
         cdef int64_t now_ns = f.now_ns
         cdef int64_t left_ns
-        if (<Route>f.route).takes_time:
+        if (<Route>f.route).calls_user_code:
             # What users' code outside of this took is no service time.
             now_ns = read_clock((<Route>f.route).clock)
         if f.deadline_ns != NO_DEADLINE or f.limited:
@@ -138,7 +138,9 @@ cdef class ServiceTime(Stage):
         return PROCEED
 
     cdef int64_t time_left(self, Frame *f, int64_t now_ns) except? -1:
-        if f.limited or f.deadline_clock != f.bus_clock or (<Route>f.route).takes_time:
+        if f.limited or f.deadline_clock != f.bus_clock:
+            return remaining_ns(f)
+        if (<Route>f.route).calls_user_code:
             return remaining_ns(f)
         return f.deadline_ns - now_ns
 

@@ -11,7 +11,7 @@ from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.base.arguments import seconds_to_ns, whole_number
 from cqrs_fast.base.callables import log_level, logger_of
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.naming import logged_name
 
 cdef enum:
@@ -121,7 +121,7 @@ cdef class LoggingMiddleware(Stage):
             if self.logger.isEnabledFor(level):
                 self.log(f, level, elapsed_ns, slow)
         except Exception as error:
-            report("logger", (<Route>f.route).name, error)
+            report_callback_error("logger", (<Route>f.route).name, error)
         return PROCEED
 
     cdef int log(self, Frame *f, object level, int64_t elapsed_ns, bint slow) except -1:

@@ -51,7 +51,7 @@ cdef class RetryMiddleware(Stage):
     cdef set warned                     # names of the commands that it told of
 
     def __cinit__(self):
-        self.has_slot = self.may_wait = self.errors_only = True
+        self.has_slot = self.may_wait = self.skips_results = True
 
     def __init__(self, max_attempts=3, base_delay=0.1, *, retry_commands=False,
                  **settings):

@@ -10,7 +10,7 @@ from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.arguments import seconds_to_ns
 from cqrs_fast.base.callables import log_level, logger_of
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.naming import logged_name
 
 cdef enum:
@@ -70,7 +70,7 @@ cdef class SlowCallMiddleware(Stage):
             if self.logger.isEnabledFor(self.level):
                 self.log(f, elapsed_ns)
         except Exception as error:
-            report("logger", (<Route>f.route).name, error)
+            report_callback_error("logger", (<Route>f.route).name, error)
         return PROCEED
 
     cdef int log(self, Frame *f, int64_t elapsed_ns) except -1:

@@ -85,7 +85,7 @@ cdef class TimeoutMiddleware(Stage):
         self.clock = as_clock(clock)
         self.count = LateCount.__new__(LateCount)
         # Its clock is not the pipeline's: the time is looked at before the handler.
-        self.takes_time = self.clock is not None
+        self.calls_user_code = self.clock is not None
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
@@ -103,7 +103,7 @@ cdef class TimeoutMiddleware(Stage):
     cdef int succeed(self, Stage old) except -1:
         cdef TimeoutMiddleware timeout = <TimeoutMiddleware>old
         self.clock = timeout.clock
-        self.takes_time = timeout.takes_time
+        self.calls_user_code = timeout.calls_user_code
         self.count = timeout.count
         return 0
 

@@ -95,8 +95,8 @@ cdef class ValidationMiddleware(Stage):
         stage.cls = cls
         stage.check = check
         # A message's own `validate` may take its time.
-        stage.takes_time = check is None or stage.check.validator is not None
-        if not stage.takes_time:
+        stage.calls_user_code = check is None or stage.check.validator is not None
+        if not stage.calls_user_code:
             stage.simple = <PyObject *>stage.check.record
         return stage
 

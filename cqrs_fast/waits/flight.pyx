@@ -17,7 +17,7 @@ from cqrs_fast.waits.waiter cimport Waiter
 
 
 @cython.no_gc_clear
-cdef class Seat(Ticket):
+cdef class Participant(Ticket):
     """One dispatch in a flight, kept in its slot."""
 
     cdef int identify(self, bint on_loop) except -1:
@@ -31,12 +31,12 @@ cdef class Seat(Ticket):
             self.task = NULL if task is None else <PyObject *>task
         return 0
 
-    cdef Stand resume(self) noexcept:
-        if self.stand == WAITING:
+    cdef Role resume(self) noexcept:
+        if self.role == WAITING:
             self.line.remove(self)
-            self.stand = ALONE
+            self.role = ALONE
             self.line = None
-        return self.stand
+        return self.role
 
 
 @cython.final
@@ -44,40 +44,42 @@ cdef class Seat(Ticket):
 cdef class Flight(Line):
     """What one leader does for itself and for those who wait."""
 
-    cdef int lead(self, Seat seat) noexcept:
-        seat.stand = LEADING
-        seat.line = self
-        self.leader = <PyObject *>seat
+    cdef int lead(self, Participant participant) noexcept:
+        participant.role = LEADING
+        participant.line = self
+        self.leader = <PyObject *>participant
         return 0
 
     cdef int leave(self, Ticket ticket) except -1:
-        if (<Seat>ticket).resume() == LEADING:
+        if (<Participant>ticket).resume() == LEADING:
             self.pass_on()
         return 0
 
     cdef int skip_closed(self) except -1:
-        cdef Seat leader
+        cdef Participant leader
         if self.leader != NULL:
-            leader = <Seat>self.leader
+            leader = <Participant>self.leader
             # Another may have been told to lead meanwhile.
             if leader.loop is not None and leader.loop.is_closed():
                 if self.leader == <PyObject *>leader:
                     self.pass_on()
         return 0
 
-    cdef bint admits(self, Seat seat) noexcept:
-        cdef Seat leader
-        if self.leader == NULL or (seat.loop is not None and not seat.on_loop):
+    cdef bint admits(self, Participant participant) noexcept:
+        cdef Participant leader
+        if self.leader == NULL:
             return False
-        leader = <Seat>self.leader
-        if leader.thread == seat.thread:
+        if participant.loop is not None and not participant.on_loop:
+            return False
+        leader = <Participant>self.leader
+        if leader.thread == participant.thread:
             # A sync leader of this very thread waits for what is called here to return.
-            return leader.on_loop and leader.task != seat.task
+            return leader.on_loop and leader.task != participant.task
         return True
 
-    cdef int join(self, Seat seat) noexcept:
-        seat.stand = WAITING
-        return self.append(seat)
+    cdef int join(self, Participant participant) noexcept:
+        participant.role = WAITING
+        return self.append(participant)
 
     cdef int answer(self, object result) except -1:
         return self.close(ANSWERED, result)
@@ -88,24 +90,24 @@ cdef class Flight(Line):
     cdef int dissolve(self) except -1:
         return self.close(ALONE, None)
 
-    cdef int close(self, Stand stand, object outcome) except -1:
+    cdef int close(self, Role role, object outcome) except -1:
         cdef PyObject *one = self.first
-        cdef Seat seat
+        cdef Participant participant
         failure = None
         self.closed = True
         self.dismiss()
         # All of them first: from then on it is no matter who leaves.
         while one != NULL:
-            seat = <Seat>one
-            seat.stand = stand
-            seat.outcome = outcome
-            one = seat.behind
+            participant = <Participant>one
+            participant.role = role
+            participant.outcome = outcome
+            one = participant.behind
         while self.first != NULL:
-            seat = <Seat>self.first
-            self.remove(seat)
-            seat.line = None
+            participant = <Participant>self.first
+            self.remove(participant)
+            participant.line = None
             try:
-                wake(seat)
+                wake(participant)
             except BaseException as error:
                 failure = error
         if failure is not None:
@@ -115,20 +117,20 @@ cdef class Flight(Line):
     cdef int dismiss(self) noexcept:
         """Let the leader be nobody's leader any more."""
         if self.leader != NULL:
-            (<Seat>self.leader).stand = ALONE
-            (<Seat>self.leader).line = None
+            (<Participant>self.leader).role = ALONE
+            (<Participant>self.leader).line = None
             self.leader = NULL
         return 0
 
     cdef bint pass_on(self) except -1:
-        cdef Seat seat
+        cdef Participant participant
         self.dismiss()
         while self.first != NULL:
-            seat = <Seat>self.first
-            self.remove(seat)
-            self.lead(seat)
+            participant = <Participant>self.first
+            self.remove(participant)
+            self.lead(participant)
             # It may leave meanwhile, and let another lead.
-            if wake(seat) or self.leader != <PyObject *>seat:
+            if wake(participant) or self.leader != <PyObject *>participant:
                 return True
             # Its loop is closed: it never runs again, nor may it lead when collected.
             self.dismiss()
@@ -137,15 +139,15 @@ cdef class Flight(Line):
 
     cdef bint keep_only(self, unsigned long thread) except -1:
         cdef PyObject *one = self.first
-        cdef Seat seat
+        cdef Participant participant
         while one != NULL:
-            seat = <Seat>one
-            one = seat.behind
-            if seat.thread != thread:
-                self.remove(seat)
-                seat.stand = ALONE
-                seat.line = None
-        if self.leader != NULL and (<Seat>self.leader).thread == thread:
+            participant = <Participant>one
+            one = participant.behind
+            if participant.thread != thread:
+                self.remove(participant)
+                participant.role = ALONE
+                participant.line = None
+        if self.leader != NULL and (<Participant>self.leader).thread == thread:
             return True
         return self.pass_on()
 

@@ -10,7 +10,7 @@ from cpython.ref cimport PyObject
 
 from cqrs_fast.base.forks cimport fork_count
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 
 
 @cython.no_gc_clear
@@ -24,7 +24,7 @@ cdef class Ticket:
             try:
                 line.leave(self)
             except BaseException as error:
-                report("leaving a line", "a dispatch that was freed", error)
+                report_callback_error("leaving a line", "a freed dispatch", error)
 
 
 @cython.no_gc_clear

@@ -342,9 +342,7 @@ def test_sums_are_exact_when_threads_are_done() -> None:
             raise ConnectionError
         return 1
 
-    bus = bus_of(
-        [ValidationMiddleware(), BulkheadMiddleware(2)], Limited, handler
-    )
+    bus = bus_of([ValidationMiddleware(), BulkheadMiddleware(2)], Limited, handler)
     bus.register_handler(Deny, lambda message: 1, middleware=[limiter])
     tallies: list[Counter[str]] = []
 

@@ -478,9 +478,7 @@ CONTAINERS: dict[str, Container] = {
     ),
     "set": Container(set[GUARDED], ruined(set, *set_ways), set.add),
     "bare-set": Container(set, ruined(set, *set_ways), set.add),
-    "set-of-literals": Container(
-        set[Literal[1, 5]], ruined(set, *set_ways), set.add
-    ),
+    "set-of-literals": Container(set[Literal[1, 5]], ruined(set, *set_ways), set.add),
     "keys": Container(dict[GUARDED, Any], ruined(dict, *dict_ways), put),
     "values": Container(dict[str, GUARDED], ruined(dict, *dict_ways), put_value),
     "both": Container(dict[GUARDED, GUARDED], ruined(dict, *dict_ways), put),

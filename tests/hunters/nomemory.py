@@ -62,7 +62,6 @@ def once(operation: Operation, k: int) -> bool:
         return result
 
     if operation.on_loop:
-
         in_a_task(lambda: operation.run(window))
     else:
         operation.run(window)

@@ -1,6 +1,6 @@
 """Fork a process for each scenario whose name comes on stdin; see hunting.py.
 
-    python -m hunters.nursery HUNTER
+python -m hunters.nursery HUNTER
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from cqrs_fast.validation.key_hash cimport hash_frozen
 from cqrs_fast.validation.key_ops cimport key_of
 from cqrs_fast.validation.key_plan cimport KeyPlan
 
-from cqrs_fast.base.callbacks import tell_unshared
+from cqrs_fast.base.callbacks import log_unshared
 
 
 @cython.final
@@ -68,7 +68,7 @@ cdef class CacheCore:
         if told not in self.told:
             self.told.add(told)
             instead = "not stored" if told[1] else "neither cached nor shared"
-            tell_unshared(name, outcome, f"it is {instead}")
+            log_unshared(name, outcome, f"it is {instead}")
         return 0
 
     cdef int put(self, Load load, object value, int64_t ttl_ns) except -1:

@@ -6,10 +6,10 @@ from libc.stdint cimport int64_t, uint64_t
 from cqrs_fast.stages.caching.settings cimport CacheSettings
 from cqrs_fast.validation.key_plan cimport KeyPlan
 from cqrs_fast.validation.keys cimport TypedKey
-from cqrs_fast.waits.flight cimport Flight, Seat
+from cqrs_fast.waits.flight cimport Flight, Participant
 
 
-cdef class Load(Seat):
+cdef class Load(Participant):
     """One dispatch that misses, from its miss to its end. Its slot owns it."""
 
     cdef TypedKey key

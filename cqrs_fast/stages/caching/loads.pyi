@@ -1,9 +1,9 @@
 from typing import final
 
-from cqrs_fast.waits.flight import Seat
+from cqrs_fast.waits.flight import Participant
 
 @final
-class Load(Seat): ...
+class Load(Participant): ...
 
 @final
 class Loads: ...

@@ -5,7 +5,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint64_t
 
-from cqrs_fast.base.forks cimport tell_of_forks
+from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.stages.caching.query_cache cimport class_of, shares_tag
 from cqrs_fast.validation.key_hash cimport same_key
@@ -14,7 +14,7 @@ from cqrs_fast.validation.key_values cimport same_value
 from cqrs_fast.validation.keys cimport TypedKey
 from cqrs_fast.waits.flight cimport LEADING, Flight
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 
 cdef extern from *:
     bint PyType_IsSubtype(PyTypeObject *cls, PyTypeObject *base) noexcept
@@ -22,7 +22,7 @@ cdef extern from *:
 
 @cython.final
 @cython.no_gc_clear
-cdef class Load(Seat):
+cdef class Load(Participant):
     """One dispatch that misses, from its miss to its end."""
 
     def __dealloc__(self):
@@ -34,7 +34,7 @@ cdef class Load(Seat):
         try:
             loads.pass_on(self)
         except BaseException as error:
-            report("leaving a flight", "a query that was freed", error)
+            report_callback_error("leaving a flight", "a query that was freed", error)
 
 
 @cython.final
@@ -43,7 +43,7 @@ cdef class Loads:
 
     def __cinit__(self):
         self.flights = {}
-        tell_of_forks(self)
+        on_fork(self)
 
     def _after_fork(self):
         cdef unsigned long here = PyThread_get_thread_ident()
@@ -112,7 +112,7 @@ cdef class Loads:
 
     cdef int pass_on(self, Load load) except -1:
         cdef Flight flight = <Flight>load.line
-        if load.stand == LEADING and not flight.pass_on():
+        if load.role == LEADING and not flight.pass_on():
             self.close(load.key, flight)
         return 0
 

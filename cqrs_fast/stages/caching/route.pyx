@@ -32,10 +32,10 @@ from cqrs_fast.waits.flight cimport (
     FAILED,
     LEADING,
     Flight,
-    Stand,
+    Role,
 )
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.error_copies import copied_error, detached_error
 from cqrs_fast.validation.freezing import Unkeyable
 
@@ -48,7 +48,7 @@ cdef Stage cached_route(
     route.core = core
     route.follow(object if spec.message_class is None else spec.message_class)
     route.may_wait = config.single_flight
-    route.takes_time = (
+    route.calls_user_code = (
         not config.plain
         or config.tags is not None
         or hasattr(spec.message_class, "cache_key")
@@ -181,7 +181,7 @@ cdef class CachedRoute(Stage):
 
     cdef int tell(self, Frame *f, object error) except -1:
         """Report an error of users' code."""
-        report("caching", (<Route>f.route).name, error)
+        report_callback_error("caching", (<Route>f.route).name, error)
         return 0
 
     cdef int hit(self, Frame *f, CacheSettings config, uint32_t id) except -1:
@@ -265,12 +265,12 @@ cdef class CachedRoute(Stage):
     cdef int take(self, Frame *f, Load load) except -1:
         """Take what the other got, or compute it."""
         cdef CacheCore core = self.core
-        cdef Stand stand = load.resume()
+        cdef Role role = load.resume()
         outcome = load.outcome
         load.outcome = None
-        if stand == ANSWERED or stand == FAILED:
+        if role == ANSWERED or role == FAILED:
             try:
-                if stand == FAILED:
+                if role == FAILED:
                     set_error(f, copied_error(outcome))
                 elif load.config.copier is None:
                     set_result(f, outcome)
@@ -318,7 +318,7 @@ cdef class CachedRoute(Stage):
         finally:
             loads.remove(load)
             flight = <Flight>load.line
-            if load.stand == LEADING:
+            if load.role == LEADING:
                 if not shared and not used_up:
                     loads.pass_on(load)
                 else:

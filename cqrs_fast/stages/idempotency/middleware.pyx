@@ -30,7 +30,7 @@ from cqrs_fast.validation.key_hash cimport hash_frozen, same_key
 from cqrs_fast.validation.key_ops cimport scope_of
 from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
 from cqrs_fast.validation.keys cimport typed_key
-from cqrs_fast.waits.flight cimport ALONE, ANSWERED, LEADING, Flight, Stand
+from cqrs_fast.waits.flight cimport ALONE, ANSWERED, LEADING, Flight, Role
 
 from cqrs_fast.base.arguments import (
     choice,
@@ -104,7 +104,7 @@ cdef class IdempotencyMiddleware(Stage):
     cdef uint64_t replayed, conflicts, refused
 
     def __cinit__(self):
-        self.has_slot = self.takes_time = True
+        self.has_slot = self.calls_user_code = True
 
     def __init__(self, key=None, *, ttl=3600.0, max_records=100000, on_duplicate="wait",
                  final_on=(), lease=300.0, clock=None):
@@ -181,7 +181,7 @@ cdef class IdempotencyMiddleware(Stage):
 
     cdef int enter(self, Frame *f) except -1:
         cdef Attempt attempt
-        cdef Stand stand
+        cdef Role role
         if f.slot.object == NULL:
             attempt = self.attempt_of(f)
             if attempt is None:
@@ -190,15 +190,15 @@ cdef class IdempotencyMiddleware(Stage):
             f.slot.object = <PyObject *>attempt
             return self.decide(f, attempt)
         attempt = <Attempt>f.slot.object
-        stand = attempt.resume()
+        role = attempt.resume()
         outcome, attempt.outcome = attempt.outcome, None
-        if stand == ALONE:
+        if role == ALONE:
             # The lease of the one it waited for is over.
             return self.decide(f, attempt)
-        if stand == LEADING:
+        if role == LEADING:
             return self.take_over(f, attempt)
         self.replayed += 1
-        if stand == ANSWERED:
+        if role == ANSWERED:
             set_result(f, outcome)
         else:
             set_error(f, copied_error(outcome))
@@ -319,7 +319,7 @@ cdef class IdempotencyMiddleware(Stage):
             return PROCEED
         attempt = <Attempt>f.slot.object
         attempt.resume()
-        if attempt.stand != LEADING:
+        if attempt.role != LEADING:
             return PROCEED
         flight = <Flight>attempt.line
         record = attempt.record

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.validation.keys cimport TypedKey
-from cqrs_fast.waits.flight cimport Flight, Seat
+from cqrs_fast.waits.flight cimport Flight, Participant
 
 
 cdef enum Progress:
@@ -21,7 +21,7 @@ cdef class Record:
     cdef Flight flight          # to wait for it while it is in progress
 
 
-cdef class Attempt(Seat):
+cdef class Attempt(Participant):
     """One dispatch with a key: it leads its record, or waits for another's."""
 
     cdef TypedKey key

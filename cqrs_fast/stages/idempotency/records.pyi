@@ -1,12 +1,12 @@
 from typing import final
 
-from cqrs_fast.waits.flight import Seat
+from cqrs_fast.waits.flight import Participant
 
 @final
 class Record: ...
 
 @final
-class Attempt(Seat): ...
+class Attempt(Participant): ...
 
 @final
 class Records: ...

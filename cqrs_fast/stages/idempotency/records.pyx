@@ -6,12 +6,12 @@ cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.forks cimport tell_of_forks
+from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.validation.keys cimport TypedKey
 from cqrs_fast.waits.flight cimport Flight
 
-from cqrs_fast.base.callbacks import tell_unshared
+from cqrs_fast.base.callbacks import log_unshared
 from cqrs_fast.base.error_copies import detached_error
 from cqrs_fast.errors import ResultTypeError
 
@@ -33,7 +33,7 @@ cdef class Record:
 
 
 @cython.final
-cdef class Attempt(Seat):
+cdef class Attempt(Participant):
     """One dispatch with a key: it leads its record, or waits for another's."""
 
 
@@ -45,7 +45,7 @@ cdef class Records:
         self.known = {}
         self.due = []
         self.told = set()
-        tell_of_forks(self)
+        on_fork(self)
 
     def _after_fork(self):
         cdef unsigned long here = PyThread_get_thread_ident()
@@ -97,7 +97,7 @@ cdef class Records:
         told = name, isinstance(outcome, BaseException)
         if told not in self.told:
             self.told.add(told)
-            tell_unshared(name, outcome, "a duplicate gets an error")
+            log_unshared(name, outcome, "a duplicate gets an error")
         if told[1]:
             return ResultTypeError(COPIED, f"an error, a {kind}, {UNCOPIED}", name)
         return ResultTypeError(LASTING, f"a {kind}, {USED_UP}", name)

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.clock cimport Clock
-from cqrs_fast.base.forks cimport tell_of_forks
+from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
@@ -116,14 +116,14 @@ cdef class RateLimitingMiddleware(Stage):
         self.clock = self.tokens.clock
         if key is not None:
             self.key = plain_callable("key", key, INSTEAD)
-            self.takes_time = True
+            self.calls_user_code = True
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
         self.max_wait = max_wait
         self.max_waiters = whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
         self.lines = TokenLines()
         self.lines.set_max_wait(self.max_wait_ns)
         self.lines.clock = self.clock
-        tell_of_forks(self)
+        on_fork(self)
         if self.max_wait_ns > 0:
             self.queueing = QueueingLimiter.__new__(QueueingLimiter, self)
 
@@ -308,9 +308,9 @@ cdef class QueueingLimiter(Stage):
     cdef RateLimitingMiddleware limits
 
     def __cinit__(self, RateLimitingMiddleware limits not None):
-        self.reads_clock = self.has_slot = self.may_wait = self.errors_only = True
+        self.reads_clock = self.has_slot = self.may_wait = self.skips_results = True
         self.limits = limits
-        self.takes_time = limits.takes_time
+        self.calls_user_code = limits.calls_user_code
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""

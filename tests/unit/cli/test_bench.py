@@ -222,8 +222,7 @@ def test_the_short_form_measures_what_its_rows_say(
 
 def test_each_bus_has_the_stages_of_its_name() -> None:
     kinds = [
-        [stage.kind for stage in bus.describe()[0].stages]
-        for _, bus in buses(handle)
+        [stage.kind for stage in bus.describe()[0].stages] for _, bus in buses(handle)
     ]
     longest = [
         "Metrics",

@@ -140,8 +140,9 @@ def test_closed_in_a_wait_between_attempts_no_attempt_begins() -> None:
         raise OSError
 
     bus = CommandBus(
-        middleware=[RetryMiddleware(5, base_delay=60.0, jitter="none",
-                                    retry_commands=True)]
+        middleware=[
+            RetryMiddleware(5, base_delay=60.0, jitter="none", retry_commands=True)
+        ]
     )
     bus.register_handler(Add, failing)
 

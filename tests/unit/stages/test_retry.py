@@ -714,7 +714,8 @@ def test_what_the_listener_raises_changes_no_outcome(
 ) -> None:
     reported: list[tuple[str, str, BaseException]] = []
     monkeypatch.setattr(
-        "cqrs_fast.policies.retry_policy.report", lambda *told: reported.append(told)
+        "cqrs_fast.policies.retry_policy.report_callback_error",
+        lambda *told: reported.append(told),
     )
 
     def listen(*told: object) -> None:

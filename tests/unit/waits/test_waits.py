@@ -71,9 +71,7 @@ class Scene:
             self.occupy()
             yield
             return
-        thread = threading.Thread(
-            target=self.first_call, name="occupant", daemon=True
-        )
+        thread = threading.Thread(target=self.first_call, name="occupant", daemon=True)
         thread.start()
         time.sleep(0.01)
         try:
@@ -145,8 +143,8 @@ class Case(NamedTuple):
     """Something to wait for, and how a wait ends that the bound ends."""
 
     make: Callable[[float], Scene]
-    outcome: Any                        # an exception class, or the result
-    rejection: Any                      # the same for a sync call on an event loop
+    outcome: Any  # an exception class, or the result
+    rejection: Any  # the same for a sync call on an event loop
 
 
 CASES = [

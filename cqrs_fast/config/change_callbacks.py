@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from cqrs_fast.base.callbacks import report
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.config.model import Config
 
 Callback = Callable[[Config, Config], object]
 
 
-class Telling:
+class ChangeCallbacks:
     """Tells callbacks of the Config that is in force, whenever it differs.
 
     One thread tells at a time, the teller; what changes meanwhile it tells next, as one
@@ -44,19 +44,19 @@ class Telling:
                 self._told = config
             self._now = config
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Tell what is to be told here, unless somebody is telling already."""
         with self._lock:
             if self._teller is not None:
                 return
             self._teller = threading.current_thread()
-        self._tell_all()
+        self._notify_all()
 
-    def tell_elsewhere(self) -> None:
+    def notify_elsewhere(self) -> None:
         """Have a thread of its own tell what is to be told, if there is anything."""
         with self._lock:
             if self._teller is None and self._callbacks and self._told != self._now:
-                teller = _Teller(self._tell_all)
+                teller = _Teller(self._notify_all)
                 teller.start()
                 self._teller = teller
 
@@ -71,7 +71,7 @@ class Telling:
         teller.join(seconds)
         return not teller.is_alive()
 
-    def _tell_all(self) -> None:
+    def _notify_all(self) -> None:
         try:
             while news := self._next():
                 old, new, callbacks = news
@@ -79,7 +79,7 @@ class Telling:
                     try:
                         callback(old, new)
                     except Exception as error:
-                        report("on_change", self._name, error)
+                        report_callback_error("on_change", self._name, error)
         finally:
             with self._lock:
                 if self._teller is threading.current_thread():
