@@ -28,6 +28,7 @@ _NAMES = {
     "config.presets": "default_config high_throughput_config low_latency_config",
     "config.tuning": "performance_tuning",
     "context": "Context",
+    "domain_errors": "DETERMINISTIC DomainError",
     "errors": (
         "AsyncHandlerError BulkheadFullError BusClosedError CQRSError "
         "CircuitOpenError ConfigError ContextCancelledError "
@@ -64,6 +65,7 @@ _AT_ONCE = (
     "base.build",
     "buses.bus",
     "context",
+    "domain_errors",
     "errors",
     "messages",
     "pipeline.gate",

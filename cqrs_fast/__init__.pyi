@@ -36,6 +36,7 @@ from cqrs_fast.config.presets import (
 )
 from cqrs_fast.config.tuning import performance_tuning
 from cqrs_fast.context import Context
+from cqrs_fast.domain_errors import DETERMINISTIC, DomainError
 from cqrs_fast.errors import (
     AsyncHandlerError,
     BulkheadFullError,
@@ -104,6 +105,7 @@ from cqrs_fast.stats import (
 CoarseClock = _clock.Clock  # deprecated, and so not listed
 
 __all__ = [
+    "DETERMINISTIC",
     "AsyncHandlerError",
     "AuditEvent",
     "AuditMiddleware",
@@ -134,6 +136,7 @@ __all__ = [
     "ContextCancelledError",
     "DeadlineExceededError",
     "DebugMiddleware",
+    "DomainError",
     "DrainReport",
     "Event",
     "FallbackMiddleware",

@@ -50,6 +50,7 @@ class Bus(PayloadBus):
         initial_capacity: int = 0,
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
+        domain_errors: type[Exception] | tuple[type[Exception], ...] = (),
     ) -> None: ...
     @classmethod
     def from_config(
@@ -61,6 +62,7 @@ class Bus(PayloadBus):
         initial_capacity: int = ...,
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
+        domain_errors: type[Exception] | tuple[type[Exception], ...] = (),
         **overrides: Any,
     ) -> Self: ...
     # Dispatch; the two buses say what comes back

@@ -28,7 +28,7 @@ from cqrs_fast.pipeline.walk cimport count_out
 
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
-from cqrs_fast.base.arguments import whole_number
+from cqrs_fast.base.arguments import exception_classes, whole_number
 from cqrs_fast.base.message_names import class_meant
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stats import MiddlewareStats
@@ -68,12 +68,16 @@ cdef class Bus(PayloadBus):
         max_payload_bytes: what `execute_json` and `execute_msgpack` take at most, up to
             2**40.
         clock: where the pipeline reads the time; time.monotonic_ns by default.
+        domain_errors: the exception class, or tuple of such, that is treated as a
+            DomainError is, for classes that cannot inherit from it. As an answer they
+            have status 409 and a code made from the name of the class.
 
     Every method may be called from any thread, from any event loop, and from handlers.
     """
 
     def __init__(self, *, middleware=(), enable_metrics=False, latency_sample=1,
-                 initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None):
+                 initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None,
+                 domain_errors=()):
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
         if self.initialised:
@@ -88,6 +92,7 @@ cdef class Bus(PayloadBus):
         registry.elements = prepare_all(registry.middleware)
         registry.max_payload_bytes = max_payload_bytes
         registry.metrics = {} if enable_metrics else None
+        self.gate.domain_errors += domain_classes(domain_errors)
         self.registry = registry
         self.latency_sample = latency_sample
         self.clock = as_clock(clock)
@@ -300,6 +305,16 @@ cdef int adopt_methods(type bus_class) except -1:
 
 adopt_methods(CommandBus)
 adopt_methods(QueryBus)
+
+
+cdef tuple domain_classes(object given):
+    classes = exception_classes("domain_errors", given)
+    if Exception in classes:
+        raise ValueError(
+            "domain_errors must not have Exception itself: no failure would be retried "
+            "or open a circuit; name the classes of the application"
+        )
+    return classes
 
 
 cdef list middleware_stats(Registry registry):

@@ -77,7 +77,7 @@ cdef class Metrics(Stage):
                 duration_ns = sampled_for(f)
         if f.forks == fork_count:
             counters.in_flight -= 1
-        counters.outcomes[<int>(OK if f.error == NULL else outcome_of(f.error))] += 1
+        counters.outcomes[<int>(OK if f.error == NULL else outcome_of(f))] += 1
         counters.retries += f.retries
         counters.cache_hits += f.notes & CACHE_HIT
         if f.context != NULL:

@@ -16,6 +16,7 @@ cdef class Gate:
     cdef bint draining              # new root dispatches are refused
     cdef bint closed                # drained, or given up at the timeout
     cdef str bus                    # what the bus is called in errors
+    cdef tuple domain_errors        # its classes of errors that are answers
     cdef dict counters               # name -> InFlight
     cdef set parked                 # Waiters of dispatches: a drain wakes them
     cdef set closers                # Waiters of close(): the last call out wakes them

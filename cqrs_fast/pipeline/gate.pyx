@@ -15,6 +15,7 @@ from cqrs_fast.waits.waiter cimport Waiter
 
 import msgspec
 
+from cqrs_fast.domain_errors import DomainError
 from cqrs_fast.errors import BusClosedError
 
 
@@ -55,6 +56,7 @@ cdef class Gate:
     def __init__(self, str bus not None):
         self.bus = bus
         self.counters = {}
+        self.domain_errors = (DomainError,)
         self.parked = set()
         self.closers = set()
         on_fork(self)

@@ -1,6 +1,6 @@
 """The closed set of outcomes a dispatch can have."""
 
-from cpython.ref cimport PyObject
+from cqrs_fast.pipeline.frame cimport Frame
 
 
 cdef enum Outcome:
@@ -14,11 +14,12 @@ cdef enum Outcome:
     REJECTED_OTHER = 7
     INVALID = 8
     CANCELLED = 9
-    OUTCOME_COUNT = 10
+    DOMAIN = 10
+    OUTCOME_COUNT = 11
 
 
 # The names, in the order above.
 cdef tuple OUTCOMES
 
-# The outcome that `error` stands for; NULL is OK.
-cdef Outcome outcome_of(PyObject *error) noexcept
+# The outcome that an error of a route stands for; NULL is OK.
+cdef Outcome outcome_of(Frame *f) noexcept

@@ -1,6 +1,11 @@
 """The closed set of outcomes a dispatch can have."""
 
+from cpython.ref cimport PyObject
+
+from cqrs_fast.base.error_kinds cimport is_domain
 from cqrs_fast.base.errstate cimport is_transparent
+from cqrs_fast.pipeline.frame cimport Frame
+from cqrs_fast.pipeline.route cimport Route
 
 from cqrs_fast.errors import CQRSError
 
@@ -15,10 +20,12 @@ OUTCOMES = (
     "rejected_other",
     "invalid",
     "cancelled",
+    "domain",
 )
 
 
-cdef Outcome outcome_of(PyObject *error) noexcept:
+cdef Outcome outcome_of(Frame *f) noexcept:
+    cdef PyObject *error = f.error
     if error == NULL:
         return OK
     if is_transparent(error):
@@ -27,4 +34,6 @@ cdef Outcome outcome_of(PyObject *error) noexcept:
         outcome = type(<object>error).outcome
         if outcome in OUTCOMES:
             return <Outcome><int>OUTCOMES.index(outcome)
+    if is_domain(error, (<Route>f.route).gate.domain_errors):
+        return DOMAIN
     return ERROR

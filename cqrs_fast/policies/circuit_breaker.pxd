@@ -37,9 +37,11 @@ cdef class CircuitBreaker:
     # Admit a call that `passes` did not, or fill `seen` in. What is raised holds
     # no permit.
     cdef bint ask(self, Permit *permit, Picture *seen) except -1
-    # Take the permit back with a result or an error (the other is NULL).
+    # Take the permit back with a result or an error (the other is NULL). `ran`: what
+    # it protects was called. Errors of `domain_errors` are successes.
     cdef int complete(
-        self, Permit *permit, PyObject *result, PyObject *error
+        self, Permit *permit, PyObject *result, PyObject *error, bint ran,
+        tuple domain_errors,
     ) except -1
     # Why a call is not admitted, as a fresh error.
     cdef object refusal(self, const Picture *seen, str middleware, str name)
@@ -50,8 +52,6 @@ cdef class CircuitBreaker:
     cdef int configure(self, BreakerPlan plan) noexcept
     # Count a permit back with no meaning.
     cdef int give_back(self, Permit *permit) noexcept
-    # The outcome that the settings see in a result or an error.
-    cdef int judge(self, PyObject *result, PyObject *error) except -1
     cdef int announce(self, const Changes *changes) except -1
     cdef int force(self, int state) except -1
     cdef Picture look(self) except *

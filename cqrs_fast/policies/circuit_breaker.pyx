@@ -16,12 +16,12 @@ from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.policies.announcer cimport Announcer
 from cqrs_fast.policies.core.circuit_breaker cimport (
+    CQRS_BREAKER_ANSWERED,
     CQRS_BREAKER_CLOSED,
     CQRS_BREAKER_DISABLED,
     CQRS_BREAKER_FAILURE,
     CQRS_BREAKER_FORCED_OPEN,
     CQRS_BREAKER_IGNORED,
-    CQRS_BREAKER_SUCCESS,
     Changes,
     Limits,
     Permit,
@@ -35,9 +35,10 @@ from cqrs_fast.policies.core.circuit_breaker cimport (
     breaker_record,
     breaker_unmoved,
 )
+from cqrs_fast.policies.judging cimport judge
 
-from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.promises import unfinished
+from cqrs_fast.domain_errors import DomainError
 from cqrs_fast.errors import CircuitOpenError
 from cqrs_fast.policies.circuit_state import (
     STATES,
@@ -48,6 +49,7 @@ from cqrs_fast.policies.circuit_state import (
 )
 from cqrs_fast.stats import CircuitSnapshot
 
+cdef tuple DOMAIN = (DomainError,)
 cdef Rejection is_open = Rejection(CircuitOpenError, "state", "failures")
 
 
@@ -136,9 +138,13 @@ cdef class CircuitBreaker:
         clock: a callable that returns monotonic nanoseconds; time.monotonic_ns by
             default.
 
-    An exception that is no failure gives its probe back and counts nothing; so does any
-    BaseException that is no Exception. Raises TypeError or ValueError for an argument
-    that makes no sense. Safe to use from any thread and event loop.
+    A DomainError is a success, whatever `is_failure` says. Another exception that is no
+    failure leaves the streak as it is, and closes a half-open circuit as a success
+    does, since the call was answered. A RejectedError or ContextCancelledError from
+    inside is no answer and only gives the probe back, as does a BaseException that is
+    no Exception. An exception group is a failure if any of its members is.
+    Raises TypeError or ValueError for an argument that makes no sense. Safe to use from
+    any thread and event loop.
     """
 
     def __cinit__(self):
@@ -168,12 +174,12 @@ cdef class CircuitBreaker:
             if may_be_promise(<PyObject *>result):
                 refused = unfinished(fn, result, awaits=False)
         except BaseException as error:
-            self.complete(&permit, NULL, <PyObject *>error)
+            self.complete(&permit, NULL, <PyObject *>error, True, DOMAIN)
             raise
         if refused is not None:
             self.give_back(&permit)
             raise refused
-        self.complete(&permit, <PyObject *>result, NULL)
+        self.complete(&permit, <PyObject *>result, NULL, True, DOMAIN)
         return result
 
     async def call_async(self, fn, /, *args, **kwargs):
@@ -190,12 +196,12 @@ cdef class CircuitBreaker:
             if may_be_promise(<PyObject *>result):
                 refused = unfinished(fn, result, awaits=True)
         except BaseException as error:
-            self.complete(&permit, NULL, <PyObject *>error)
+            self.complete(&permit, NULL, <PyObject *>error, True, DOMAIN)
             raise
         if refused is not None:
             self.give_back(&permit)
             raise refused
-        self.complete(&permit, <PyObject *>result, NULL)
+        self.complete(&permit, <PyObject *>result, NULL, True, DOMAIN)
         return result
 
     @property
@@ -279,7 +285,8 @@ cdef class CircuitBreaker:
         return admitted
 
     cdef int complete(
-        self, Permit *permit, PyObject *result, PyObject *error
+        self, Permit *permit, PyObject *result, PyObject *error, bint ran,
+        tuple domain_errors,
     ) except -1:
         # hot: one load for what is well
         cdef Changes changes
@@ -288,7 +295,11 @@ cdef class CircuitBreaker:
         if error == NULL and not self.asks and breaker_unmoved(&self.core, permit):
             return 0
         try:
-            outcome = self.judge(result, error)
+            outcome = judge(
+                self.checked, self.name, result, error, domain_errors
+            )
+            if outcome == CQRS_BREAKER_ANSWERED and not ran:
+                outcome = CQRS_BREAKER_IGNORED
             if outcome == CQRS_BREAKER_FAILURE or permit.probe != 0:
                 now_ns = read_clock(self.clock)
         except BaseException:
@@ -304,31 +315,6 @@ cdef class CircuitBreaker:
             &self.core, INT64_MIN, permit, CQRS_BREAKER_IGNORED, &changes
         )
         return 0
-
-    cdef int judge(self, PyObject *result, PyObject *error) except -1:
-        """Tell the outcome; a callback or a class that raises makes it a failure."""
-        cdef bint failed
-        if error != NULL and not isinstance(<object>error, Exception):
-            return CQRS_BREAKER_IGNORED
-        checked = self.checked
-        try:
-            if error != NULL and isinstance(<object>error, checked.ignored):
-                return CQRS_BREAKER_IGNORED
-            if checked.settings.is_failure is not None:
-                failed = checked.settings.is_failure(
-                    None if result == NULL else <object>result,
-                    None if error == NULL else <object>error,
-                )
-            else:
-                failed = error != NULL and isinstance(
-                    <object>error, checked.failure_on
-                )
-        except Exception as raised:
-            report_callback_error("is_failure", self.name or "a breaker", raised)
-            failed = True
-        if failed:
-            return CQRS_BREAKER_FAILURE
-        return CQRS_BREAKER_SUCCESS if error == NULL else CQRS_BREAKER_IGNORED
 
     cdef int announce(self, const Changes *changes) except -1:
         if changes.count == 0 or self.announcer.listener is None:

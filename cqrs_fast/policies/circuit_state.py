@@ -84,6 +84,7 @@ class Checked(msgspec.Struct, frozen=True):
     max_timeout_ns: int
     failure_on: tuple[type[Exception], ...]
     ignored: tuple[type[Exception], ...]
+    spares: bool
 
 
 def _callback(argument: str, function: Any) -> None:
@@ -94,8 +95,12 @@ def _callback(argument: str, function: Any) -> None:
     check_plain(argument, function, f", got {function!r}")
 
 
-def check(settings: CircuitSettings) -> Checked:
-    """Check every setting; raise TypeError or ValueError for one that is wrong."""
+def check(settings: CircuitSettings, *, spares: bool = False) -> Checked:
+    """Check every setting; raise TypeError or ValueError for one that is wrong.
+
+    With `spares`, deterministic errors are no failures unless `failure_on` says which
+    ones are.
+    """
     whole_number("failure_threshold", settings.failure_threshold, 1, _MOST_CALLS)
     timeout_ns = seconds_to_ns("timeout", settings.timeout)
     whole_number("half_open_max_calls", settings.half_open_max_calls, 1, _MOST_PROBES)
@@ -126,7 +131,13 @@ def check(settings: CircuitSettings) -> Checked:
     _callback("is_failure", settings.is_failure)
     _callback("on_event", settings.on_event)
     return Checked(
-        settings, timeout_ns, probe_timeout_ns, max_timeout_ns, failure_on, ignored
+        settings,
+        timeout_ns,
+        probe_timeout_ns,
+        max_timeout_ns,
+        failure_on,
+        ignored,
+        spares and settings.failure_on is None,
     )
 
 

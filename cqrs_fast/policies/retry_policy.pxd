@@ -71,14 +71,16 @@ cdef class RetryPolicy:
     cdef bint timed             # a budget or max_elapsed: the time matters
     cdef int64_t max_elapsed_ns         # NO_DEADLINE without a limit
     cdef tuple retry_on, never_on       # the latter with what never is retried
+    cdef bint spares                    # deterministic errors are not retried
     cdef object on_retry                # None if nobody listens
     cdef dict given                     # the settings under the names of the parameters
 
     # A first attempt begins: until when another may. `now_ns` matters only if timed.
     cdef int64_t begin(self, int64_t now_ns) noexcept
 
-    # Whether `error` is of a kind that is retried.
-    cdef bint covers(self, object error) noexcept
+    # Whether `error` is of a kind that is retried; none of a domain class is.
+    cdef bint covers(self, object error, tuple domain_errors) except -1
+    cdef bint gives_up_on(self, object error, tuple domain_errors) except -1
 
     # Attempt number `attempt` failed with an error of that kind: the delay before the
     # next one, or -1 to give up. `ends_ns` is what begin returned, `left_ns` what is

@@ -5,6 +5,12 @@ from cpython.ref cimport PyObject
 
 from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.error_kinds cimport (
+    is_deterministic,
+    is_group,
+    leaves_of,
+    matches,
+)
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
@@ -23,6 +29,7 @@ from cqrs_fast.base.arguments import (
 )
 from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.promises import check_plain, promise_error, unfinished
+from cqrs_fast.domain_errors import DomainError
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
 from cqrs_fast.stats import RetryStats
@@ -48,13 +55,11 @@ cdef extern from *:
     """
     int64_t retry_after_ns "cqrs_retry_after_ns"(object seconds) noexcept
 
-    # As an `except` clause matches: by subclass, asking no metaclass.
-    bint PyErr_GivenExceptionMatches(PyObject *error, PyObject *classes) noexcept
-
 
 cdef str PLAIN = "it must be a plain function"
 cdef tuple JITTERS = ("full", "equal", "none")
 cdef tuple NEVER = (ValidationError, HandlerNotFoundError, RejectedError)
+cdef tuple DOMAIN = (DomainError,)
 
 
 @cython.final
@@ -74,8 +79,10 @@ cdef class RetryPolicy:
         jitter: "full" takes a random delay from 0 to that, "equal" one from its half
             on, "none" that itself.
         max_elapsed: in seconds since the first attempt began; no attempt begins later.
-        retry_on: the Exception class, or tuple of such, to retry.
-        never_on: classes of these that are not retried all the same.
+        retry_on: the Exception class, or tuple of such, to retry. An exception group is
+            retried if each of its members is.
+        never_on: classes of these that are not retried all the same. A group with one
+            such member is not.
         budget: at any retry, those of the last `budget_ttl` are at most this percentage
             of the first attempts in it, plus what `budget_min_per_sec` allows; an int.
             None: without a limit.
@@ -89,9 +96,9 @@ cdef class RetryPolicy:
             time.monotonic_ns by default.
 
     An error may ask for a longer delay by an attribute `retry_after`, in seconds, which
-    counts up to `max_delay`. Never retried: ValidationError, HandlerNotFoundError, any
-    RejectedError, and a BaseException that is no Exception. When it gives up the last
-    error itself is raised; those before it are gone.
+    counts up to `max_delay`. Never retried: DomainError, ValidationError,
+    HandlerNotFoundError, any RejectedError, and a BaseException that is no Exception.
+    When it gives up the last error itself is raised; those before it are gone.
 
     One object may serve any number of threads and event loops, which share the budget.
     Raises TypeError or ValueError for an argument that makes no sense.
@@ -143,6 +150,7 @@ cdef class RetryPolicy:
         if unknown:
             raise TypeError(f"update() has no setting {unknown[0]!r}")
         new = RetryPolicy.__new__(RetryPolicy)
+        new.spares = self.spares
         new.adopt({**self.given, **settings})
         new.state = self.state
         new.clock = self.clock
@@ -152,6 +160,7 @@ cdef class RetryPolicy:
         # What is replaced is let go of last, with `new`: that can run any code.
         self.rules = new.rules
         self.timed = new.timed
+        self.spares = new.spares
         self.max_elapsed_ns = new.max_elapsed_ns
         self.given, new.given = new.given, self.given
         self.retry_on, new.retry_on = new.retry_on, self.retry_on
@@ -278,7 +287,7 @@ cdef class RetryPolicy:
         return result
 
     cdef int64_t after(self, object error, int64_t attempt, int64_t ends_ns) except -2:
-        if not self.covers(error):
+        if not self.covers(error, DOMAIN):
             return -1
         return self.decide(error, attempt, ends_ns, NO_DEADLINE, "RetryPolicy.call")
 
@@ -291,12 +300,26 @@ cdef class RetryPolicy:
             return NO_DEADLINE
         return now_ns + self.max_elapsed_ns
 
-    cdef bint covers(self, object error) noexcept:
-        return PyErr_GivenExceptionMatches(
-            <PyObject *>error, <PyObject *>self.retry_on
-        ) and not PyErr_GivenExceptionMatches(
-            <PyObject *>error, <PyObject *>self.never_on
-        )
+    cdef bint covers(self, object error, tuple domain_errors) except -1:
+        cdef bint wanted = matches(<PyObject *>error, <PyObject *>self.retry_on)
+        if not is_group(<PyObject *>error):
+            return wanted and not self.gives_up_on(error, domain_errors)
+        if matches(<PyObject *>error, <PyObject *>self.never_on):
+            return False
+        for member in leaves_of(error):
+            if self.gives_up_on(member, domain_errors):
+                return False
+            if not wanted:
+                if not matches(<PyObject *>member, <PyObject *>self.retry_on):
+                    return False
+        return True
+
+    cdef bint gives_up_on(self, object error, tuple domain_errors) except -1:
+        if matches(<PyObject *>error, <PyObject *>self.never_on):
+            return True
+        if matches(<PyObject *>error, <PyObject *>domain_errors):
+            return True
+        return self.spares and is_deterministic(error)
 
     cdef int64_t decide(self, object error, int64_t attempt, int64_t ends_ns,
                         int64_t left_ns, str name) except -2:

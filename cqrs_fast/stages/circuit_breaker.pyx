@@ -58,6 +58,10 @@ cdef class CircuitBreakerMiddleware(Stage):
         sequence for each name. A `probe_timeout` of None is the `timeout`, or that of
         the TimeoutMiddleware inside if it is longer.
 
+    Without `failure_on` and `is_failure`, an error of DETERMINISTIC is no failure
+    either: the handler has answered. Excepted are broken answers of others
+    (UnicodeError, json.JSONDecodeError) and an OSError other than PermissionError.
+
     Put it inside of a retry, so that an open circuit ends that at once, and outside of
     the timeout of an attempt, so that those count. A probe that is cancelled gives its
     place back.
@@ -86,7 +90,7 @@ cdef class CircuitBreakerMiddleware(Stage):
         given = {
             "failure_threshold": failure_threshold, "timeout": timeout, **settings
         }
-        self.plan = plan_of(check(CircuitSettings(**given)))
+        self.plan = plan_of(check(CircuitSettings(**given), spares=True))
         self.clock = as_clock(clock)
         self.seed = None if seed is None else seed_of(seed)
         self.stages = {}
@@ -273,6 +277,8 @@ cdef class CircuitBreakerMiddleware(Stage):
         shown = {name: getattr(settings, name) for name in settings.__struct_fields__}
         shown["failure_on"] = list(map(NAME_OF, checked.failure_on))
         shown["ignore"] = list(map(NAME_OF, checked.ignored))
+        if checked.spares:
+            shown["ignore"].append("DETERMINISTIC")
         for name in ("is_failure", "on_event"):
             if shown[name] is not None:
                 shown[name] = label_of(shown[name])
@@ -324,7 +330,10 @@ cdef class BreakerStage(Stage):
             and breaker_unmoved(&self.breaker.core, <Permit *>f.slot)
         ):
             return PROCEED
-        self.breaker.complete(<Permit *>f.slot, f.result, f.error)
+        self.breaker.complete(
+            <Permit *>f.slot, f.result, f.error, f.position == f.depth,
+            (<Route>f.route).gate.domain_errors,
+        )
         return PROCEED
 
     cdef tuple described(self):

@@ -4,11 +4,13 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.awaitables cimport is_promise
+from cqrs_fast.base.error_kinds cimport is_domain, matches, names_domain
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.deadline cimport may_begin
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.frame_ops cimport frame_context, set_result
+from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.stage cimport Stage
 
 from operator import attrgetter
@@ -24,11 +26,6 @@ cdef str INSTEAD = (
 )
 
 
-cdef extern from *:
-    # As an `except` clause matches: by subclass, asking no metaclass.
-    bint PyErr_GivenExceptionMatches(PyObject *error, PyObject *classes) noexcept
-
-
 @cython.final
 cdef class FallbackMiddleware(Stage):
     """Answer with the result of a function where what lies inside fails.
@@ -37,7 +34,8 @@ cdef class FallbackMiddleware(Stage):
         fallback: `fallback(ctx, message, error)` returns the result, None included.
             What it raises reaches the caller, chained to the error.
         on: the Exception class, or tuple of such, that it is asked about; others pass,
-            and so does a BaseException that is no Exception.
+            and so does a BaseException that is no Exception. A domain error is an
+            answer: it passes unless `on` names its class or a domain class above it.
 
     Raises TypeError unless `fallback` is a callable that is not async and `on` is made
     of Exception classes; an awaitable that `fallback` returns all the same fails the
@@ -67,7 +65,12 @@ cdef class FallbackMiddleware(Stage):
     cdef int leave(self, Frame *f) except -1:
         if is_transparent(f.error):
             return PROCEED
-        if not PyErr_GivenExceptionMatches(f.error, <PyObject *>self.on):
+        if not matches(f.error, <PyObject *>self.on):
+            return PROCEED
+        domain_errors = (<Route>f.route).gate.domain_errors
+        if is_domain(f.error, domain_errors) and not names_domain(
+            self.on, f.error, domain_errors
+        ):
             return PROCEED
         if not may_begin(f):
             return PROCEED

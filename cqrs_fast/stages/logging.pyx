@@ -5,7 +5,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
-from cqrs_fast.pipeline.outcome cimport OUTCOMES, outcome_of
+from cqrs_fast.pipeline.outcome cimport DOMAIN, OUTCOMES, outcome_of
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
@@ -33,7 +33,8 @@ cdef class LoggingMiddleware(Stage):
     Parameters:
         prefix: put before each record's text.
         logger: a logging.Logger or the name of one; "cqrs_fast" by default.
-        level: of a success; a failure is logged at WARNING or higher.
+        level: of a success; a failure is logged at WARNING or higher, a domain error,
+            which is an answer, at INFO.
         slow_threshold: what takes longer than this many seconds is logged at WARNING or
             higher, whatever `sample` says; None for no such limit.
         sample: of each message's successes only every n-th is logged; failures and slow
@@ -118,6 +119,8 @@ cdef class LoggingMiddleware(Stage):
                 self.passed_over = 0
             level = self.level
         try:
+            if f.error != NULL and outcome_of(f) == DOMAIN and not slow:
+                level = INFO
             if self.logger.isEnabledFor(level):
                 self.log(f, level, elapsed_ns, slow)
         except Exception as error:
@@ -126,7 +129,7 @@ cdef class LoggingMiddleware(Stage):
 
     cdef int log(self, Frame *f, object level, int64_t elapsed_ns, bint slow) except -1:
         name = logged_name(own_name(<Route>f.route, <object>f.message))
-        outcome = OUTCOMES[<int>outcome_of(f.error)]
+        outcome = OUTCOMES[<int>outcome_of(f)]
         duration_ms = elapsed_ns / 1e6
         error_type = None if f.error == NULL else type(<object>f.error).__name__
         text = "%s%s %s in %.3f ms"

@@ -31,7 +31,9 @@ cdef class RetryMiddleware(Stage):
     Parameters:
         retry_commands: whether every command may run more than once.
 
-    All others are those of RetryPolicy, and so are the rules of what is retried; a
+    All others are those of RetryPolicy, and so are the rules of what is retried, with
+    one more: without `retry_on` no error of DETERMINISTIC is, but a broken answer
+    (UnicodeError, json.JSONDecodeError) and an OSError other than PermissionError. A
     DeadlineExceededError is while the deadline outside of this has not passed. No
     delay is begun that would reach that deadline; a cancellation, a signal or a drain
     ends one that was begun, and after a drain the last error is raised. The time is
@@ -54,21 +56,31 @@ cdef class RetryMiddleware(Stage):
         self.has_slot = self.may_wait = self.skips_results = True
 
     def __init__(self, max_attempts=3, base_delay=0.1, *, retry_commands=False,
-                 **settings):
+                 retry_on=None, **settings):
+        spares = retry_on is None
+        if not spares:
+            settings["retry_on"] = retry_on
         self.policy = RetryPolicy(max_attempts, base_delay, **settings)
+        self.policy.spares = spares
         self.timed = self.policy.timed
         self.retry_commands = flag("retry_commands", retry_commands)
         self.warned = set()
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
-        return {**self.policy.settings(), "retry_commands": self.retry_commands}
+        shown = self.policy.settings()
+        if self.policy.spares:
+            shown["never_on"].append("DETERMINISTIC")
+        return {**shown, "retry_commands": self.retry_commands}
 
     cdef object observed(self):
         return self.policy.stats()
 
     cdef dict changeable(self):
-        return {**self.policy.given, "retry_commands": self.retry_commands}
+        given = {**self.policy.given, "retry_commands": self.retry_commands}
+        if self.policy.spares:
+            given["retry_on"] = None
+        return given
 
     cdef int succeed(self, Stage old) except -1:
         cdef RetryMiddleware retry = <RetryMiddleware>old
@@ -133,7 +145,9 @@ cdef class RetryMiddleware(Stage):
         if f.ending != NOT_ENDED or is_transparent(f.error):
             return PROCEED
         error = <object>f.error
-        if not self.policy.covers(error) or ends_attempts(f):
+        if ends_attempts(f):
+            return PROCEED
+        if not self.policy.covers(error, (<Route>f.route).gate.domain_errors):
             return PROCEED
         if not (self.retry_commands or is_repeatable(f)):
             return PROCEED

@@ -24,6 +24,7 @@ LAYERS = {
     # Data and helpers, nothing else
     "base": 0,
     "errors": 0,
+    "domain_errors": 0,
     "messages": 0,
     "redaction": 0,
     "stats": 0,

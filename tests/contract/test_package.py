@@ -20,6 +20,8 @@ from cqrs_fast.stages.catalog import middleware_rows
 
 # What users import from `cqrs_fast`. A name is never dropped silently.
 PUBLIC = [
+    "DETERMINISTIC",
+    "DomainError",
     "BulkheadFullError",
     "BulkheadMiddleware",
     "CircuitOpenError",

@@ -72,7 +72,8 @@ static void finish(cqrs_breaker_permit *permit, uint64_t bits) {
     cqrs_breaker_changes changes;
     uint64_t generation = permit->token >> 2;
     int outcome = bits % 8 < 3 ? CQRS_BREAKER_FAILURE
-        : bits % 8 < 7 ? CQRS_BREAKER_SUCCESS : CQRS_BREAKER_IGNORED;
+        : bits % 8 < 6 ? CQRS_BREAKER_SUCCESS
+        : bits % 8 < 7 ? CQRS_BREAKER_ANSWERED : CQRS_BREAKER_IGNORED;
     int64_t time_ns = atomic_load(&now_ns);
     if (outcome == CQRS_BREAKER_SUCCESS && cqrs_breaker_unmoved(&breaker, permit)) {
         permit->token = 0;

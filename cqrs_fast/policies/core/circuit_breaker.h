@@ -24,7 +24,8 @@ enum {
 enum {
     CQRS_BREAKER_SUCCESS = 0,
     CQRS_BREAKER_FAILURE = 1,
-    CQRS_BREAKER_IGNORED = 2        /* cancelled, or of no meaning: permit back */
+    CQRS_BREAKER_IGNORED = 2,       /* cancelled, or rejected inside: permit back */
+    CQRS_BREAKER_ANSWERED = 3       /* an ignored error of a handler that ran */
 };
 
 enum { CQRS_BREAKER_MOST_PROBES = 64, CQRS_BREAKER_MOST_CHANGES = 2 };
@@ -220,7 +221,7 @@ static inline void cqrs_breaker_count(
         if (outcome == CQRS_BREAKER_FAILURE) {
             b->failures++;
             cqrs_breaker_open(b, now_ns, 1, changes);
-        } else if (outcome == CQRS_BREAKER_SUCCESS) {
+        } else if (outcome != CQRS_BREAKER_IGNORED) {
             b->successes++;
             if (b->successes >= b->limits.success_threshold) {
                 b->failures = 0;

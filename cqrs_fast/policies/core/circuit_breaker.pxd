@@ -11,6 +11,7 @@ cdef extern from "cqrs_fast/policies/core/circuit_breaker.h":
         CQRS_BREAKER_SUCCESS
         CQRS_BREAKER_FAILURE
         CQRS_BREAKER_IGNORED
+        CQRS_BREAKER_ANSWERED
 
     ctypedef struct Limits "cqrs_breaker_limits":
         int64_t failure_threshold

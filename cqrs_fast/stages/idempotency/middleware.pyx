@@ -7,6 +7,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from cqrs_fast.base.awaitables cimport is_used_up
 from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.error_kinds cimport is_domain, names_domain
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
@@ -364,10 +365,17 @@ cdef class IdempotencyMiddleware(Stage):
                 flight.fail(<object>f.error)
         return PROCEED
 
+    cdef bint is_final(self, Frame *f) except -1:
+        cdef tuple domain_errors = (<Route>f.route).gate.domain_errors
+        if not is_domain(f.error, domain_errors):
+            return isinstance(<object>f.error, self.final_on)
+        # An answer may be another one tomorrow, so a base alone does not name it.
+        return names_domain(self.final_on, f.error, domain_errors)
+
     cdef int note(self, Frame *f, Record record, object again) except -1:
         """Keep the outcome, or `again` in its place, or forget the key."""
         cdef int64_t expires_ns
-        if f.error != NULL and not isinstance(<object>f.error, self.final_on):
+        if f.error != NULL and not self.is_final(f):
             return self.records.remove(record)
         expires_ns = read_clock(self.clock) + self.ttl_ns
         if again is not None:

@@ -93,7 +93,7 @@ class Model:
             if outcome == "failure":
                 self.failures += 1
                 self.open(self.now, min(self.length * 2, LONGEST))
-            elif outcome == "success":
+            elif outcome in ("success", "ignored"):
                 self.successes += 1
                 if self.successes >= self.needed:
                     self.failures = 0

@@ -907,7 +907,7 @@ def test_settings_are_described_under_the_names_of_the_parameters() -> None:
         "jitter": "full",
         "max_elapsed": None,
         "retry_on": ["Exception"],
-        "never_on": ["KeyError"],
+        "never_on": ["KeyError", "DETERMINISTIC"],
         "budget": None,
         "budget_min_per_sec": 10,
         "budget_ttl": 10.0,
