@@ -1,7 +1,7 @@
 # type: ignore
 """Wrong uses, each line marked with the kind of error that both type checkers report.
 
-A line without a mark has none. test_samples.py says what the kinds mean to mypy --strict
+A line without a mark has none. test_samples.py says what each means to mypy (strict)
 and to pyright. It checks a copy without the first line, which keeps this file out of
 `make types`.
 """
