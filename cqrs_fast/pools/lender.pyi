@@ -1,6 +1,10 @@
-from typing import final
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, Generic, TypeVar, final
 
 from typing_extensions import disjoint_base
+
+_T = TypeVar("_T")
 
 MOST_WAITING: int
 
@@ -9,4 +13,32 @@ class Lender: ...
 
 @final
 class Wait:
-    async def rest(self) -> None: ...
+    async def wait(self) -> None: ...
+
+@disjoint_base
+class BaseLease(Generic[_T]):
+    def release(self) -> None: ...
+
+@final
+class Lease(BaseLease[_T]):
+    def __enter__(self) -> _T: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+@final
+class LeaseAsync(BaseLease[_T]):
+    async def __aenter__(self) -> _T: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Nothing: ...
+
+@final
+class Nothing:
+    def __await__(self) -> Generator[Any]: ...

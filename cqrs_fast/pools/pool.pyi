@@ -3,8 +3,7 @@ from types import GenericAlias, TracebackType
 from typing import Generic, TypeVar, final
 
 from cqrs_fast.context import Context
-from cqrs_fast.pools.lease import Lease, LeaseAsync
-from cqrs_fast.pools.lender import Lender
+from cqrs_fast.pools.lender import Lease, LeaseAsync, Lender
 from cqrs_fast.stats import PoolStats
 
 _T = TypeVar("_T")
