@@ -9,9 +9,9 @@ from typing import Any
 def offloaded(
     handler: Callable[..., Any], with_context: bool
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Return the async twin of `handler`; context variables are kept.
+    """Return an async function that runs `handler` in a thread, with its contextvars.
 
-    A cancelled caller stops to wait; the thread itself runs to its end.
+    A cancelled caller stops waiting; the thread runs to its end.
     """
     from asyncio import to_thread
     from inspect import isawaitable
@@ -30,7 +30,7 @@ def offloaded(
         try:
             raise error
         finally:
-            # The traceback holds this frame: a cycle with it would outlive the call.
+            # Its traceback holds this frame: break the reference cycle.
             del error
 
     async def with_message(message: object) -> Any:

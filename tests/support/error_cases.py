@@ -234,7 +234,7 @@ class Partial(Exception):
 
 
 class Shown(Exception):
-    """What no copy can be: its text tells which object it is."""
+    """An error that cannot be copied: its text names its object."""
 
     def __str__(self) -> str:
         return f"at {id(self)}"
