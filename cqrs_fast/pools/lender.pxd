@@ -45,11 +45,10 @@ cdef class Lender:
     cdef int empty(self) noexcept
 
 
-cdef class Wait:
+cdef class Wait(Ticket):
     """A wait for a permit, in a thread or on an event loop."""
 
     cdef Lender lender
-    cdef Ticket ticket
     cdef Context ctx                    # or None
 
     # Whether the permit was granted; raises if it never will be.

@@ -1,8 +1,9 @@
 from collections.abc import Generator
-from types import TracebackType
 from typing import Any, Generic, TypeVar, final
 
 from typing_extensions import disjoint_base
+
+from cqrs_fast.waits.line import Ticket
 
 _T = TypeVar("_T")
 
@@ -12,7 +13,7 @@ MOST_WAITING: int
 class Lender: ...
 
 @final
-class Wait:
+class Wait(Ticket):
     async def wait(self) -> None: ...
 
 @disjoint_base
@@ -22,21 +23,13 @@ class BaseLease(Generic[_T]):
 @final
 class Lease(BaseLease[_T]):
     def __enter__(self) -> _T: ...
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, exc_type: object, exc: object, traceback: object) -> None: ...
 
 @final
 class LeaseAsync(BaseLease[_T]):
     async def __aenter__(self) -> _T: ...
     def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        self, exc_type: object, exc: object, traceback: object
     ) -> Nothing: ...
 
 @final

@@ -34,7 +34,7 @@ from cqrs_fast.policies.core.pool_slots cimport (
     pool_free,
     pool_init,
 )
-from cqrs_fast.waits.line cimport Ticket, new_permit_line, new_ticket
+from cqrs_fast.waits.line cimport new_permit_line
 from cqrs_fast.waits.loops cimport running_loop
 from cqrs_fast.waits.waiter cimport Waiter
 
@@ -109,15 +109,16 @@ cdef class Lender:
             wait = Wait.__new__(Wait)
             wait.lender = self
             wait.ctx = ctx
-            wait.ticket = new_ticket()
-            wait.ticket.until_ns = read_clock(self.clock) + self.max_wait_ns
-            answer = self.line.enter(wait.ticket, self, MOST_WAITING)
+            wait.waiter = Waiter.__new__(Waiter)
+            wait.forks = fork_count
+            wait.until_ns = read_clock(self.clock) + self.max_wait_ns
+            answer = self.line.enter(wait, self, MOST_WAITING)
             if answer == <int>QUEUED:
                 self.waits += 1
                 return wait
             if answer == <int>ADMITTED:
                 # The caller owns the permit now, not the ticket.
-                wait.ticket.granted = False
+                wait.granted = False
                 return None
         raise self.exhausted_error()
 
@@ -178,14 +179,14 @@ cdef class Lender:
 
 
 @cython.final
-cdef class Wait:
+@cython.no_gc_clear
+cdef class Wait(Ticket):
     """A wait for a permit, in a thread or on an event loop."""
 
     cdef bint is_over(self) except -1:
-        cdef Ticket ticket = self.ticket
-        if ticket.forks != fork_count:
+        if self.forks != fork_count:
             raise self.lender.exhausted_error()
-        if not ticket.granted:
+        if not self.granted:
             if self.lender.closed:
                 raise closed_error()
             failure = self.ctx.failure() if self.ctx is not None else None
@@ -193,48 +194,45 @@ cdef class Wait:
                 if isinstance(failure, DeadlineExceededError):
                     failure.stage = "queue"
                 raise failure
-            if read_clock(self.lender.clock) >= ticket.until_ns and not ticket.granted:
+            if read_clock(self.lender.clock) >= self.until_ns and not self.granted:
                 raise self.lender.exhausted_error()
-        if not ticket.granted:
+        if not self.granted:
             return False
         # The caller owns the permit now, not the ticket.
-        ticket.granted = False
+        self.granted = False
         return True
 
     cdef int64_t begin_round(self) except -2:
-        cdef Waiter waiter = self.ticket.waiter
         cdef Clock clock = self.lender.clock
         cdef Alarm alarms[2]
         cdef int count = 1
-        alarms[0].ns = max(self.ticket.until_ns - read_clock(clock), 0)
+        alarms[0].ns = max(self.until_ns - read_clock(clock), 0)
         alarms[0].clock = NULL if clock is None else <PyObject *>clock
         if self.ctx is not None:
             alarms[1] = deadline_alarm(self.ctx)
             count = 2
-        return arm(alarms, count, waiter)
+        return arm(alarms, count, self.waiter)
 
     cdef int end_round(self) except -1:
-        cdef Waiter waiter = self.ticket.waiter
         if self.lender.clock is not None:
-            self.lender.clock.forget(waiter)
+            self.lender.clock.forget(self.waiter)
         if self.ctx is not None and self.ctx.state.clock is not None:
-            self.ctx.state.clock.forget(waiter)
-        waiter.rearm()
+            self.ctx.state.clock.forget(self.waiter)
+        self.waiter.rearm()
         return 0
 
     cdef int end(self) except -1:
         if self.ctx is not None:
-            unwatch_scopes(self.ctx, self.ticket.waiter)
-        return self.lender.line.leave(self.ticket)
+            unwatch_scopes(self.ctx, self.waiter)
+        return self.lender.line.leave(self)
 
     cdef int block(self) except -1:
-        cdef Waiter waiter = self.ticket.waiter
         try:
             if self.ctx is not None:
-                watch_scopes(self.ctx, waiter)
+                watch_scopes(self.ctx, self.waiter)
             while not self.is_over():
                 try:
-                    waiter.block(self.begin_round())
+                    self.waiter.block(self.begin_round())
                 finally:
                     self.end_round()
         finally:
@@ -243,13 +241,12 @@ cdef class Wait:
 
     async def wait(self):
         """Wait in a task; raise if there will be no permit."""
-        cdef Waiter waiter = self.ticket.waiter
         try:
             if self.ctx is not None:
-                watch_scopes(self.ctx, waiter)
+                watch_scopes(self.ctx, self.waiter)
             while not self.is_over():
                 try:
-                    await waiter.arm(self.begin_round())
+                    await self.waiter.arm(self.begin_round())
                 finally:
                     self.end_round()
         finally:
