@@ -97,7 +97,7 @@ cdef Route build_route(
     if handler.offload:
         from cqrs_fast.assembly.offload import offloaded
 
-        route.call_async = offloaded(handler.call, handler.with_context)
+        route.call_async = offloaded(handler.call)
         route.offloads = True
     for element in reversed(elements + handler.elements):
         if isinstance(element, Around):

@@ -6,9 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-def offloaded(
-    handler: Callable[..., Any], with_context: bool
-) -> Callable[..., Coroutine[Any, Any, Any]]:
+def offloaded(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Return an async function that runs `handler` in a thread, with its contextvars.
 
     A cancelled caller stops waiting; the thread runs to its end.
@@ -33,10 +31,4 @@ def offloaded(
             # Its traceback holds this frame: break the reference cycle.
             del error
 
-    async def with_message(message: object) -> Any:
-        return await in_thread(message)
-
-    async def with_both(context: object, message: object) -> Any:
-        return await in_thread(context, message)
-
-    return with_both if with_context else with_message
+    return in_thread

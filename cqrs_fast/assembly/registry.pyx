@@ -126,10 +126,8 @@ cdef class Registrar(Router):
         handler; nothing is changed then.
         """
         options = {
-            "middleware": middleware,
-            "is_async": is_async,
-            "with_context": with_context,
-            "offload": offload,
+            "middleware": middleware, "offload": offload,
+            "is_async": is_async, "with_context": with_context,
         }
         self.add_handlers([self.handler_for(message, handler, options)], replace)
 

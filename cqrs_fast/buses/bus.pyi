@@ -80,54 +80,33 @@ class Bus(PayloadBus):
     ) -> Coroutine[Any, Any, Any]: ...
     @overload
     def execute_many(
-        self,
-        msgs: Iterable[_Typed[_R]],
-        ctx: Context | None = None,
-        *,
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
         return_exceptions: Literal[False] = False,
     ) -> list[_R]: ...
     @overload
     def execute_many(
-        self,
-        msgs: Iterable[_Typed[_R]],
-        ctx: Context | None = None,
-        *,
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
         return_exceptions: bool,
     ) -> list[_R | Exception]: ...
     @overload
     def execute_many(
-        self,
-        msgs: Iterable[object],
-        ctx: Context | None = None,
-        *,
+        self, msgs: Iterable[object], ctx: Context | None = None, *,
         return_exceptions: bool = False,
     ) -> list[Any]: ...
     @overload
     def execute_many_async(
-        self,
-        msgs: Iterable[_Typed[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: Literal[False] = False,
-        concurrency: int | None = None,
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        return_exceptions: Literal[False] = False, concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[_R]]: ...
     @overload
     def execute_many_async(
-        self,
-        msgs: Iterable[_Typed[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool,
-        concurrency: int | None = None,
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        return_exceptions: bool, concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
     @overload
     def execute_many_async(
-        self,
-        msgs: Iterable[object],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool = False,
-        concurrency: int | None = None,
+        self, msgs: Iterable[object], ctx: Context | None = None, *,
+        return_exceptions: bool = False, concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[Any]]: ...
     @overload
     def bind(self, message: type[_Typed[_R]]) -> _Bound[_R]: ...

@@ -42,8 +42,8 @@ MOST_TASKS = 100_000
 
 cdef extern from *:
     """
-    /* Give `type` a descriptor of its own for an inherited method: CPython specializes
-       calls only where the descriptor belongs to the object's very class. */
+    /* Give `type` its own descriptor of an inherited method: CPython specializes calls
+       only if the descriptor belongs to the exact class of the object. */
     static int cqrs_adopt(PyTypeObject *type, PyObject *inherited, PyObject *name) {
         PyMethodDef *method = ((PyMethodDescrObject *)inherited)->d_method;
         PyObject *own = PyDescr_NewMethod(type, method);

@@ -102,12 +102,13 @@ cdef class ObjectPool(Lender):
         flag("preallocate", preallocate)
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
         self.clock = as_clock(clock)
-        self.reset = hook("reset", reset)
-        self.dispose = hook("dispose", dispose)
+        for argument, hook in (("reset", reset), ("dispose", dispose)):
+            if hook is not None:
+                plain_callable(argument, hook, NOT_AWAITED)
         plain_callable("factory", factory, AWAIT_BEFORE)
         if not pool_init(&self.slots, size):
             raise MemoryError
-        self.factory = factory
+        self.factory, self.reset, self.dispose = factory, reset, dispose
         self.cleans = reset is not None
         bulkhead_init(&self.permits, size)
         on_fork(self)
@@ -368,12 +369,6 @@ cdef class ObjectPool(Lender):
 
 cdef inline object lent(ObjectPool pool, uint32_t slot):
     return <object><PyObject *>pool.slots.slots[slot].object
-
-
-cdef object hook(str argument, object function):
-    if function is not None:
-        plain_callable(argument, function, NOT_AWAITED)
-    return function
 
 
 cdef bint was_reset(ObjectPool pool, object obj) except -1:

@@ -46,7 +46,7 @@ cdef class Flight(Line):
     # event loop.
     cdef bint admits(self, Participant participant) noexcept
     cdef int join(self, Participant participant) noexcept
-    # Close it with the leader's outcome, and wake everybody.
+    # Close it with the leader's outcome, and wake all participants.
     cdef int answer(self, object result) except -1
     cdef int fail(self, object error) except -1
     # Close it without an outcome: each waiting dispatch runs by itself.

@@ -349,7 +349,7 @@ def name_of(case: Case) -> str:
 
 
 def check(case: Case, error: Exception, one: BaseException) -> None:
-    """Compare what somebody caught with what the handler raised."""
+    """Compare the caught error with the one that the handler raised."""
     assert type(one) is type(error)
     if case.text is not None:
         assert str(one) == case.text
