@@ -61,7 +61,7 @@ def silent_debug() -> DebugMiddleware:
 
 
 def silent_slow_call() -> SlowCallMiddleware:
-    """Find every call slow, and tell a logger that leaves it out."""
+    """Find every call slow; log it to a logger that drops it."""
     return SlowCallMiddleware(
         NO_TIME, logger=workload.silent_logger(), level=logging.INFO
     )

@@ -1,4 +1,4 @@
-"""What does a reload take, and what does it do to the dispatches that come meanwhile?
+"""How long does a reload take, and how does it affect dispatches at that time?
 
 One thread dispatches without a pause and times every dispatch, while another one
 reloads without a pause. The two take turns with the interpreter's lock: the few

@@ -89,7 +89,7 @@ def flags(name: str) -> str:
 
 
 def resident_bytes() -> int:
-    """Return the resident memory; its peak where the system tells only that."""
+    """Return the resident memory, or its peak if the system reports only that."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except FileNotFoundError:

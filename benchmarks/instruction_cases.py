@@ -94,7 +94,7 @@ def awaited(*middleware: Any, handler: Any, **options: Any) -> Operation:
 
 
 def rejected(middleware: Any, error: type[Exception], handler: Any) -> Operation:
-    """Return a call that is refused because of the one before it."""
+    """Return a call that is rejected because of the one before it."""
     bus = bus_with(middleware, handler=handler)
     with contextlib.suppress(workload.Refused):
         bus.execute(COMMAND)

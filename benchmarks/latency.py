@@ -125,7 +125,7 @@ def distribution(name: str, dispatches: int) -> dict[str, Any]:
 def measured(
     progress: Callable[[str], None], dispatches: int = DISPATCHES
 ) -> list[dict[str, Any]]:
-    """Measure each in a process of its own; return what results.json has of them."""
+    """Measure each in a separate process; return the rows for results.json."""
     results = []
     for name in PRESETS:
         progress(f"distribution: {name}")

@@ -1,4 +1,4 @@
-"""An HTTP service on the loopback interface, in a process of its own.
+"""An HTTP service on the loopback interface, in a separate process.
 
 Run by bench_io: `python -m benchmarks.loopback` prints its port and answers each GET
 with the same few bytes until its standard input is closed.

@@ -23,7 +23,7 @@ T = TypeVar("T")
 LIMIT = 0.15
 """Of what was measured: more is noise."""
 FEWEST = 3
-"""Fewer repeats tell nothing about noise."""
+"""With fewer repeats the noise is unknown."""
 SHARE = 0.25
 """Of all ratios: if more of them are noisy, the machine is."""
 ENOUGH = 3
@@ -31,11 +31,11 @@ ENOUGH = 3
 LEFT_OUT = 20
 """One of so many halves, at either end."""
 HALVES = 1_000
-"""At most so many are looked at."""
+"""The most repeats that are used."""
 
 
 def lowest(values: Iterable[float]) -> float:
-    """Return what repeats of a measurement tell."""
+    """Return the statistics of the repeats of a measurement."""
     ordered = sorted(values)
     return statistics.fmean(ordered[: 2 if len(ordered) >= ENOUGH else 1])
 
@@ -83,7 +83,7 @@ class Noise(NamedTuple):
     rows: int
     repeats: int
     baselines: int
-    """How many of the rows tell about their rounds."""
+    """The number of rows with data about their rounds."""
     slowdown: float
     """By how much a typical round took longer than the best one, in the median."""
     noisy: int
@@ -101,7 +101,7 @@ class Noise(NamedTuple):
 
 
 def of_machine(results: dict[str, Any]) -> Noise:
-    """Return what a run tells about its machine."""
+    """Return the noise of the machine of a run."""
     own = [
         row
         for row in results["rows"]

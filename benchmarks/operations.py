@@ -122,7 +122,7 @@ def rejected(
     command: Any = COMMAND,
     **names: Any,
 ) -> Operation:
-    """Return a dispatch that is refused with that error, and caught."""
+    """Return a dispatch that is rejected with that error, which is caught."""
     arguments = ", ".join(["command", *names])
     return Operation(
         f"""

@@ -255,7 +255,7 @@ def _text(output: bytes) -> str:
 
 
 def _told(line: str) -> dict[str, Any]:
-    """Return what a process tells; nothing of what a row printed, or of half a line."""
+    """Return the results of a process; ignore other output and incomplete lines."""
     try:
         found = json.loads(line)
     except ValueError:

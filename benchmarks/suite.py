@@ -49,7 +49,7 @@ class Clock:
         return operation
 
     def __call__(self) -> float:
-        """Return the seconds that operations which time themselves have told.
+        """Return the seconds reported by operations that time themselves.
 
         For the others it is slow by the number of operations in a round. One call of a
         benchmarked function would cost more than the operation. So a round runs many in
@@ -60,7 +60,7 @@ class Clock:
         return perf_counter() / (times_of(self.operation) * self.operation.per)
 
     def run(self) -> Any:
-        """Run a round; return its result, or what it told."""
+        """Run a round; return its result, or the time that it reported."""
         if not self.operation.times_itself:
             return self.operation.run(times_of(self.operation))
         nanoseconds = self.operation.time(1)

@@ -31,7 +31,7 @@ def readable(symbol: str) -> str:
 
 
 def _leading_part(text: str) -> str | None:
-    """Return the name whose length stands before it, if one does."""
+    """Return the name that follows its length, if there is one."""
     match = PART.match(text)
     if match is None:
         return None

@@ -49,7 +49,7 @@ class Operation:
     often = 1
     """How many times a run has the statement."""
     times_itself = False
-    """Whether only `time` tells what is measured, and not how long a run takes."""
+    """Whether `time` gives the result, instead of the duration of a run."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class ThreadsOperation(Operation):
 
 
 class ProcessOperation(Operation):
-    """A script that measures itself in a process, and so on a heap, of its own.
+    """A script that measures itself in a separate process, and so on its own heap.
 
     It prints the nanoseconds that one operation took, after the result of the last.
 

@@ -383,5 +383,5 @@ def many_classes(many: int) -> list[type[Command[int]]]:
 
 
 def another_create() -> Callable[[Any], int]:
-    """Return a handler with code of its own, as different handlers have."""
+    """Return a handler with a separate code object, as different handlers have."""
     return types.FunctionType(create.__code__.replace(), {})

@@ -10,9 +10,7 @@ cdef extern from "<stdint.h>":
     int64_t NO_DEADLINE "INT64_MAX"
 
 
-cdef class CancelScope:
-    """What one `with_cancel` can end, with everything derived from it."""
-
+cdef class CancelScope:             # the part of a context that one with_cancel made
     cdef CancelScope parent
     cdef bint cancelled
     cdef object reason
@@ -21,15 +19,13 @@ cdef class CancelScope:
     cdef CancelScope cancelled_one(self)    # self or the ancestor that was cancelled
 
 
-cdef class Value:
-    """One link of the chain of values, the newest first."""
-
+cdef class Value:                   # one link of the chain of values, newest first
     cdef object key, value
     cdef Value older
 
 
 cdef class ContextState:
-    """What a context and the children that a dispatch makes of it share."""
+    """The fields that a context shares with the children that a dispatch makes."""
 
     cdef Value values
     cdef object principal, correlation_id
@@ -47,20 +43,19 @@ cdef class Context:
     cdef Context origin             # the dispatch's own context this derives from
     cdef bint is_dispatch           # made by a driver for one dispatch …
     cdef bint live                  # … which is in flight
-    cdef bint owns_scope            # made by with_cancel: cancel() is its own
-    cdef uint32_t retries           # of the routes behind the arounds of it …
+    cdef bint owns_scope            # made by with_cancel: `cancel()` is allowed
+    cdef uint32_t retries           # of the routes inside its arounds …
     cdef uint32_t notes             # … and their Note flags
 
     cdef Context derive(self, ContextState state)
-    cdef Context with_deadline_ns(self, object deadline_ns)
     # A child with the deadline of a timeout, or with that of `like` again.
     cdef Context bounded(self, int64_t deadline_ns, Clock clock, bint interrupts)
     cdef Context copy_bound(self, ContextState like)
-    # The dispatch's own context that this is or derives from; None outside of one.
+    # The dispatch's own context that this is or derives from, or None.
     cdef Context own(self)
-    # The dispatch whose own context this is has ended, and what that was in before it.
+    # Its dispatch ended: skip it and other ended dispatches in the chain of origins.
     cdef int cut_origin(self) noexcept
-    # Count deadlines from here on by another clock; one that is set keeps its own.
+    # Measure later deadlines by another clock; a deadline that is set keeps its own.
     cdef int tell_time_by(self, Clock clock) except -1
     cdef object failure(self)       # why it is done: an exception, or None
     cdef bint nested(self) noexcept     # derives from a dispatch that is in flight
@@ -68,6 +63,4 @@ cdef class Context:
 
 
 cdef Context background             # the empty root
-
-# This dispatch's own child of `parent`, alive until the driver ends it.
-cdef Context dispatch_context(Context parent)
+cdef Context dispatch_context(Context parent)   # live until the driver ends it

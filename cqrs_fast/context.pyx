@@ -34,7 +34,7 @@ cdef class Value:
 @cython.final
 @cython.trashcan(True)
 cdef class CancelScope:
-    """What one `with_cancel` can end, with everything derived from it."""
+    """The part of a context that one `with_cancel` cancels, with all its children."""
 
     cdef CancelScope cancelled_one(self):
         cdef CancelScope scope = self
@@ -45,7 +45,7 @@ cdef class CancelScope:
 
 @cython.final
 cdef class ContextState:
-    """What a context and the children that a dispatch makes of it share."""
+    """The fields that a context shares with the children that a dispatch makes."""
 
     cdef ContextState copy(self):
         cdef ContextState state = ContextState.__new__(ContextState)
@@ -65,8 +65,8 @@ cdef class ContextState:
 cdef class Context:
     """Carry values, a deadline, cancellation and a principal into a dispatch.
 
-    Immutable: every `with_…` returns a child and leaves its parent as it was. Start
-    from `Context.background()`. Safe to share between threads and event loops.
+    Immutable: every `with_…` method returns a child and does not change its parent.
+    Start from `Context.background()`. Safe to share between threads and event loops.
     """
 
     def __init__(self):
@@ -76,7 +76,7 @@ cdef class Context:
     def background(*, clock=None):
         """Return the empty root: no values, no deadline, never done.
 
-        Its children count deadlines by `clock`: time.monotonic_ns by default, a
+        `clock` measures the deadlines of its children: time.monotonic_ns by default, a
         ManualClock in tests.
         """
         if clock is None:
@@ -109,23 +109,15 @@ cdef class Context:
         check_seconds("seconds", seconds)
         if seconds < 0:
             raise ValueError(f"seconds must be 0 or more, got {seconds!r}")
-        now = read_clock(self.state.clock)
-        return self.with_deadline_ns(now + to_ns(seconds))
+        return with_deadline_ns(self, read_clock(self.state.clock) + to_ns(seconds))
 
     def with_deadline(self, monotonic_seconds):
         """Return a child that is done at `monotonic_seconds` (see time.monotonic)."""
         check_seconds("monotonic_seconds", monotonic_seconds)
-        return self.with_deadline_ns(to_ns(monotonic_seconds))
-
-    cdef Context with_deadline_ns(self, object deadline_ns):
-        cdef ContextState state = self.state.copy()
-        if deadline_ns < state.deadline_ns:
-            state.deadline_ns = deadline_ns
-            state.limited = True
-        return self.derive(state)
+        return with_deadline_ns(self, to_ns(monotonic_seconds))
 
     def with_cancel(self):
-        """Return a child whose `cancel()` ends it and everything derived from it."""
+        """Return a child whose `cancel()` cancels it and all its children."""
         cdef CancelScope scope = CancelScope.__new__(CancelScope)
         scope.parent = self.state.scope
         cdef ContextState state = self.state.copy()
@@ -170,7 +162,7 @@ cdef class Context:
 
     @property
     def deadline(self):
-        """When this is done, in seconds of time.monotonic, or None."""
+        """The deadline in seconds of time.monotonic, or None."""
         if self.state.deadline_ns == NO_DEADLINE:
             return None
         return self.state.deadline_ns / 1e9
@@ -189,10 +181,10 @@ cdef class Context:
     # Ending
 
     def cancel(self, reason=None):
-        """End this context and all that derive from it; the first call decides.
+        """Cancel this context and all its children; the first `reason` is kept.
 
-        Only a context that `with_cancel` returned can be cancelled. May be called from
-        any thread; waits that the library makes for this context end at once.
+        Raises RuntimeError unless `with_cancel` returned this context. Safe to call
+        from any thread. Waits of the library for this context end at once.
         """
         if not self.owns_scope:
             raise RuntimeError("only a context from with_cancel() can be cancelled")
@@ -253,7 +245,6 @@ cdef class Context:
         return self if self.is_dispatch else self.origin
 
     cdef int cut_origin(self) noexcept:
-        # What is derived from this looks through it for one that is in flight.
         self.origin = nearest_live(self.origin)
         return 0
 
@@ -282,7 +273,7 @@ cdef class Context:
             keys.append(repr(link.key))
             link = link.older
         parts = [f"keys=[{', '.join(reversed(keys))}]"]
-        # Presence only: a principal and an id are values too.
+        # Presence only: the values may be secret.
         if self.state.principal is not None:
             parts.append("principal")
         if self.state.correlation_id is not None:
@@ -301,14 +292,22 @@ cdef Context dispatch_context(Context parent):
     return child
 
 
+cdef Context with_deadline_ns(Context parent, object deadline_ns):
+    cdef ContextState state = parent.state.copy()
+    if deadline_ns < state.deadline_ns:
+        state.deadline_ns = deadline_ns
+        state.limited = True
+    return parent.derive(state)
+
+
 cdef object to_ns(object seconds):
-    """Whole nanoseconds, so far from the limits of int64 that differences fit too."""
+    """Whole nanoseconds, limited so that differences fit in an int64 too."""
     return round(max(-2e9, min(seconds, 2e9)) * 1_000_000_000)
 
 
 cdef inline Context live_origin(Context context):
-    """The nearest dispatch in flight: a chain of ended ones would never end."""
-    # hot
+    """The nearest dispatch in flight; skips ended ones, so that no chain grows."""
+    # hot: must not allocate or look up a Python attribute
     cdef Context own = context if context.is_dispatch else context.origin
     if own is None or own.live:
         return own
@@ -342,7 +341,7 @@ background = make_background()
 
 
 cdef void slot_dealloc(PyObject *self) noexcept:
-    # hot: mostly it has no origin
+    # hot: a context usually has no origin
     if (<Context>self).origin is None:
         generated_dealloc(self)
     else:
@@ -350,9 +349,9 @@ cdef void slot_dealloc(PyObject *self) noexcept:
 
 
 cdef void free_chain(PyObject *self) noexcept:
-    """Free origins one by one: each inside of the other would overflow the stack.
+    """Free origins in a loop: recursion would overflow the stack on a long chain.
 
-    The trashcan of CPython does that too, but costs more than all else in here.
+    CPython's trashcan does that too, but costs more than the rest of this function.
     """
     cdef PyObject *origin = take_origin(self)
     cdef PyObject *freed
@@ -364,7 +363,7 @@ cdef void free_chain(PyObject *self) noexcept:
 
 
 cdef inline PyObject *take_origin(PyObject *context) noexcept:
-    """Its origin as a reference of ours, or NULL."""
+    """Its origin as a new reference, or NULL."""
     cdef PyObject *origin = <PyObject *>(<Context>context).origin
     if origin == <PyObject *>None:
         return NULL

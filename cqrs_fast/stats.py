@@ -1,6 +1,6 @@
-"""Records: what `stats()` returns, of a bus and of each part that counts, and events.
+"""The records that `stats()` returns, for a bus and each part that counts, and events.
 
-All are frozen; all are made in one step, so their numbers belong together.
+All are frozen and made in one step, so their numbers are consistent.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import msgspec
 
 
 class MessageStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What the dispatches of one registered name came to.
+    """The outcomes and times of the dispatches of one registered name.
 
     Attributes:
-        count: dispatches that have ended; the outcomes sum to it.
-        outcomes: how many ended in each of the closed set of outcomes.
-        errors: those that ended in `error` or `timeout`.
-        rejected: those that ended in one of the `rejected_…` outcomes.
-        cache_hits: answered from a cache.
-        retries: further attempts that were made.
+        count: dispatches that have ended; the sum of the outcomes.
+        outcomes: number of dispatches by outcome, a fixed set of names.
+        errors: dispatches that ended in `error` or `timeout`.
+        rejected: dispatches that ended in one of the `rejected_…` outcomes.
+        cache_hits: dispatches answered from a cache.
+        retries: attempts after the first.
         in_flight: dispatches that have not ended.
-        timed: how many the times below are of: all that reached their pipeline, or
-            one of every `latency_sample` of the bus.
+        timed: dispatches that the times below are of: all that reached their pipeline,
+            or one of every `latency_sample` of the bus.
         mean, min, max: exact, in seconds; 0.0 before the first.
-        p50, p90, p99, p999: percentiles in seconds, at most 1/64 off.
+        p50, p90, p99, p999: percentiles in seconds, within 1/64.
     """
 
     count: int
@@ -49,7 +49,7 @@ class MiddlewareStats(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: its class, such as "CachingMiddleware".
-        stats: a frozen struct, the same as from the object itself.
+        stats: a frozen struct, as its own `stats()` returns it.
     """
 
     kind: str
@@ -57,13 +57,13 @@ class MiddlewareStats(msgspec.Struct, frozen=True):
 
 
 class BusStats(msgspec.Struct, frozen=True):
-    """One consistent picture of a bus.
+    """One consistent snapshot of a bus.
 
     Attributes:
         total: all messages together.
-        messages: by registered name; `_unknown` stands for all names without a handler.
-        middleware: caches, breakers, limiters and what else keeps a state: those of the
-            bus, outermost first, then those of its handlers; each object once.
+        messages: by registered name; `_unknown` counts all names without a handler.
+        middleware: caches, breakers, limiters and all others with statistics: those of
+            the bus, outermost first, then those of its handlers; each object once.
     """
 
     total: MessageStats
@@ -72,27 +72,27 @@ class BusStats(msgspec.Struct, frozen=True):
 
 
 class TimeoutStats(msgspec.Struct, frozen=True):
-    """What a TimeoutMiddleware has seen.
+    """Statistics of a TimeoutMiddleware.
 
     Attributes:
-        late_completions: handlers that ended after their deadline all the same.
+        late_completions: handlers that completed after their deadline.
     """
 
     late_completions: int
 
 
 class RateLimitStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rate limiter has done and has left.
+    """Statistics and state of a rate limiter.
 
     Attributes:
-        limit: tokens that come back in each window.
+        limit: tokens added in each window.
         window: in seconds.
-        burst: the most tokens there are at once, for each key.
-        remaining: whole tokens left now for what has no key.
+        burst: the most tokens at once, for each key.
+        remaining: whole tokens left now for dispatches without a key.
         admitted, rejected: dispatches so far.
         waiting: dispatches that wait now.
-        keys: how many keys have a bucket of their own.
-        overflowed: how often a key found no room for one and shared a bucket.
+        keys: number of keys with a separate bucket.
+        overflowed: how often a new key found no free bucket and used a shared one.
     """
 
     limit: int
@@ -107,13 +107,13 @@ class RateLimitStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkheadStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bulkhead has done and holds.
+    """Statistics and state of a bulkhead.
 
     Attributes:
         limit: dispatches that may run at once.
-        in_flight: that run now; above the limit for a while after it was lowered.
+        in_flight: dispatches that run now; may exceed a limit that was lowered.
         max_queue: dispatches that may wait at once.
-        waiting: that wait now.
+        waiting: dispatches that wait now.
         admitted, rejected: dispatches so far.
     """
 
@@ -126,12 +126,12 @@ class BulkheadStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoadSheddingStats(msgspec.Struct, frozen=True):
-    """What a LoadSheddingMiddleware has done and expects.
+    """Statistics of a LoadSheddingMiddleware.
 
     Attributes:
         admitted, rejected: dispatches so far, all names together.
-        service_time: the longest of the mean times that the names take, in seconds;
-            None before the first was measured.
+        service_time: the longest mean service time of any name, in seconds; None before
+            the first measurement.
     """
 
     admitted: int
@@ -140,19 +140,19 @@ class LoadSheddingStats(msgspec.Struct, frozen=True):
 
 
 class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a CachingMiddleware has seen; hits, misses and bypasses sum to its lookups.
+    """Statistics of a CachingMiddleware; lookups are hits + misses + bypasses.
 
     Attributes:
-        size: entries that are stored now, expired ones that nobody met included.
-        max_size: how many there may be.
-        hits: answered from the cache, a stored error included.
-        misses: not found, whether they went on themselves or took what another got.
-        bypasses: not looked up, or not answered with what was found.
-        evictions: entries that made room for others before their time.
-        uncacheable: those of the bypasses whose fields or scope make no key, and misses
-            whose result is used up by its use, or whose error has no copy to store.
-        shared: those of the misses that took what another dispatch got.
-        expired: entries that were met after their time and removed.
+        size: stored entries, including expired ones that are not removed yet.
+        max_size: the most entries.
+        hits: answered from the cache, including stored errors.
+        misses: not found; the dispatch ran, or shared the outcome of another.
+        bypasses: not looked up, or the stored entry was not used.
+        evictions: entries removed to make room before they expired.
+        uncacheable: bypasses whose fields or scope make no key, and misses whose result
+            can be used only once, or whose error cannot be copied.
+        shared: misses that shared the outcome of another dispatch.
+        expired: entries that a lookup found expired and removed.
         loading: misses that have not ended.
     """
 
@@ -169,15 +169,15 @@ class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdempotencyStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What an IdempotencyMiddleware has seen.
+    """Statistics of an IdempotencyMiddleware.
 
     Attributes:
-        size: records that are kept now, expired ones that nobody met included.
-        max_records: how many there may be.
-        in_progress: those of them whose command has not ended.
-        replayed: commands that were answered with a recorded outcome.
-        conflicts: refused because their key was used with other fields.
-        refused: refused because the store was full.
+        size: stored records, including expired ones that are not removed yet.
+        max_records: the most records.
+        in_progress: records whose command has not ended.
+        replayed: commands answered with a recorded outcome.
+        conflicts: commands rejected because their key was used with other fields.
+        refused: commands rejected because the store was full.
     """
 
     size: int
@@ -189,14 +189,14 @@ class IdempotencyStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LRUCacheStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What an LRUCache has done so far.
+    """Statistics of an LRUCache.
 
     Attributes:
-        size: entries it holds, with those that expired and were not removed yet.
-        max_size: how many it may hold.
-        hits: lookups that were answered.
-        misses: lookups that were not.
-        evictions: entries that were removed to make room, before they expired.
+        size: stored entries, including expired ones that are not removed yet.
+        max_size: the most entries.
+        hits: lookups that found a value.
+        misses: lookups that found none.
+        evictions: entries removed to make room before they expired.
     """
 
     size: int
@@ -207,15 +207,15 @@ class LRUCacheStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetryStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the attempts that failed with an error to retry.
+    """Outcomes of the attempts that failed with an error to retry.
 
     Attributes:
-        failed: how many there were; the next four sum to it.
+        failed: all of them; the sum of the next four.
         retries: another attempt followed.
         exhausted: it was the last of `max_attempts`.
-        too_late: the delay would have passed the deadline or `max_elapsed`.
-        budget_refused: the budget had no credit left.
-        budget_left: how many retries the budget would admit now, None without one.
+        too_late: the delay would have exceeded the deadline or `max_elapsed`.
+        budget_refused: the retry budget was empty.
+        budget_left: retries that the budget would allow now, None without one.
     """
 
     failed: int
@@ -227,18 +227,18 @@ class RetryStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What an ObjectPool holds, and has done so far.
+    """Statistics and state of an ObjectPool.
 
     Attributes:
-        size: objects that it may have at most.
-        in_use: of them, those that are lent, or being made, reset or disposed of.
-        idle: objects that wait in it to be lent.
+        size: the most objects.
+        in_use: objects that are acquired, or being made, reset or disposed of.
+        idle: objects that can be acquired at once.
         waiting: callers that wait for one now.
         waits: how often a caller had to wait.
         created: objects that the factory has made.
-        exhausted: how often a caller was refused, at once or after a wait.
-        reset_failures: objects that were dropped because `reset` raised.
-        leaked: leases that were collected before they gave their object back.
+        exhausted: how often a caller was rejected, at once or after a wait.
+        reset_failures: objects dropped because `reset` raised.
+        leaked: leases that were collected before they released their object.
     """
 
     size: int
@@ -253,20 +253,20 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CircuitSnapshot(msgspec.Struct, frozen=True):
-    """One consistent picture of a circuit breaker.
+    """One consistent snapshot of a circuit breaker.
 
     Attributes:
         state: "closed", "open", "half-open" (also while it is open and its timeout has
             passed), "forced-open" or "disabled".
         failures: consecutive failures.
-        successes: of probes, since it is half-open.
-        probes: in flight, their leases not run out.
-        retry_after: seconds until a call is admitted if nobody else calls; 0.0 where
-            one is admitted now, None where nobody knows.
-        opened: how often it has opened by failures.
+        successes: successful probes since it became half-open.
+        probes: probes in flight whose lease has not expired.
+        retry_after: seconds until a call is admitted, without other calls; 0.0 if one
+            is admitted now, None if unknown.
+        opened: how often failures have opened it.
         rejected: calls that were not admitted.
-        late_results: completions of calls that were admitted before the newest
-            transition or reset; they only count here.
+        late_results: results of calls admitted before the latest transition or reset;
+            they count only here.
     """
 
     state: str
@@ -284,11 +284,11 @@ class AuditEvent(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the message's own name.
-        principal: who it acted for, as far as its context knew, or None.
-        timestamp: when it began, in seconds of the wall clock (see time.time).
-        duration: how long it took, in seconds of the monotonic clock.
-        success: whether it has a result.
-        error: the exception that it ended with, or None.
+        principal: the principal of its context, or None.
+        timestamp: its start, in seconds of the wall clock (see time.time).
+        duration: in seconds of the monotonic clock.
+        success: whether it returned a result.
+        error: the exception that it raised, or None.
     """
 
     name: str

@@ -24,7 +24,7 @@ TABLE = "CREATE TABLE IF NOT EXISTS notes (text TEXT NOT NULL)"
 
 
 class AddNote(Command[int]):
-    """Keep a note; the result is how many there are."""
+    """Store a note; the result is the number of notes."""
 
     text: str
 
@@ -45,7 +45,7 @@ def connections(path: Path, size: int) -> ObjectPool[sqlite3.Connection]:
     return ObjectPool(
         connect,
         size,
-        reset=sqlite3.Connection.rollback,  # whatever a handler left open
+        reset=sqlite3.Connection.rollback,  # ends an open transaction
         dispose=sqlite3.Connection.close,
         max_wait=1.0,
     )

@@ -1,4 +1,4 @@
-"""A pooled handler: costly to make, and only for one call at a time."""
+"""A pooled handler: costly to make, and used by one call at a time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Renderer:
     """Handle `Render` with a buffer that two calls must not share."""
 
     def __init__(self) -> None:
-        # Expensive resources are made here: a parser, a model, a connection.
+        # Make expensive resources here: a parser, a model, a connection.
         self.buffer = bytearray()
 
     def handle(self, ctx: Context, query: Render) -> str:
-        """Use the buffer, and leave it as it is: `clean` sees to that."""
+        """Fill the buffer; `clean` clears it after the call."""
         self.buffer += b"Hello, "
         self.buffer += query.name.encode()
         return self.buffer.decode()
@@ -31,7 +31,7 @@ def clean(renderer: Renderer) -> None:
 
 
 def make_handler() -> PooledHandler:
-    """Return a handler with four renderers; a fifth caller waits for a while."""
+    """Return a handler with four renderers; a fifth caller waits for half a second."""
     return PooledHandler(Renderer, size=4, reset=clean, max_wait=0.5)
 
 

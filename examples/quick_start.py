@@ -8,7 +8,7 @@ from cqrs_fast import Command, CommandBus, Query, QueryBus, handles
 
 
 class User(msgspec.Struct, frozen=True):
-    """What the service keeps."""
+    """A stored user."""
 
     id: int
     name: str
@@ -29,28 +29,28 @@ class GetUser(Query[User]):
 
 
 class UserHandler:
-    """Handle everything about users."""
+    """Handle all messages about users."""
 
     def __init__(self) -> None:
         self.users: dict[int, User] = {}
 
     @handles(CreateUser)
     def create(self, command: CreateUser) -> int:
-        """Keep a new user."""
+        """Store a new user."""
         user = User(len(self.users) + 1, command.name, command.email)
         self.users[user.id] = user
         return user.id
 
     @handles(GetUser)
     def get(self, query: GetUser) -> User:
-        """Return a user that was created before."""
+        """Return a stored user."""
         if query.user_id not in self.users:
             raise LookupError(f"user not found: {query.user_id}")
         return self.users[query.user_id]
 
 
 def run() -> User:
-    """Create a user and ask for it."""
+    """Create a user and read it back."""
     commands = CommandBus(enable_metrics=True)
     queries = QueryBus(enable_metrics=True)
 

@@ -176,7 +176,7 @@ def shown(nanoseconds: int) -> str:
 
 
 def plot(latencies: Latencies, path: Path) -> bool:
-    """Write the histogram as SVG; tell whether matplotlib is there to do it."""
+    """Write the histogram as SVG; return whether matplotlib is installed."""
     try:
         import matplotlib
     except ImportError:

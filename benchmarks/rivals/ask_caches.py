@@ -103,7 +103,7 @@ def numbers(kind: type[Cache]) -> float:
 
 @dataclasses.dataclass
 class Account:
-    """Not hashable; what tells two of them apart is kept out of the repr."""
+    """Not hashable; its repr leaves out the difference between two of them."""
 
     name: str
     secret: str = dataclasses.field(repr=False)

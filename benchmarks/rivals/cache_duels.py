@@ -1,4 +1,4 @@
-"""Caches alone, as mappings: a hit, a hit that looks at the time, an insert."""
+"""Caches alone, as mappings: a hit, a hit that reads the time, an insert."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class Duel:
         return match
 
     def fight(self, patience: float = PATIENCE) -> Outcome:
-        """Measure once, in a process of its own; a failure is a reason."""
+        """Measure once, in a separate process; a failure becomes a reason."""
         if self.missing is not None:
             return Outcome((), self.missing)
         measured, problem = in_child(lambda: measure(self.checked()), patience)

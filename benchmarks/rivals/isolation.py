@@ -1,4 +1,4 @@
-"""What all use of rivals shares: their versions, and a process of its own for each."""
+"""Common to all uses of rivals: their versions, and a separate process for each."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def at_most(number: float, unit: str) -> Promise:
 
 
 class Kind(Protocol):
-    """A way to use one package, in a class of its own."""
+    """One way to use one package."""
 
     distribution: ClassVar[str]
     what: ClassVar[str]

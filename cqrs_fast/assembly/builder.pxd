@@ -6,7 +6,7 @@ from cqrs_fast.pipeline.route cimport Route
 
 
 cdef class Around:
-    """An element of `middleware=` that cuts the program in two."""
+    """A middleware function (ctx, message, next); it splits the program in two."""
 
     cdef object function
     cdef bint factory           # called once for each route: function(next)
@@ -15,24 +15,30 @@ cdef class Around:
 
 
 cdef class Handler:
-    """A handler as it was registered, and how it is called."""
+    """A registered handler, and how to call it."""
 
     cdef readonly str name              # the registered name
-    cdef readonly object message_class  # None where it is registered by name
+    cdef readonly object message_class  # None if it is registered by name
     cdef readonly object message_type   # the same, with its type arguments
-    cdef readonly object handler        # as it was given
-    cdef readonly tuple middleware      # its own, as given …
+    cdef readonly object handler        # as passed by the user
+    cdef readonly tuple middleware      # of this handler alone, as passed …
     cdef tuple elements                 # … and prepared
     cdef object call
-    cdef bint with_context
+    cdef readonly bint with_context
     cdef readonly bint is_async
     cdef readonly bint offload
 
 
-# A middleware as its element: a Stage or an Around. TypeError for anything else.
+# Turn a middleware into a Stage or an Around. TypeError for anything else.
 cdef object prepare(object middleware)
 
-# One new route: the elements of the bus, outermost first, around the handler's own.
+# A new route: the elements of the bus, outermost first, around those of the handler.
 cdef Route build_route(
     Handler handler, tuple elements, str kind, Gate gate, Clock clock
 )
+
+# Its RouteInfo.
+cdef object describe_route(Route outermost)
+
+# The classes of its stages, outermost first.
+cdef list stage_classes(Route outermost)

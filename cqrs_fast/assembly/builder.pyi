@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any, final
+from typing import Any, Final, final
 
 @final
 class Around: ...
@@ -17,19 +17,13 @@ class Handler:
         with_context: bool | None = None,
         offload: bool = False,
     ) -> None: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def message_class(self) -> type | None: ...
-    @property
-    def message_type(self) -> Any: ...
-    @property
-    def handler(self) -> Any: ...
-    @property
-    def middleware(self) -> tuple[Any, ...]: ...
-    @property
-    def is_async(self) -> bool: ...
-    @property
-    def offload(self) -> bool: ...
+    name: Final[str]
+    message_class: Final[type | None]
+    message_type: Final[Any]
+    handler: Final[Any]
+    middleware: Final[tuple[Any, ...]]
+    with_context: Final[bool]
+    is_async: Final[bool]
+    offload: Final[bool]
 
 def prepare_all(middleware: Iterable[Any]) -> tuple[Any, ...]: ...

@@ -1,8 +1,8 @@
 """Build routes: a list of middleware and a handler become one flat program.
 
-The list is read from the handler outwards. Stages gather in one program; an around ends
-it: the program so far becomes the route behind the around's `next`, and the around
-becomes the handler of the next program out.
+The list is read from the handler outwards. Consecutive stages form one program. An
+around ends it: the program becomes the route that the around's `next` calls, and the
+around becomes the handler of the next program outwards.
 """
 
 cimport cython
@@ -22,12 +22,12 @@ from cqrs_fast.pipeline.middleware import Middleware, is_blocking
 
 @cython.final
 cdef class Around:
-    """An element of `middleware=` that cuts the program in two."""
+    """A middleware function (ctx, message, next); it splits the program in two."""
 
 
 @cython.final
 cdef class Handler:
-    """A handler as it was registered, and how it is called."""
+    """A registered handler, and how to call it."""
 
     def __init__(self, str name not None, message_type, handler, middleware=(), *,
                  is_async=None, with_context=None, offload=False):
@@ -49,11 +49,7 @@ cdef class Handler:
 
 
 cdef object prepare(object middleware):
-    from cqrs_fast.base.inspection import (
-        MIDDLEWARE_FORMS,
-        is_around,
-        is_factory,
-    )
+    from cqrs_fast.base.inspection import MIDDLEWARE_FORMS, is_around, is_factory
     from cqrs_fast.base.promises import is_coroutine_function
 
     if isinstance(middleware, Stage):
@@ -66,12 +62,12 @@ cdef object prepare(object middleware):
                     "functions: write an async (ctx, message, next) instead"
                 )
         return HookStage(middleware)
-    cdef Around around = Around.__new__(Around)
-    around.function = middleware
     if isinstance(middleware, type) and issubclass(middleware, (Middleware, Stage)):
         raise TypeError(
             f"{middleware.__name__} is a class: pass {middleware.__name__}()"
         )
+    cdef Around around = Around.__new__(Around)
+    around.function = middleware
     if is_around(middleware):
         around.is_async = is_coroutine_function(middleware)
         around.blocking = is_blocking(middleware)
@@ -91,6 +87,7 @@ cdef Route build_route(
     Handler handler, tuple elements, str kind, Gate gate, Clock clock
 ):
     cdef Route route = new_route(handler, kind, gate, clock)
+    cdef RouteSpec spec
     cdef Stage stage
     cdef list stages = []
     cdef int64_t timeout_ns = 0
@@ -100,7 +97,7 @@ cdef Route build_route(
     if handler.offload:
         from cqrs_fast.assembly.offload import offloaded
 
-        route.call_async = offloaded(handler.call, handler.with_context)
+        route.call_async = offloaded(handler.call)
         route.offloads = True
     for element in reversed(elements + handler.elements):
         if isinstance(element, Around):
@@ -113,10 +110,10 @@ cdef Route build_route(
             spec = RouteSpec(
                 handler.name, handler.message_class, kind, route.is_async, clock
             )
-            (<RouteSpec>spec).timeout_ns = timeout_ns
-            (<RouteSpec>spec).message_type = handler.message_type
+            spec.timeout_ns = timeout_ns
+            spec.message_type = handler.message_type
             stage = (<Stage>element).for_route(spec)
-            timeout_ns = (<RouteSpec>spec).timeout_ns
+            timeout_ns = spec.timeout_ns
             if stage is not None:
                 stages.append(stage)
     seal(route, stages)
@@ -139,18 +136,17 @@ cdef Route new_route(Handler handler, str kind, Gate gate, Clock clock):
 
 
 cdef int seal(Route route, list stages) except -1:
-    """Lay out a program whose stages were gathered from the innermost."""
+    """Lay out a program; `stages` begins with the innermost."""
     route.stages = tuple(stages[::-1])
     route.lay_out()
     return 0
 
 
 cdef Route around_route(Around around, Route inner, Route route):
-    """Make `around` the handler of `route`, with `inner` behind its next."""
-    cdef Next behind = Next.__new__(Next)
+    """Make `around` the handler of `route`; its `next` calls `inner`."""
+    cdef Next behind = new_next(inner, around.is_async or inner.is_async)
     inner.is_inner = True
-    behind.route = route.inner = inner
-    behind.awaitable = around.is_async or inner.is_async
+    route.inner = inner
     route.next = route.next_async = behind.next
     route.offloads = inner.offloads
     route.form = AROUND
@@ -162,9 +158,9 @@ cdef Route around_route(Around around, Route inner, Route route):
     route.may_wait = inner.may_wait
     cdef bint awaits = behind.awaitable
     if inner.offloads and not awaits and not around.factory:
-        route.next_async = awaitable_next(inner)
+        route.next_async = new_next(inner, True).next
         awaits = True
-    # A wait inside next() can only block the thread where next() gives no awaitable.
+    # A wait inside next() blocks the thread unless next() returns an awaitable.
     would_block = (inner.may_wait or inner.offloads) and not awaits
     would_block = would_block and not around.blocking
     route.blocks_loop = would_block or inner.blocks_loop
@@ -173,15 +169,15 @@ cdef Route around_route(Around around, Route inner, Route route):
     return route
 
 
-cdef object awaitable_next(Route inner):
+cdef Next new_next(Route inner, bint awaitable):
     cdef Next behind = Next.__new__(Next)
     behind.route = inner
-    behind.awaitable = True
-    return behind.next
+    behind.awaitable = awaitable
+    return behind
 
 
 cdef int make_by_factory(Around around, Route route, Next behind) except -1:
-    """Call the factory; whether its product awaits decides what its next gives."""
+    """Call the factory; its `next` is awaitable if the result is async."""
     from cqrs_fast.base.inspection import handler_form
 
     made = around.function(route.next)
@@ -193,6 +189,33 @@ cdef int make_by_factory(Around around, Route route, Next behind) except -1:
     if form.is_async:
         behind.awaitable = route.is_async = True
     return 0
+
+
+cdef object describe_route(Route outermost):
+    from cqrs_fast.assembly.description import RouteInfo, StageInfo
+    from cqrs_fast.base.naming import label_of
+
+    cdef Route route = outermost
+    cdef Stage stage
+    stages = []
+    while route is not None:
+        for stage in route.stages:
+            stages.append(StageInfo(*stage.described()))
+        if route.around is not None:
+            settings = {"function": label_of(route.around)}
+            stages.append(StageInfo(route.around_kind, settings))
+        route = route.inner
+    handler = label_of(outermost.handler)
+    return RouteInfo(outermost.name, handler, outermost.is_async, stages)
+
+
+cdef list stage_classes(Route outermost):
+    cdef Route route = outermost
+    cdef list found = []
+    while route is not None:
+        found.extend(map(type, route.stages))
+        route = route.inner
+    return found
 
 
 constructed(Handler)

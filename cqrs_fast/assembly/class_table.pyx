@@ -29,34 +29,33 @@ cdef class ClassTable:
         return self.keep(cls, cls, route)
 
     cdef int put_weak(self, object cls, Route route) except -1:
-        cdef uintptr_t address = <uintptr_t><PyObject *>cls
+        cdef PyObject *dying = <PyObject *>cls
         table = ref(self)
 
         def forget(dead):
-            alive = table()
+            cdef ClassTable alive = table()
             if alive is not None:
-                forget_class(alive, address)
+                alive.drop(dying)
 
         return self.keep(cls, ref(cls, forget), route)
 
     cdef int keep(self, object cls, object reference, Route route) except -1:
         cdef uintptr_t address = <uintptr_t><PyObject *>cls
         self.reserve(len(self.kept) + 1)
-        # Let go of last: that may run any code, which must find the new route.
+        # Dropped last: that may run any code, which must find the new route.
         replaced = self.kept.get(address)
         self.kept[address] = (reference, route)
         self.insert(entry_of(<PyObject *>cls, route))
         del replaced
         return 0
 
-    cdef int drop(self, object cls) except -1:
-        cdef uintptr_t address = <uintptr_t><PyObject *>cls
-        self.remove(address)
-        self.kept.pop(address, None)
+    cdef int drop(self, PyObject *cls) except -1:
+        self.remove(cls)
+        self.kept.pop(<uintptr_t>cls, None)
         return 0
 
     cdef ClassTable copy(self):
-        """Return one with as much room: what was reserved is never allocated twice."""
+        """Return a copy with the same capacity."""
         cdef ClassTable table = ClassTable.__new__(ClassTable)
         cdef size_t size = (self.mask + 1) * sizeof(Entry)
         table.kept = self.kept.copy()
@@ -70,7 +69,7 @@ cdef class ClassTable:
         return table
 
     cdef int reserve(self, size_t count) except -1:
-        """Make room for `count` entries; the old ones move over."""
+        """Make room for `count` entries."""
         cdef size_t index, capacity = SMALLEST
         cdef size_t old_capacity = 0 if self.entries == NULL else self.mask + 1
         cdef Entry *entries
@@ -102,9 +101,8 @@ cdef class ClassTable:
         self.entries[index] = entry
         return 0
 
-    cdef int remove(self, uintptr_t address) noexcept:
-        """Take an entry out and close the gap, so that no probe ends too early."""
-        cdef PyObject *cls = <PyObject *>address
+    cdef int remove(self, PyObject *cls) noexcept:
+        """Remove an entry and close the gap, so that no probe ends too early."""
         cdef Entry *entries = self.entries
         cdef size_t mask = self.mask
         cdef size_t gap = home_of(cls, self.shift)
@@ -115,7 +113,7 @@ cdef class ClassTable:
             gap = (gap + 1) & mask
         index = (gap + 1) & mask
         while entries[index].cls != NULL:
-            # It may fill the gap unless it would then lie before its home.
+            # An entry may move to the gap unless it would then be before its home.
             home = home_of(entries[index].cls, self.shift)
             if ((index - home) & mask) >= ((index - gap) & mask):
                 entries[gap] = entries[index]
@@ -132,12 +130,6 @@ cdef Entry entry_of(PyObject *cls, Route route) noexcept:
     entry.call = <PyObject *>route.call if route.bypasses_driver else NULL
     entry.in_flight = route.in_flight
     return entry
-
-
-cdef int forget_class(ClassTable table, uintptr_t address) except -1:
-    table.remove(address)
-    table.kept.pop(address, None)
-    return 0
 
 
 constructed(ClassTable)

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _HANDLES = "__cqrs_fast_handles__"
 _OPTIONS = ("middleware", "is_async", "with_context", "offload")
 _HOLDERS = (cached_property, partial, partialmethod, singledispatchmethod)
-_MOST_WRAPPERS = 64  # around each other
+_MOST_WRAPPERS = 64  # nested in each other
 
 
 class HandledMessage(NamedTuple):
@@ -31,35 +31,19 @@ def handles(*messages: type, **options: Any) -> Callable[[F], F]:
     Parameters:
         messages: command and query classes; `bus.register(obj)` takes those of its
             kind.
-        options: `middleware`, `is_async`, `with_context` and `offload`, as
-            `register_handler` takes them.
+        options: `middleware`, `is_async`, `with_context` and `offload`, as in
+            `register_handler`.
 
-    It goes over or under `staticmethod`, `classmethod`, `singledispatchmethod`,
+    Works above or below `staticmethod`, `classmethod`, `singledispatchmethod`,
     `partialmethod` and decorators that use `functools.wraps`. A subclass that overrides
-    the method inherits the mark; a mark of its own takes its place, and `name = None`
-    takes it off.
+    the method inherits the mark; a new mark replaces it, and `name = None` removes it.
 
-    Raises TypeError for what is no message class, and where it is applied for an
-    unknown option or for what cannot be marked.
+    Raises TypeError for anything that is no message class. When applied, raises it for
+    an unknown option and for an object that cannot be marked.
     """
     if not messages:
         raise TypeError("handles() needs at least one message class")
-    handled: list[HandledMessage] = []
-    for message in messages:
-        meant = message_meant(message)
-        if meant is None:
-            raise TypeError(
-                f"handles() takes message classes, got {message!r}; write "
-                "@handles(CreateUser)"
-            )
-        cls = get_origin(meant) or meant
-        if message_kind(cls) not in ("command", "query"):
-            raise TypeError(
-                f"{cls.__qualname__} is neither a command nor a query: derive it "
-                "from Command or Query, give it a command_name or query_name, or end "
-                "its name with Command or Query"
-            )
-        handled.append(HandledMessage(meant, options))
+    handled = [HandledMessage(_checked(message), options) for message in messages]
 
     def mark(method: F) -> F:
         _check(method, messages, options)
@@ -75,13 +59,31 @@ def handles(*messages: type, **options: Any) -> Callable[[F], F]:
     return mark
 
 
+def _checked(message: Any) -> Any:
+    """Return the class that `message` means."""
+    meant = message_meant(message)
+    if meant is None:
+        raise TypeError(
+            f"handles() takes message classes, got {message!r}; write "
+            "@handles(CreateUser)"
+        )
+    cls = get_origin(meant) or meant
+    if message_kind(cls) not in ("command", "query"):
+        raise TypeError(
+            f"{cls.__qualname__} is neither a command nor a query: derive it from "
+            "Command or Query, give it a command_name or query_name, or end its name "
+            "with Command or Query"
+        )
+    return meant
+
+
 def handled_methods(
     obj: object, kind: str
 ) -> list[tuple[HandledMessage, Callable[..., Any]]]:
-    """Return the methods of `obj` marked with messages of a kind, bound, with those.
+    """Return the messages of one kind that `obj` handles, each with its bound method.
 
-    Raises TypeError where there is none, where two of them handle one message, and
-    where a decorator hides the mark of a method.
+    Raises TypeError if there are none, if two methods handle one message, and if a
+    decorator hides the mark of a method.
     """
     cls = type(obj).__qualname__
     methods: dict[str, str] = {}
@@ -95,22 +97,22 @@ def handled_methods(
                 continue
             if message in methods:
                 raise TypeError(
-                    f"{cls}.{methods[message]} and .{name} both handle {message}: take "
-                    "one of the marks off"
+                    f"{cls}.{methods[message]} and .{name} both handle {message}: "
+                    "remove one of the marks"
                 )
             methods[message] = name
             found.append((handled, getattr(obj, name)))
-    if not found and not others:
-        raise TypeError(
-            f"{cls} has no method that is marked with @handles: write "
-            "@handles(CreateUser) above each that handles a message"
-        )
-    if not found:
+    if found:
+        return found
+    if others:
         raise TypeError(
             f"{cls} has no method that @handles a {kind}, only {', '.join(others)}: "
             "register it on the other bus"
         )
-    return found
+    raise TypeError(
+        f"{cls} has no method that is marked with @handles: write @handles(CreateUser) "
+        "above each that handles a message"
+    )
 
 
 def _marked_names(obj: object) -> Iterator[tuple[str, list[HandledMessage]]]:
@@ -123,8 +125,8 @@ def _marked_names(obj: object) -> Iterator[tuple[str, list[HandledMessage]]]:
             if marks := _marks(attribute):
                 yield name, marks
                 break
-            _refuse_hidden(base, name, attribute)
-    # The functions of an instance, or of a module.
+            _reject_hidden(base, name, attribute)
+    # Functions of an instance or of a module.
     for name, attribute in _own_attributes(obj).items():
         if type(attribute) is FunctionType and not hasattr(type(obj), name):
             yield name, _own_marks(attribute)
@@ -138,13 +140,13 @@ def _own_attributes(obj: object) -> Mapping[str, Any]:
 
 
 def _own_marks(attribute: object) -> list[HandledMessage]:
-    # Not by getattr: mocks and proxies have every attribute that they are asked for.
+    # Not getattr: mocks and proxies have every attribute.
     marks = _own_attributes(attribute).get(_HANDLES)
     return marks if isinstance(marks, list) else []
 
 
 def _marks(attribute: object) -> list[HandledMessage]:
-    """Return the marks of a method, on it or on what its descriptors hold."""
+    """Return the marks of a method or of the function inside its wrappers."""
     for _ in range(_MOST_WRAPPERS):
         if marks := _own_marks(attribute):
             return marks
@@ -155,7 +157,7 @@ def _marks(attribute: object) -> list[HandledMessage]:
 
 
 def _inside(attribute: Any) -> object:
-    """Return what a descriptor or a wrapper stands for, or None."""
+    """Return the function inside a descriptor or a wrapper, or None."""
     if isinstance(attribute, staticmethod | classmethod):
         return attribute.__func__
     if isinstance(attribute, property):
@@ -165,8 +167,8 @@ def _inside(attribute: Any) -> object:
     return _own_attributes(attribute).get("__wrapped__")
 
 
-def _refuse_hidden(base: type, name: str, attribute: object) -> None:
-    """Raise where a decorator wraps a marked method of `base` and does not show it."""
+def _reject_hidden(base: type, name: str, attribute: object) -> None:
+    """Raise if a decorator wraps a marked method of `base` without functools.wraps."""
     if isinstance(attribute, type):
         return
     held = list(_own_attributes(attribute).values())
@@ -186,7 +188,7 @@ def _refuse_hidden(base: type, name: str, attribute: object) -> None:
 
 
 def _check(method: Any, messages: tuple[Any, ...], options: dict[str, Any]) -> None:
-    """Raise where `handles` cannot serve: the method is known by now."""
+    """Raise if `method` cannot be marked or an option is unknown."""
     from difflib import get_close_matches
 
     named = ", ".join(getattr(one, "__qualname__", str(one)) for one in messages)

@@ -1,4 +1,4 @@
-"""What `bus.describe()` and `bus.explain()` tell of a route."""
+"""The results of `bus.describe()` and `bus.explain()`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RouteInfo(msgspec.Struct, frozen=True):
         name: the registered name.
         handler: where the handler is defined.
         is_async: whether only `execute_async` can run it.
-        stages: outermost first; what can never act on the message is not there.
+        stages: outermost first, without those that never act on the message.
     """
 
     name: str

@@ -6,12 +6,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-def offloaded(
-    handler: Callable[..., Any], with_context: bool
-) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Return the async twin of `handler`; context variables are kept.
+def offloaded(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return an async function that runs `handler` in a thread, with its contextvars.
 
-    A cancelled caller stops to wait; the thread itself runs to its end.
+    A cancelled caller stops waiting; the thread runs to its end.
     """
     from asyncio import to_thread
     from inspect import isawaitable
@@ -30,13 +28,7 @@ def offloaded(
         try:
             raise error
         finally:
-            # The traceback holds this frame: a cycle with it would outlive the call.
+            # Its traceback holds this frame: break the reference cycle.
             del error
 
-    async def with_message(message: object) -> Any:
-        return await in_thread(message)
-
-    async def with_both(context: object, message: object) -> Any:
-        return await in_thread(context, message)
-
-    return with_both if with_context else with_message
+    return in_thread

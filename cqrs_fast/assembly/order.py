@@ -11,18 +11,18 @@ from cqrs_fast.assembly.description import StageInfo
 from cqrs_fast.errors import MiddlewareOrderWarning
 from cqrs_fast.stages.catalog import CATALOG, row_of
 
-# Outermost first, by class; the two timeouts are the total one and that of an attempt.
-# "custom" is where middleware of one's own goes.
+# Outermost first, by class; the two timeouts are for the dispatch and for an attempt.
+# "custom" is the place of the user's own middleware.
 DEFAULT_ORDER = tuple(row.name for row in CATALOG)
 
-# Texts that a bus remembers at most: reloads can make ever new ones.
+# The most texts that a bus remembers: reloads can produce new ones without end.
 MOST_KNOWN = 1000
 
 
 def check_order(stages: list[StageInfo], known: set[str]) -> None:
     """Warn of a known-bad order, at the line that registers the handler.
 
-    `known` holds the texts that were told of already.
+    `known` holds the texts of earlier warnings.
     """
     for text in problems(stages):
         if text not in known:
@@ -33,7 +33,7 @@ def check_order(stages: list[StageInfo], known: set[str]) -> None:
 
 
 def problems(stages: list[StageInfo]) -> list[str]:
-    """Return what is wrong with the order of the stages of a route."""
+    """Return the problems in the order of the stages of a route."""
     found = []
     kinds = [stage.kind for stage in stages]
     for at, repeating in enumerate(stages):
@@ -58,14 +58,14 @@ def problems(stages: list[StageInfo]) -> list[str]:
 
 
 def _names(settings: dict[str, Any], error: str) -> bool:
-    """Tell whether a retry names an error, or a base of it that is one of ours."""
+    """Return whether a retry names an error, or a base of it from this library."""
     bases = getattr(errors, error).__mro__
     own = {cls.__name__ for cls in bases if issubclass(cls, errors.CQRSError)}
     return not own.isdisjoint(settings["retry_on"])
 
 
 def _budget(stages: list[StageInfo], at: int) -> list[str]:
-    """Tell if the attempts cannot all take place within the timeout outside of them."""
+    """Return a problem if the outer timeout is too short for all the attempts."""
     retry = stages[at].settings
     total, kind = _shortest(stages[:at])
     attempt, _ = _shortest(stages[at + 1 :])
@@ -81,7 +81,7 @@ def _budget(stages: list[StageInfo], at: int) -> list[str]:
 
 
 def _shortest(stages: list[StageInfo]) -> tuple[float, str]:
-    """Return the least of the time limits and whose it is; infinity for none."""
+    """Return the shortest time limit and its stage; infinity without one."""
     found = [(math.inf, "")]
     for stage in stages:
         limit = row_of(stage.kind).limits
@@ -91,10 +91,10 @@ def _shortest(stages: list[StageInfo]) -> tuple[float, str]:
 
 
 def _longest_delays(retry: dict[str, Any]) -> float:
-    """Return the sum of the delays as far as jitter may stretch them, in seconds."""
+    """Return the longest possible sum of the delays, in seconds."""
     total = 0.0
     delay = float(retry["base_delay"])
-    # Beyond a few hundred attempts the delays have long reached their limit.
+    # After a few hundred attempts all delays are at their limit.
     for _ in range(min(retry["max_attempts"] - 1, 1000)):
         total += min(delay, retry["max_delay"])
         delay = min(delay * retry["multiplier"], retry["max_delay"])

@@ -1,4 +1,4 @@
-"""The registry of a bus: what is registered on it, and how that changes."""
+"""The registry of a bus: handlers, routes and middleware, and how they change."""
 
 from cpython.ref cimport PyObject
 
@@ -12,30 +12,29 @@ from cqrs_fast.pipeline.stage cimport Stage
 
 
 cdef class Registry:
-    """All that is registered on a bus at one moment; never changed, only replaced.
+    """The registrations of a bus at one moment; never changed, only replaced.
 
-    What it remembers grows: what other classes were resolved to, and which orders of
-    stages were looked at.
+    Only its caches grow: `resolved`, and the orders of stages that were checked.
     """
 
     cdef ClassTable exact       # registered class -> Route
-    cdef ClassTable resolved    # other classes that were seen, held weakly
+    cdef ClassTable resolved    # other classes that were dispatched, held weakly
     cdef dict handlers          # registered name -> Handler
     cdef dict routes            # registered name -> Route
     cdef dict named             # the routes registered by name alone
-    cdef tuple middleware       # of the bus, as given …
+    cdef tuple middleware       # of the bus, as passed …
     cdef tuple elements         # … and prepared
-    cdef set orders             # the orders of stages that were looked at …
+    cdef set orders             # the orders of stages that were checked …
     cdef tuple ordered          # … of these elements
-    cdef Payloads json          # what payloads become; None: none came yet
+    cdef Payloads json          # decodes payloads; None before the first
     cdef Payloads msgpack
     cdef dict metrics           # registered name -> Metrics; None: not enabled
     cdef Py_ssize_t max_payload_bytes
-    cdef object wiring          # what a config made of it; None: there was none yet
+    cdef object wiring          # the result of the last config; None before the first
 
     cdef Registry copy(self)
-    # Whether a route's stages, of `elements` alone, lie in an order not seen before.
-    cdef bint is_new_order(self, Route route) except -1
+    # Whether this order of stages, all of `elements`, was not checked before.
+    cdef bint is_new_order(self, list classes) except -1
     cdef Payloads payloads(self, bint is_json)
     cdef dict classes(self)
 
@@ -45,13 +44,13 @@ cdef class Registrar(Router):
     cdef readonly str kind      # "command" or "query"
     cdef Gate gate
     cdef Clock clock
-    cdef set order_warnings     # the texts that were warned of
+    cdef set order_warnings     # the texts of the warnings so far
 
-    # What sees every dispatch of a name from outermost, or None.
+    # The outermost stage of every route of a name, or None.
     cdef Stage observer_of(self, Registry registry, str name)
     cdef Handler handler_for(self, object message, object handler, dict options)
     cdef int add_handlers(self, list handlers, bint replace) except -1
-    # Build the route of a handler with the elements and the observer of `registry`.
+    # Build the route of a handler and add both to `registry`.
     cdef int add_route(self, Registry registry, Handler handler) except -1
     cdef int change_middleware(self, object change) except -1
     cdef tuple prepared(self, Registry old, tuple middleware)

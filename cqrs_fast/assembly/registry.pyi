@@ -1,5 +1,15 @@
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias, TypeVar, final, overload, type_check_only
+from typing import (
+    Any,
+    Protocol,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    final,
+    overload,
+    type_check_only,
+)
 
 from typing_extensions import disjoint_base
 
@@ -33,6 +43,14 @@ _Handler: TypeAlias = (
     | _ContextHandler[_M]
 )
 
+@type_check_only
+class _Options(TypedDict, total=False):
+    middleware: Iterable[_AnyMiddleware]
+    replace: bool
+    is_async: bool | None
+    with_context: bool | None
+    offload: bool
+
 MOST_PAYLOAD_BYTES: int
 
 @disjoint_base
@@ -41,10 +59,9 @@ class Registrar(Router):
     @property
     def kind(self) -> str: ...
     # Registration
-    @overload
     def register_handler(
         self,
-        message: type[_M],
+        message: type[_M] | str,
         handler: _Handler[_M],
         *,
         middleware: Iterable[_AnyMiddleware] = (),
@@ -54,41 +71,11 @@ class Registrar(Router):
         offload: bool = False,
     ) -> None: ...
     @overload
-    def register_handler(
-        self,
-        message: str,
-        handler: _Handler[Any],
-        *,
-        middleware: Iterable[_AnyMiddleware] = (),
-        replace: bool = False,
-        is_async: bool | None = None,
-        with_context: bool | None = None,
-        offload: bool = False,
-    ) -> None: ...
-    @overload
     def handler(
-        self,
-        message: type | str | None = None,
-        /,
-        *,
-        middleware: Iterable[_AnyMiddleware] = (),
-        replace: bool = False,
-        is_async: bool | None = None,
-        with_context: bool | None = None,
-        offload: bool = False,
+        self, message: type | str | None = None, /, **options: Unpack[_Options]
     ) -> Callable[[_F], _F]: ...
     @overload
-    def handler(
-        self,
-        message: _F,
-        /,
-        *,
-        middleware: Iterable[_AnyMiddleware] = (),
-        replace: bool = False,
-        is_async: bool | None = None,
-        with_context: bool | None = None,
-        offload: bool = False,
-    ) -> _F: ...
+    def handler(self, message: _F, /, **options: Unpack[_Options]) -> _F: ...
     def register(self, composite: object, *, replace: bool = False) -> list[str]: ...
     def unregister_handler(self, message: type | str) -> None: ...
     def registered_names(self) -> list[str]: ...
@@ -105,6 +92,3 @@ class Registrar(Router):
 @final
 class Registry:
     def __init__(self, capacity: int) -> None: ...
-
-def annotated_message(function: Any) -> Any: ...
-def refuse_class(cls: type) -> None: ...

@@ -1,23 +1,29 @@
-"""The registry of a bus: what is registered on it, and how that changes.
+"""The registry of a bus: handlers, routes and middleware, and how they change.
 
-Live change
-    A Registry is never changed once a bus has published it. A change builds the next
-    one beside it, user code (factories) included, and swaps one pointer if nobody else
-    did in the meantime; otherwise it starts again. No lock is held, so no user code
-    runs under one, and a dispatch sees one registry or the other.
+A Registry is never changed once a bus has published it. A change builds the next one,
+which may run user code (factories), and swaps one pointer if no other change came
+first; otherwise it starts again. No lock is held, so no user code runs under one, and a
+dispatch sees one registry or the other.
 """
 
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.assembly.builder cimport Handler, build_route, prepare
+from cqrs_fast.assembly.builder cimport (
+    Handler,
+    build_route,
+    describe_route,
+    prepare,
+    stage_classes,
+)
 from cqrs_fast.assembly.class_table cimport ClassTable, Entry, find
-from cqrs_fast.assembly.route_info cimport describe_route, has_retry, order_of
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.payloads.decoding cimport Payloads, payloads_of
 from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.route cimport Route, Router
 from cqrs_fast.pipeline.stage cimport Stage
+
+from operator import attrgetter
 
 from cqrs_fast.base.message_names import (
     class_meant,
@@ -26,13 +32,14 @@ from cqrs_fast.base.message_names import (
     message_name,
 )
 from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
+from cqrs_fast.stages.catalog import row_of
 
 MOST_PAYLOAD_BYTES = 16 * 1024 * 1024
 
 
 @cython.final
 cdef class Registry:
-    """All that is registered on a bus at one moment."""
+    """The registrations of a bus at one moment."""
 
     def __init__(self, size_t capacity):
         self.exact = ClassTable(capacity)
@@ -44,7 +51,7 @@ cdef class Registry:
         self.max_payload_bytes = MOST_PAYLOAD_BYTES
 
     cdef Registry copy(self):
-        """Return one to change: nothing was resolved or decoded with it yet."""
+        """Return a copy to change, with empty caches."""
         cdef Registry registry = Registry.__new__(Registry)
         registry.exact = self.exact.copy()
         registry.resolved = ClassTable()
@@ -60,18 +67,18 @@ cdef class Registry:
         registry.wiring = self.wiring
         return registry
 
-    cdef bint is_new_order(self, Route route) except -1:
+    cdef bint is_new_order(self, list classes) except -1:
         if self.ordered is not self.elements:
             self.orders = set()
             self.ordered = self.elements
-        order = order_of(route)
+        order = tuple(classes)
         if order in self.orders:
             return False
         self.orders.add(order)
         return True
 
     cdef Payloads payloads(self, bint is_json):
-        """What payloads become: made at the first one after a change."""
+        """The decoder of payloads, made for the first one after a change."""
         if is_json:
             if self.json is None:
                 self.json = payloads_of(True, self.classes(), self.max_payload_bytes)
@@ -82,7 +89,6 @@ cdef class Registry:
 
     cdef dict classes(self):
         """The message class of each name, with its type arguments, or None."""
-        cdef Handler handler
         classes = {}
         for name, handler in self.handlers.items():
             classes[name] = handler.message_type
@@ -90,10 +96,10 @@ cdef class Registry:
 
 
 cdef class Registrar(Router):
-    """What is registered on a bus; the other half of a bus dispatches through it."""
+    """The part of a bus that registers handlers and middleware."""
 
     def __cinit__(self, *args, **kwargs):
-        # Whole from the start: a subclass may forget to call __init__.
+        # Complete from the start: a subclass may forget to call __init__.
         self.registry = Registry(0)
         self.gate = Gate(type(self).__name__)
         self.order_warnings = set()
@@ -106,47 +112,47 @@ cdef class Registrar(Router):
         """Register `handler` for a message class, or for a name.
 
         Parameters:
-            message: the class, or a registered name as a string. A generic class may
-                have its arguments, `GetPage[int]`: validation and payloads go by them.
+            message: the class, or a name as a string. A generic class may have type
+                arguments, `GetPage[int]`, which validation and payloads use.
             handler: a callable `(message)` or `(ctx, message)`, sync or async, or an
                 object with such a `handle` method.
-            middleware: of this handler alone, inside the bus's own.
-            replace: swap the handler of that name, if there is one; calls in flight
+            middleware: for this handler alone, inside the middleware of the bus.
+            replace: replace the handler of that name, if any; dispatches in flight
                 finish on the old one.
             is_async, with_context: override what the handler's signature says.
             offload: run a sync handler in a worker thread under `execute_async`.
 
-        Raises HandlerAlreadyRegisteredError, or TypeError for anything that is no
-        message or no handler; nothing is changed then.
+        Raises HandlerAlreadyRegisteredError, or TypeError for an invalid message or
+        handler; nothing is changed then.
         """
         options = {
-            "middleware": middleware,
-            "is_async": is_async,
-            "with_context": with_context,
-            "offload": offload,
+            "middleware": middleware, "offload": offload,
+            "is_async": is_async, "with_context": with_context,
         }
         self.add_handlers([self.handler_for(message, handler, options)], replace)
 
     def handler(self, message=None, /, **options):
-        """Register the decorated function; its annotation tells the message.
+        """Register the decorated function for the message that its annotation names.
 
         Use as `@bus.handler`, `@bus.handler(CreateUser)` or with the keywords of
-        `register_handler`. Returns the function itself. The names in an annotation are
-        also looked up in the functions around, while they run.
+        `register_handler`. Returns the function itself. Names in an annotation are also
+        looked up in the enclosing functions while they run.
 
-        Raises TypeError for what `register_handler` refuses, where the annotation names
-        no class, and for a method in the body of its class, known by a first parameter
-        that is called `self` or `cls`: that is marked with `handles`.
+        Raises TypeError as `register_handler` does; if the annotation names no class;
+        and for a method in a class body, recognized by a first parameter called `self`
+        or `cls`: mark it with `handles` instead.
         """
+        from cqrs_fast.base.inspection import message_of, refuse_handler_class
+
         named = message is None or isinstance(message, str)
         if not named and message_meant(message) is None:
-            self.register_handler(annotated_message(message), message, **options)
+            self.register_handler(message_of(message), message, **options)
             return message
         if isinstance(message, type):
-            refuse_class(message)
+            refuse_handler_class(message)
 
         def register(function):
-            given = annotated_message(function) if message is None else message
+            given = message_of(function) if message is None else message
             self.register_handler(given, function, **options)
             return function
 
@@ -155,9 +161,9 @@ cdef class Registrar(Router):
     def register(self, composite, *, replace=False):
         """Register every method of `composite` that `@handles` a message of this kind.
 
-        All or none. Returns the names that were registered, sorted. Raises TypeError if
-        there is no such method, if two of them handle one message, and where a
-        decorator hides a mark; HandlerAlreadyRegisteredError without `replace`.
+        Registers all or none. Returns the registered names, sorted. Raises TypeError if
+        there is no such method, if two handle one message, or if a decorator hides a
+        mark; HandlerAlreadyRegisteredError without `replace`.
         """
         from cqrs_fast.assembly.composite import handled_methods
 
@@ -166,18 +172,14 @@ cdef class Registrar(Router):
                 f"{composite.__qualname__} is a class, not an instance: pass "
                 f"{composite.__name__}(...)"
             )
-        cdef Handler handler
-        cdef list handlers = [], names = []
+        cdef list handlers = []
         for handled, method in handled_methods(composite, self.kind):
-            handler = self.handler_for(handled.message, method, handled.options)
-            handlers.append(handler)
-            names.append(handler.name)
+            handlers.append(self.handler_for(handled.message, method, handled.options))
         self.add_handlers(handlers, replace)
-        names.sort()
-        return names
+        return sorted(map(attrgetter("name"), handlers))
 
     def unregister_handler(self, message):
-        """Take the handler of a class or name off; calls in flight finish.
+        """Remove the handler of a class or name; dispatches in flight finish.
 
         Raises HandlerNotFoundError if there is none.
         """
@@ -193,7 +195,7 @@ cdef class Registrar(Router):
             del new.handlers[name], new.routes[name]
             new.named.pop(name, None)
             if handler.message_class is not None:
-                new.exact.drop(handler.message_class)
+                new.exact.drop(<PyObject *>handler.message_class)
             if publish(self, old, new):
                 return
 
@@ -223,7 +225,7 @@ cdef class Registrar(Router):
                     if not replace:
                         raise HandlerAlreadyRegisteredError(handler.name)
                     if holder.message_class is not None:
-                        new.exact.drop(holder.message_class)
+                        new.exact.drop(<PyObject *>holder.message_class)
                     new.named.pop(handler.name, None)
                 self.add_route(new, handler)
             if publish(self, old, new):
@@ -237,8 +239,9 @@ cdef class Registrar(Router):
         cdef Route route = build_route(
             handler, elements, self.kind, self.gate, self.clock
         )
-        # The same elements in the same order are found fault with once.
-        if has_retry(route) and (handler.elements or registry.is_new_order(route)):
+        cdef list classes = stage_classes(route)
+        # The same elements in the same order are checked once.
+        if has_retry(classes) and (handler.elements or registry.is_new_order(classes)):
             from cqrs_fast.assembly.order import check_order
 
             check_order(describe_route(route).stages, self.order_warnings)
@@ -258,14 +261,14 @@ cdef class Registrar(Router):
 
     @property
     def middleware(self):
-        """The bus's own middleware, outermost first."""
+        """The middleware of the bus, outermost first."""
         return self.registry.middleware
 
     def add_middleware(self, middleware, index=None):
-        """Add one, innermost of the bus's own or before the one at `index`.
+        """Add one to the bus, as the innermost or before the one at `index`.
 
-        Every route is rebuilt and all are swapped at once; calls in flight finish on
-        the program they started on. Factories are called again for the new routes.
+        All routes are rebuilt and swapped at once; dispatches in flight finish on the
+        old ones. Factories are called again for the new routes.
         """
         prepare(middleware)
 
@@ -275,10 +278,10 @@ cdef class Registrar(Router):
         self.change_middleware(add)
 
     def remove_middleware(self, middleware):
-        """Take one off, as atomically. Raises ValueError if it is not there."""
+        """Remove one, as atomically. Raises ValueError if it is not on this bus."""
         def remove(list present):
             for index, one in enumerate(present):
-                # Two accesses to one bound method are equal, never identical.
+                # Bound methods of one object are equal but not identical.
                 if one is middleware or one == middleware:
                     del present[index]
                     return
@@ -303,7 +306,7 @@ cdef class Registrar(Router):
                 return 0
 
     cdef tuple prepared(self, Registry old, tuple middleware):
-        """Prepare the new ones; the others keep their element and so their state."""
+        """Prepare the new ones; the others keep their element and its state."""
         known = {id(one): element for one, element in zip(old.middleware, old.elements)}
         elements = []
         for one in middleware:
@@ -319,7 +322,7 @@ cdef class Registrar(Router):
         return list(map(describe_route, routes))
 
     def explain(self, message):
-        """Return the route of a class or name as text that a person reads."""
+        """Return the route of a class or name as readable text."""
         from cqrs_fast.assembly.description import explained
 
         cdef Registry registry = self.registry
@@ -348,7 +351,7 @@ cdef bint publish(Registrar bus, Registry old, Registry new) noexcept:
 
 
 cdef bint serves(Handler handler, object message):
-    """Whether a handler of this name was registered for the given name or class."""
+    """Whether a handler with the name of `message` was registered for it."""
     if isinstance(message, str) or handler.message_class is None:
         return True
     return handler.message_class is class_meant(message)
@@ -363,20 +366,15 @@ cdef Route base_route(Registry registry, object cls):
     return None
 
 
-def annotated_message(function):
-    from cqrs_fast.base.inspection import message_of
-
-    return message_of(function)
-
-
-def refuse_class(cls):
-    from cqrs_fast.base.inspection import refuse_handler_class
-
-    refuse_handler_class(cls)
+cdef bint has_retry(list classes) except -1:
+    for cls in classes:
+        if row_of(cls.__name__).repeats:
+            return True
+    return False
 
 
 cdef object required_class(object message):
-    """What is meant by a class, a generic one, or a name of it in Python."""
+    """The class or generic class that `message` means."""
     meant = message_meant(message)
     if meant is None:
         raise TypeError(f"expected a message class or a name, got {message!r}")

@@ -1,0 +1,1 @@
+from cqrs_fast.domain_errors import DETERMINISTIC as DETERMINISTIC

@@ -34,8 +34,7 @@ async def in_tasks(
 ) -> list[Any]:
     """Dispatch in up to `concurrency` Tasks; the first error cancels the others.
 
-    Each Task takes the next message when it is done with one, so the iterable is read
-    no further ahead than that.
+    Each Task takes its next message from the iterable when it has finished one.
     """
     import asyncio
 

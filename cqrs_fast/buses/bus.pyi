@@ -4,13 +4,16 @@ from typing import (
     Literal,
     Protocol,
     Self,
+    TypeAlias,
     TypeVar,
+    final,
     overload,
     type_check_only,
 )
 
 from typing_extensions import disjoint_base
 
+from cqrs_fast.assembly.builder import Handler
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES as MOST_PAYLOAD_BYTES
 from cqrs_fast.assembly.registry import _AnyMiddleware
 from cqrs_fast.buses.payload_bus import PayloadBus
@@ -22,13 +25,12 @@ from cqrs_fast.stats import BusStats
 
 _R = TypeVar("_R")
 
-@type_check_only
-class _BoundCommand(Protocol[_R]):
-    def __call__(self, cmd: Command[_R], ctx: Context | None = None) -> _R: ...
+# A message that says what its result is.
+_Typed: TypeAlias = Command[_R] | Query[_R]
 
 @type_check_only
-class _BoundQuery(Protocol[_R]):
-    def __call__(self, cmd: Query[_R], ctx: Context | None = None) -> _R: ...
+class _Bound(Protocol[_R]):
+    def __call__(self, cmd: _Typed[_R], ctx: Context | None = None) -> _R: ...
 
 @type_check_only
 class _BoundOther(Protocol):
@@ -65,26 +67,52 @@ class Bus(PayloadBus):
         domain_errors: type[Exception] | tuple[type[Exception], ...] = (),
         **overrides: Any,
     ) -> Self: ...
-    # Dispatch; the two buses say what comes back
-    def execute(self, msg: Any, ctx: Context | None = None) -> Any: ...
+    # Dispatch
+    @overload
+    def execute(self, msg: _Typed[_R], ctx: Context | None = None) -> _R: ...
+    @overload
+    def execute(self, msg: object, ctx: Context | None = None) -> Any: ...
+    @overload
     def execute_async(
-        self, msg: Any, ctx: Context | None = None
+        self, msg: _Typed[_R], ctx: Context | None = None
+    ) -> Coroutine[Any, Any, _R]: ...
+    @overload
+    def execute_async(
+        self, msg: object, ctx: Context | None = None
     ) -> Coroutine[Any, Any, Any]: ...
+    @overload
     def execute_many(
-        self,
-        msgs: Iterable[Any],
-        ctx: Context | None = None,
-        *,
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        return_exceptions: Literal[False] = False,
+    ) -> list[_R]: ...
+    @overload
+    def execute_many(
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        return_exceptions: bool,
+    ) -> list[_R | Exception]: ...
+    @overload
+    def execute_many(
+        self, msgs: Iterable[object], ctx: Context | None = None, *,
         return_exceptions: bool = False,
     ) -> list[Any]: ...
+    @overload
     def execute_many_async(
-        self,
-        msgs: Iterable[Any],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool = False,
-        concurrency: int | None = None,
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        return_exceptions: Literal[False] = False, concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[_R]]: ...
+    @overload
+    def execute_many_async(
+        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        return_exceptions: bool, concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
+    @overload
+    def execute_many_async(
+        self, msgs: Iterable[object], ctx: Context | None = None, *,
+        return_exceptions: bool = False, concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[Any]]: ...
+    @overload
+    def bind(self, message: type[_Typed[_R]]) -> _Bound[_R]: ...
+    @overload
     def bind(self, message: type[object]) -> _BoundOther: ...
     def stats(self) -> BusStats: ...
     # Closing
@@ -100,141 +128,17 @@ class Bus(PayloadBus):
     async def __aexit__(self, *raised: object) -> None: ...
 
 class CommandBus(Bus):
-    @overload
-    def execute(self, msg: Command[_R], ctx: Context | None = None) -> _R: ...
-    @overload
-    def execute(self, msg: object, ctx: Context | None = None) -> Any: ...
-    @overload
-    def execute_async(
-        self, msg: Command[_R], ctx: Context | None = None
-    ) -> Coroutine[Any, Any, _R]: ...
-    @overload
-    def execute_async(
-        self, msg: object, ctx: Context | None = None
-    ) -> Coroutine[Any, Any, Any]: ...
-    @overload
-    def execute_many(
-        self,
-        msgs: Iterable[Command[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: Literal[False] = False,
-    ) -> list[_R]: ...
-    @overload
-    def execute_many(
-        self,
-        msgs: Iterable[Command[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool,
-    ) -> list[_R | Exception]: ...
-    @overload
-    def execute_many(
-        self,
-        msgs: Iterable[object],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool = False,
-    ) -> list[Any]: ...
-    @overload
-    def execute_many_async(
-        self,
-        msgs: Iterable[Command[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: Literal[False] = False,
-        concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[_R]]: ...
-    @overload
-    def execute_many_async(
-        self,
-        msgs: Iterable[Command[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool,
-        concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
-    @overload
-    def execute_many_async(
-        self,
-        msgs: Iterable[object],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool = False,
-        concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[Any]]: ...
-    @overload
-    def bind(self, message: type[Command[_R]]) -> _BoundCommand[_R]: ...
-    @overload
-    def bind(self, message: type[object]) -> _BoundOther: ...
     def registered_commands(self) -> list[str]: ...
 
 class QueryBus(Bus):
-    @overload
-    def execute(self, msg: Query[_R], ctx: Context | None = None) -> _R: ...
-    @overload
-    def execute(self, msg: object, ctx: Context | None = None) -> Any: ...
-    @overload
-    def execute_async(
-        self, msg: Query[_R], ctx: Context | None = None
-    ) -> Coroutine[Any, Any, _R]: ...
-    @overload
-    def execute_async(
-        self, msg: object, ctx: Context | None = None
-    ) -> Coroutine[Any, Any, Any]: ...
-    @overload
-    def execute_many(
-        self,
-        msgs: Iterable[Query[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: Literal[False] = False,
-    ) -> list[_R]: ...
-    @overload
-    def execute_many(
-        self,
-        msgs: Iterable[Query[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool,
-    ) -> list[_R | Exception]: ...
-    @overload
-    def execute_many(
-        self,
-        msgs: Iterable[object],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool = False,
-    ) -> list[Any]: ...
-    @overload
-    def execute_many_async(
-        self,
-        msgs: Iterable[Query[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: Literal[False] = False,
-        concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[_R]]: ...
-    @overload
-    def execute_many_async(
-        self,
-        msgs: Iterable[Query[_R]],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool,
-        concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
-    @overload
-    def execute_many_async(
-        self,
-        msgs: Iterable[object],
-        ctx: Context | None = None,
-        *,
-        return_exceptions: bool = False,
-        concurrency: int | None = None,
-    ) -> Coroutine[Any, Any, list[Any]]: ...
-    @overload
-    def bind(self, message: type[Query[_R]]) -> _BoundQuery[_R]: ...
-    @overload
-    def bind(self, message: type[object]) -> _BoundOther: ...
     def registered_queries(self) -> list[str]: ...
+
+@final
+class Bound:
+    def execute(self, cmd: Any, ctx: Context | None = None) -> Any: ...
+
+def registrations(bus: Bus) -> list[Handler]: ...
+def has_metrics(bus: Bus) -> bool: ...
+def similar_bus(
+    bus: Bus, middleware: Iterable[Any], enable_metrics: bool
+) -> CommandBus | QueryBus: ...

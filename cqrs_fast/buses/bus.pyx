@@ -1,9 +1,10 @@
 """The buses: they dispatch messages to their handlers.
 
-A bus is four classes, each over the one before: Registrar (what is registered),
-RouteFinder, PayloadBus and Bus.
+A bus is three classes, each derived from the one before: Registrar (registration),
+PayloadBus (finds routes, decodes payloads) and Bus.
 """
 
+cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t
 
@@ -14,10 +15,9 @@ from cqrs_fast.base.calling cimport call_one, is_promise
 from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.errstate cimport steal
 from cqrs_fast.base.forks cimport fork_count
-from cqrs_fast.buses.bound cimport Bound
-from cqrs_fast.buses.lookup cimport type_of
+from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.buses.metrics cimport Metrics, take_snapshot
-from cqrs_fast.buses.payload_bus cimport PayloadBus
+from cqrs_fast.buses.payload_bus cimport PayloadBus, type_of
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame_pool cimport new_dispatch
 from cqrs_fast.pipeline.refused_results cimport raise_promise
@@ -34,7 +34,7 @@ from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stats import MiddlewareStats
 
 MOST_SAMPLE = 10 ** 9
-# What a configuration may ask for, too.
+# Limits of a configuration too.
 MOST_ROUTES = 1_000_000
 MOST_PAYLOAD_LIMIT = 2 ** 40
 MOST_TASKS = 100_000
@@ -42,8 +42,8 @@ MOST_TASKS = 100_000
 
 cdef extern from *:
     """
-    /* Give `type` a descriptor of its own for an inherited method: CPython specializes
-       calls only where the descriptor belongs to the object's very class. */
+    /* Give `type` its own descriptor of an inherited method: CPython specializes calls
+       only if the descriptor belongs to the exact class of the object. */
     static int cqrs_adopt(PyTypeObject *type, PyObject *inherited, PyObject *name) {
         PyMethodDef *method = ((PyMethodDescrObject *)inherited)->d_method;
         PyObject *own = PyDescr_NewMethod(type, method);
@@ -57,22 +57,22 @@ cdef extern from *:
 
 
 cdef class Bus(PayloadBus):
-    """What command and query buses share.
+    """The common part of command and query buses.
 
     Parameters:
         middleware: outermost first; docs/middleware.md shows the four forms.
         enable_metrics: count and time every dispatch, see `stats()`.
         latency_sample: with metrics, time only one of so many dispatches of each name;
-            all are counted. The others read no clock unless a middleware asks for it.
-        initial_capacity: how many routes to make room for, at most 1,000,000.
-        max_payload_bytes: what `execute_json` and `execute_msgpack` take at most, up to
-            2**40.
-        clock: where the pipeline reads the time; time.monotonic_ns by default.
-        domain_errors: the exception class, or tuple of such, that is treated as a
-            DomainError is, for classes that cannot inherit from it. As an answer they
-            have status 409 and a code made from the name of the class.
+            all are counted. The others read no clock unless a middleware needs it.
+        initial_capacity: number of routes to reserve room for, at most 1,000,000.
+        max_payload_bytes: largest payload of `execute_json` and `execute_msgpack`, at
+            most 2**40.
+        clock: a callable that returns nanoseconds; time.monotonic_ns by default.
+        domain_errors: exception class, or tuple of classes, that is treated as
+            DomainError is: for classes that cannot inherit from it. They have status
+            409 and a code made from the name of the class.
 
-    Every method may be called from any thread, from any event loop, and from handlers.
+    Every method is safe to call from any thread, any event loop, and from handlers.
     """
 
     def __init__(self, *, middleware=(), enable_metrics=False, latency_sample=1,
@@ -103,16 +103,16 @@ cdef class Bus(PayloadBus):
         """Return a bus of this class with the middleware of a Config, in default order.
 
         Parameters:
-            config: a Config; `enable_metrics` and the like are those of its
-                `command_bus` or `query_bus`.
-            overrides: keywords of the constructor, which win over the config, also when
-                another one is applied later. `middleware` goes inside of validation and
-                outside of rate limiting.
+            config: a Config; its `command_bus` or `query_bus` gives `enable_metrics`
+                and the other keywords of the constructor.
+            overrides: keywords of the constructor that replace those of the config,
+                also if another config is applied later. `middleware` is placed inside
+                validation and outside rate limiting.
 
-        Raises ConfigError, which names the section, where values do not go together;
-        TypeError for what is no Config and for an unknown keyword. With
-        `performance.enable_pooling` the process keeps so many frames (see
-        `reserve_frames`); the knobs of the garbage collector are performance_tuning's.
+        Raises ConfigError, which names the section, if values contradict each other;
+        TypeError if `config` is no Config, or for an unknown keyword. With
+        `performance.enable_pooling` the process keeps that many frames (see
+        `reserve_frames`). `performance_tuning` sets the garbage collector.
         """
         from cqrs_fast.config.reload import bus_of
 
@@ -121,34 +121,34 @@ cdef class Bus(PayloadBus):
     def execute(self, msg, Context ctx=None):
         """Dispatch `msg` to its handler and return the handler's result.
 
-        Raises HandlerNotFoundError; AsyncHandlerError, before any of it runs, where the
-        handler or a middleware is async; BusClosedError once the bus is closed;
-        otherwise what the handler or a middleware raises, as it is.
+        Raises HandlerNotFoundError; AsyncHandlerError, before anything runs, if the
+        handler or a middleware is async; BusClosedError once the bus is closed; and
+        what the handler or a middleware raises, unchanged.
         """
-        # hot: without a call for what is registered by its own class
+        # hot: must not call anything to find a registered class
         cdef Entry *entry = find(<PyObject *>self.registry.exact, type_of(msg))
         cdef Route route
         if is_quick(self, entry, ctx):
             return steal(run_entry(self, entry, msg))
         if entry == NULL:
             return steal(run_sync(self.route_for(msg), msg, ctx))
-        # Held: a change of the bus may let go of it while it runs.
+        # Held: a change of the bus may drop it while it runs.
         route = <Route>entry.route
         return steal(run_program(route, msg, ctx))
 
     def execute_async(self, msg, Context ctx=None):
         """Return an awaitable that dispatches `msg` when it is awaited.
 
-        Takes async and sync handlers alike; makes no Task. Cancelling the caller
-        cancels the handler. Raises, when awaited, what `execute` raises.
+        The handler may be async or sync. Makes no Task. Cancelling the caller cancels
+        the handler. Raises, when awaited, what `execute` raises.
         """
         return new_dispatch(self, None, msg, ctx)
 
     def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False):
-        """Dispatch an iterable one after another; return the results in its order.
+        """Dispatch messages one after another; return the results in their order.
 
-        The first error stops the rest and is raised, unless `return_exceptions`: then
-        each Exception takes the place of its result.
+        The first error stops the rest and is raised. With `return_exceptions`, each
+        Exception is returned in place of the result instead.
         """
         cdef list results = []
         cdef Entry *entry
@@ -162,7 +162,7 @@ cdef class Bus(PayloadBus):
                     results.append(error)
             return results
         for msg in msgs:
-            # hot: as `execute`
+            # hot: see `execute`
             entry = find(<PyObject *>self.registry.exact, type_of(msg))
             if is_quick(self, entry, ctx):
                 results.append(steal(run_entry(self, entry, msg)))
@@ -173,11 +173,11 @@ cdef class Bus(PayloadBus):
 
     def execute_many_async(self, msgs, Context ctx=None, *,
                            return_exceptions=False, concurrency=None):
-        """Dispatch an iterable on the event loop; return the results in its order.
+        """Dispatch messages on the event loop; return the results in their order.
 
-        With `concurrency=None` one after another and without a Task, with n in up to n
-        Tasks, 100,000 at most. The first error stops the rest and cancels what runs,
-        unless `return_exceptions`.
+        `concurrency=None` dispatches one after another and makes no Task; a number, at
+        most 100,000, dispatches in up to that many Tasks. The first error stops the
+        rest and cancels the running Tasks, unless `return_exceptions` is set.
         """
         from cqrs_fast.buses.batch import in_sequence, in_tasks
 
@@ -202,11 +202,11 @@ cdef class Bus(PayloadBus):
         return bound.execute
 
     def stats(self):
-        """Return a BusStats: one consistent picture of what every message came to.
+        """Return a BusStats: one consistent snapshot of all counts and times.
 
-        All counts of messages are zero unless the bus was made with
-        `enable_metrics=True`. The times are those of all dispatches, or of the ones
-        that `latency_sample` picks: `timed` tells how many.
+        The counts of messages are zero unless the bus was made with
+        `enable_metrics=True`. The times are of all dispatches, or of those that
+        `latency_sample` picks: `timed` is their number.
         """
         cdef Registry registry = self.registry
         metrics = registry.metrics
@@ -217,23 +217,23 @@ cdef class Bus(PayloadBus):
     # Closing
 
     def close(self, timeout=30.0):
-        """Refuse new dispatches, wait for those in flight, and tell how it went.
+        """Reject new dispatches and wait for those in flight; return a DrainReport.
 
-        Nested dispatches, made with the context of one in flight, still run; every wait
-        of the pipeline is ended. After `timeout` seconds (None: no limit) what still
-        runs is left running and reported. May be called again and from any thread; on
-        an event loop use `close_async`. A handler that closes its own bus waits for
-        itself until the timeout. Returns a DrainReport.
+        Nested dispatches, made with the context of one in flight, still run; waits of
+        the pipeline end at once. Dispatches that still run after `timeout` seconds
+        (None: no limit) are left running and reported. Safe to call again and from any
+        thread; on an event loop use `close_async`. A handler that closes its own bus
+        waits for itself until the timeout.
         """
         return self.gate.close(timeout)
 
     def close_async(self, timeout=30.0):
-        """The awaitable twin of `close`."""
+        """Return an awaitable that does as `close` does."""
         return close_gate(self.gate, timeout)
 
     @property
     def closed(self):
-        """Whether new dispatches are refused."""
+        """Whether new dispatches are rejected."""
         return self.gate.draining
 
     def __enter__(self):
@@ -252,8 +252,41 @@ cdef class Bus(PayloadBus):
         return f"<{type(self).__name__} of {len(self.registry.handlers)} handlers>"
 
 
+@cython.final
+cdef class Bound:
+    """A bus's `execute` for one class, with the route found in advance."""
+
+    def execute(self, cmd, Context ctx=None):
+        """Dispatch `cmd`, an instance of the bound class, as `bus.execute` does."""
+        # hot: must not look up the route
+        if type_of(cmd) != <PyObject *>self.message_class:
+            if not isinstance(cmd, self.message_class):
+                raise TypeError(
+                    f"bound to {self.message_class.__qualname__}, got "
+                    f"{type(cmd).__qualname__}"
+                )
+            return steal(run_sync(self.bus.route_for(cmd), cmd, ctx))
+        if self.registry is not self.bus.registry:
+            return self.rebind(cmd, ctx)
+        return steal(run_sync(self.route, cmd, ctx))
+
+    cdef object rebind(self, object message, Context ctx):
+        """Find the route again; keep it only if all instances have the same one."""
+        cdef Registry registry = self.bus.registry
+        cdef Route route = self.bus.route_for(message)
+        cdef PyObject *cls = type_of(message)
+        if find(<PyObject *>registry.exact, cls) or (
+            find(<PyObject *>registry.resolved, cls)
+        ):
+            # In this order: another thread in between finds the binding outdated.
+            self.registry = None
+            self.route = route
+            self.registry = registry
+        return steal(run_sync(route, message, ctx))
+
+
 cdef class CommandBus(Bus):
-    """Dispatch commands, each to its one handler."""
+    """Dispatch each command to its handler."""
 
     def __cinit__(self, *args, **kwargs):
         self.kind = "command"
@@ -264,7 +297,7 @@ cdef class CommandBus(Bus):
 
 
 cdef class QueryBus(Bus):
-    """Dispatch queries, each to its one handler."""
+    """Dispatch each query to its handler."""
 
     def __cinit__(self, *args, **kwargs):
         self.kind = "query"
@@ -274,7 +307,7 @@ cdef class QueryBus(Bus):
         return self.registered_names()
 
 
-# Whether there is nothing to do but to call what this entry says; it may be NULL.
+# Whether the dispatch is no more than a call of `entry.call`; `entry` may be NULL.
 cdef inline bint is_quick(Bus bus, Entry *entry, Context ctx) noexcept:
     if entry == NULL or entry.call == NULL:
         return False
@@ -282,8 +315,8 @@ cdef inline bint is_quick(Bus bus, Entry *entry, Context ctx) noexcept:
 
 
 cdef inline PyObject *run_entry(Bus bus, Entry *entry, object message) noexcept:
-    # hot: of a quick route no more than its entry is looked at
-    # A change of the bus may let go of the registry, the entry and its route meanwhile.
+    # hot: must not read the route
+    # Held: a change of the bus may drop the registry with the entry and its route.
     cdef Registry _held = bus.registry
     cdef uint32_t forks = fork_count
     cdef PyObject *result
@@ -318,17 +351,44 @@ cdef tuple domain_classes(object given):
 
 
 cdef list middleware_stats(Registry registry):
-    """What the middleware of a bus and of its handlers tells, each object once."""
+    """The statistics of the middleware of a bus and of its handlers, each once."""
     cdef Handler handler
     cdef Stage stage
     found = {id(one): one for one in registry.middleware}
     for handler in registry.handlers.values():
         found.update({id(one): one for one in handler.middleware})
-    told = []
+    result = []
     for one in found.values():
         if isinstance(one, Stage):
             stage = one
             stats = stage.observed()
             if stats is not None:
-                told.append(MiddlewareStats(type(stage).__name__, stats))
-    return told
+                result.append(MiddlewareStats(type(stage).__name__, stats))
+    return result
+
+
+# For tools that measure a bus
+
+def registrations(Bus bus not None):
+    """Return the Handler objects of a bus, sorted by name."""
+    handlers = bus.registry.handlers
+    return list(map(handlers.get, sorted(handlers)))
+
+
+def has_metrics(Bus bus not None):
+    """Return whether a bus counts and times its dispatches."""
+    return bus.registry.metrics is not None
+
+
+def similar_bus(Bus bus not None, middleware, enable_metrics):
+    """Return a bus without handlers, of the kind and with the clock of another one."""
+    cls = CommandBus if bus.kind == "command" else QueryBus
+    return cls(
+        middleware=middleware,
+        enable_metrics=enable_metrics,
+        latency_sample=bus.latency_sample,
+        clock=bus.clock,
+    )
+
+
+internal(Bound)

@@ -1,4 +1,4 @@
-"""Metrics: what a message's dispatches came to, and how long they took."""
+"""Metrics: the outcomes and times of the dispatches of a message."""
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -23,10 +23,9 @@ cdef class Metrics(Stage):
     cdef object __weakref__
 
     cdef int count_inner(self, Context context) noexcept
-
     # Count a dispatch that never reached its pipeline; it has no latency.
     cdef int count(self, Outcome outcome) except -1
 
 
-# One consistent picture of all: nothing else runs while it is taken.
+# A BusStats; no other code runs while the counters are copied.
 cdef object take_snapshot(dict metrics, list middleware)

@@ -1,4 +1,4 @@
-"""Metrics: what a message's dispatches came to, and how long they took."""
+"""Metrics: the outcomes and times of the dispatches of a message."""
 
 cimport cython
 from libc.stdlib cimport calloc, free
@@ -33,13 +33,10 @@ from cqrs_fast.stats import BusStats, MessageStats
 
 @cython.final
 cdef class Metrics(Stage):
-    """Count the dispatches of one registered name, and time every n-th.
+    """Count the dispatches of one registered name, and time one of every `sample`.
 
-    Where not all are timed, those that are read the clock themselves: the others cost
-    no reading unless another stage of their route wants one.
-
-    Parameters:
-        sample: of how many dispatches one is timed, the first to begin with.
+    With sampling, a timed dispatch reads the clock itself: the others read none unless
+    another stage of their route needs it.
     """
 
     def __cinit__(self, int sample=1):
@@ -56,18 +53,18 @@ cdef class Metrics(Stage):
         histogram_free(&self.counters.histogram)
 
     cdef int enter(self, Frame *f) except -1:
-        # hot
+        # hot: must not allocate or look up a Python attribute
         if self.sample != 1:
             self.until_sampled -= 1
             if self.until_sampled == 0:
                 self.until_sampled = self.sample
-                # Where a user's clock raises, nothing is counted yet.
+                # First: if a user's clock raises, nothing is counted.
                 f.sampled_ns = exact_now(f)
         self.counters.in_flight += 1
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
-        # hot
+        # hot: must not allocate or look up a Python attribute
         cdef Counters *counters = &self.counters
         cdef int64_t duration_ns = f.now_ns - f.started_ns
         cdef bint timed = True
@@ -87,7 +84,7 @@ cdef class Metrics(Stage):
         return PROCEED
 
     cdef int count_inner(self, Context context) noexcept:
-        """Add what happened behind an around."""
+        """Add the counts of the routes inside an around."""
         cdef Context own = context.own()
         self.counters.retries += own.retries
         self.counters.cache_hits += own.notes & CACHE_HIT
@@ -103,7 +100,7 @@ cdef int64_t exact_now(Frame *f) except? -1:
 
 
 cdef int64_t sampled_for(Frame *f) noexcept:
-    """How long it took; what a user's clock raises becomes the outcome."""
+    """The duration; an error of a user's clock becomes the outcome."""
     try:
         return exact_now(f) - f.sampled_ns
     except BaseException as error:
@@ -112,12 +109,9 @@ cdef int64_t sampled_for(Frame *f) noexcept:
 
 
 cdef struct Picture:
-    Counters counters               # its buckets are not ours
+    Counters counters               # its histogram's buckets are borrowed
     int64_t percentiles[4]
 
-
-cdef enum:
-    NAMED = 4
 
 cdef double[4] FRACTIONS
 FRACTIONS[:] = [0.5, 0.9, 0.99, 0.999]
@@ -142,7 +136,7 @@ cdef object take_snapshot(dict metrics, list middleware):
 
 
 cdef int take_pictures(list stages, Picture *pictures) except -1:
-    """Copy all counters, their total last; no Python code can run in between."""
+    """Copy all counters, then their total; no Python code runs in between."""
     cdef Py_ssize_t index, size = len(stages)
     cdef Picture *total = &pictures[size]
     for index in range(size):
@@ -160,7 +154,7 @@ cdef int take_pictures(list stages, Picture *pictures) except -1:
 
 cdef void summarize(Picture *picture) noexcept:
     cdef int index
-    for index in range(NAMED):
+    for index in range(4):
         picture.percentiles[index] = histogram_percentile(
             &picture.counters.histogram, FRACTIONS[index]
         )

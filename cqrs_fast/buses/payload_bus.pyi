@@ -1,16 +1,21 @@
 from collections.abc import Coroutine
 from typing import Any, TypeAlias
 
-from cqrs_fast.buses.lookup import UNKNOWN as UNKNOWN
-from cqrs_fast.buses.lookup import RouteFinder
+from typing_extensions import disjoint_base
+
+from cqrs_fast.assembly.registry import Registrar
 from cqrs_fast.context import Context
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
 
-class PayloadBus(RouteFinder):
+UNKNOWN: str
+
+@disjoint_base
+class PayloadBus(Registrar):
+    @property
+    def latency_sample(self) -> int: ...
     @property
     def max_payload_bytes(self) -> int: ...
-    # Payloads
     def execute_json(self, payload: _Payload, ctx: Context | None = None) -> bytes: ...
     def execute_msgpack(
         self, payload: _Payload, ctx: Context | None = None

@@ -44,17 +44,16 @@ async def execute_typed_async(
 
 
 def _checked(result: Any, expected: Any, message: object) -> Any:
-    path = _mismatch(result, expected, "$")
-    if path is not None:
-        where, wanted, given = path
-        raise ResultTypeError(
-            _name(wanted), type(given).__qualname__, message_name(message), where
-        )
+    if (mismatch := _mismatch(result, expected, "$")) is not None:
+        where, wanted, given = mismatch
+        name = wanted.__qualname__ if type(wanted) is type else str(wanted)
+        given_name = type(given).__qualname__
+        raise ResultTypeError(name, given_name, message_name(message), where)
     return result
 
 
 def _mismatch(value: Any, expected: Any, path: str) -> tuple[str, Any, Any] | None:
-    """Return the first place that is not as expected, or None."""
+    """Return (path, expected type, value) of the first mismatch, or None."""
     if expected is Any:
         return None
     origin, args = typing.get_origin(expected), typing.get_args(expected)
@@ -70,14 +69,13 @@ def _mismatch(value: Any, expected: Any, path: str) -> tuple[str, Any, Any] | No
     if not isinstance(value, _class_of(expected)):
         return path, expected, value
     for place, element, wanted in _elements(value, origin, args):
-        found = _mismatch(element, wanted, f"{path}{place}")
-        if found is not None:
+        if found := _mismatch(element, wanted, f"{path}{place}"):
             return found
     return None
 
 
 def _elements(value: Any, origin: Any, args: tuple[Any, ...]) -> Any:
-    """Yield (place, element, expected type) for what a container holds."""
+    """Yield (place, element, expected type) for the elements of a container."""
     if not args or not isinstance(origin, type):
         return
     if issubclass(origin, Mapping):
@@ -132,7 +130,3 @@ def _check_checkable(expected: Any) -> None:
         )
     for part in args[:1] if origin is typing.Annotated else args:
         _check_checkable(part)
-
-
-def _name(expected: Any) -> str:
-    return expected.__qualname__ if type(expected) is type else str(expected)

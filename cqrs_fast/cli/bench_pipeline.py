@@ -14,14 +14,10 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple
 
+from cqrs_fast.assembly.builder import Handler
 from cqrs_fast.base.inspection import handler_form
 from cqrs_fast.base.naming import label_of
-from cqrs_fast.buses.registrations import (
-    Registration,
-    has_metrics,
-    registrations,
-    similar_bus,
-)
+from cqrs_fast.buses.bus import has_metrics, registrations, similar_bus
 from cqrs_fast.cli.bench_cases import (
     DIRECT,
     HAND_WRITTEN,
@@ -58,7 +54,7 @@ class Subject(NamedTuple):
     target: str
     source: Callable[[], Bus]
     bus: Bus
-    registered: list[Registration]
+    registered: list[Handler]
     messages: list[Any]
     missing: list[str]
     run_handlers: bool
@@ -160,7 +156,7 @@ def one_row(subject: Subject, stepper: Stepper, part: Part, source: Bus) -> Case
     return case
 
 
-def register(bus: Bus, one: Registration, run_handlers: bool, with_own: bool) -> None:
+def register(bus: Bus, one: Handler, run_handlers: bool, with_own: bool) -> None:
     """Register a handler, or an idle one like it, on the bus of a row."""
     options: dict[str, Any] = {"is_async": one.is_async, "offload": one.offload}
     if run_handlers:
@@ -179,7 +175,7 @@ def register(bus: Bus, one: Registration, run_handlers: bool, with_own: bool) ->
         raise Problem(f"cannot build the route of {one.name}: {reason}") from None
 
 
-def codes_of(registered: list[Registration]) -> frozenset[CodeType] | None:
+def codes_of(registered: list[Handler]) -> frozenset[CodeType] | None:
     """Return the code of all handlers; None where one has none, being compiled."""
     codes = []
     for one in registered:
@@ -234,7 +230,7 @@ def own_baselines(subject: Subject, stepper: Stepper) -> list[Case]:
     ]
 
 
-def own_call(one: Registration, is_async: bool) -> Callable[[Any], Any]:
+def own_call(one: Handler, is_async: bool) -> Callable[[Any], Any]:
     """Return a handler as a callable `(message)`, awaited if the others are."""
     form = handler_form(
         one.handler, is_async=one.is_async, with_context=one.with_context

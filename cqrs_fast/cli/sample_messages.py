@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cqrs_fast.buses.registrations import Registration
+from cqrs_fast.assembly.builder import Handler
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.target import told
@@ -31,7 +31,7 @@ NO_POLYFACTORY = (
 
 
 def read_messages(
-    path: str, registered: Iterable[Registration], limit: int
+    path: str, registered: Iterable[Handler], limit: int
 ) -> list[Any]:
     """Decode JSON lines with a `$type`, as `cqrs-fast dispatch` does. Raises Problem.
 
@@ -70,7 +70,7 @@ def lines_of(path: str, limit: int) -> Iterator[tuple[int, bytes | None]]:
 
 
 def example_messages(
-    registered: Iterable[Registration],
+    registered: Iterable[Handler],
 ) -> tuple[list[Any], list[str]]:
     """Return one message of each class, and why there is none of the others.
 

@@ -1,4 +1,4 @@
-"""Lender: what a pool is to those who wait for its objects, and to leases."""
+"""Lender: the part of a pool that waits and leases use."""
 
 from libc.stdint cimport int64_t, uint32_t
 
@@ -6,11 +6,10 @@ from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.context cimport Context
 from cqrs_fast.policies.core.bulkhead cimport cqrs_bulkhead
 from cqrs_fast.policies.core.pool_slots cimport PoolSlots
-from cqrs_fast.waits.line cimport Ticket
-from cqrs_fast.waits.permits cimport PermitLine
+from cqrs_fast.waits.line cimport PermitLine, Ticket
 
 
-# What somebody was lent; `slot` 0 is nothing.
+# One acquisition of an object; `slot` 0 means none.
 cdef struct Loan:
     uint32_t slot
     uint32_t round
@@ -18,50 +17,72 @@ cdef struct Loan:
 
 
 cdef class Lender:
-    cdef cqrs_bulkhead permits          # whoever has one may have an object
+    cdef cqrs_bulkhead permits          # each gives the right to one object
     cdef PoolSlots slots                # owns the objects
-    cdef dict places                    # debug builds: where each slot was lent
     cdef PermitLine line
     cdef Clock clock                    # of `max_wait_ns`; None is the system clock
     cdef int64_t max_wait_ns
+    cdef list inherited                 # objects of the parent process, or None
+    cdef dict places                    # debug builds: slot -> where it was acquired
     cdef bint closed
-    cdef str owner                      # the class name in its refusals
+    cdef str owner                      # the class name in its rejections
     cdef int64_t waits, exhausted, leaked
 
-    # Lend one and say which, waiting if need be.
+    # Acquire an object, waiting if necessary; return its slot.
     cdef uint32_t take(self, Context ctx) except 0
-    # The same from a permit that is held already: an idle one, or one made now.
+    # The same with a permit that is held already: an idle object, or a new one.
     cdef uint32_t claim(self) except 0
-    # The object, for whom it was lent to; builds for debugging remember who that is.
+    # The object of a slot, for the caller.
     cdef object hand_out(self, uint32_t slot)
-    # A permit (None), or a wait that ends with one; `blocks` this thread meanwhile.
-    cdef Wait line_up(self, Context ctx, bint blocks)
+    # None if a permit was acquired, else a Wait for one; `blocks`: in this thread.
+    cdef Wait wait_for_permit(self, Context ctx, bint blocks)
     cdef int end_loan(self, uint32_t slot) except -1
-    # What was lent just now, remembered; and its end, which may come twice.
+    # The loan that has just begun; and its end, which may come twice.
     cdef Loan loan(self, uint32_t slot) noexcept
     cdef int return_loan(self, Loan *loan) except -1
-    cdef object refusal(self)
-    # Own nothing any more, and nobody holds a permit. The objects are not let go of.
-    cdef int forget(self) noexcept
+    cdef object exhausted_error(self)
     # Drop all objects, for the last time.
     cdef int empty(self) noexcept
 
 
-cdef class Wait:
-    """One who waits for a permit."""
+cdef class Wait(Ticket):
+    """A wait for a permit, in a thread or on an event loop."""
 
     cdef Lender lender
-    cdef Ticket ticket
     cdef Context ctx                    # or None
 
-    # Whether the permit is there; raises why it will never be.
+    # Whether the permit was granted; raises if it never will be.
     cdef bint is_over(self) except -1
-    cdef int64_t begin_rest(self) except -2
-    cdef int end_wait(self) except -1
+    cdef int64_t begin_round(self) except -2
+    cdef int end_round(self) except -1
+    cdef int end(self) except -1
     cdef int block(self) except -1
+
+
+cdef class BaseLease:
+    cdef Lender lender
+    cdef Context ctx
+    cdef Loan loan
+
+    cdef int end(self) except -1
+    cdef int check_free(self) except -1
+    cdef object begin(self, uint32_t slot)
+
+
+cdef class Lease(BaseLease):
+    pass
+
+
+cdef class LeaseAsync(BaseLease):
+    pass
 
 
 cdef object closed_error()
 
-# Let the collector clear the objects of a pool, and nothing else of it.
+# The file and line of the calling Python code.
+cdef object caller()
+# Warn about objects in use at the end of a pool.
+cdef int warn_of_missing(dict places, str end) except -1
+
+# Let the garbage collector clear the objects of a pool, and no other field.
 cdef int clear_objects_only(type cls) except -1

@@ -1,7 +1,7 @@
-"""Lender: what a pool is to those who wait for its objects, and to leases.
+"""Lender: the part of a pool that waits and leases use.
 
-A permit stands for the right to one object. Whoever holds one claims an object; whoever
-finds none waits in line for it, as in a bulkhead.
+A permit gives the right to one object. A caller with a permit claims an object; one
+without waits in line for a permit, as in a bulkhead.
 """
 
 cimport cython
@@ -12,7 +12,7 @@ from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
-from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.waiting cimport (
     Alarm,
@@ -34,11 +34,14 @@ from cqrs_fast.policies.core.pool_slots cimport (
     pool_free,
     pool_init,
 )
-from cqrs_fast.waits.line cimport Ticket, new_ticket
+from cqrs_fast.waits.line cimport new_permit_line
 from cqrs_fast.waits.loops cimport running_loop
-from cqrs_fast.waits.permits cimport new_permit_line
 from cqrs_fast.waits.waiter cimport Waiter
 
+import sys
+import warnings
+
+from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.errors import DeadlineExceededError, PoolExhaustedError
 
 MOST_WAITING = 10**6
@@ -49,8 +52,7 @@ cdef extern from *:
     """
     static traverseproc cqrs_generated_traverse;
 
-    /* The slots' references are plain pointers, which Cython's own functions leave
-       out. */
+    /* Cython's own functions ignore the references in the slots: plain pointers. */
     static void cqrs_set_traverse(PyTypeObject *type, traverseproc traverse) {
         cqrs_generated_traverse = type->tp_traverse;
         type->tp_traverse = traverse;
@@ -72,7 +74,7 @@ cdef extern from *:
 
 @cython.no_gc_clear
 cdef class Lender:
-    """Permits for objects, who waits for one, and what is lent."""
+    """Permits for objects, the line of waits for them, and loans."""
 
     def __cinit__(self):
         pool_empty(&self.slots)
@@ -89,12 +91,12 @@ cdef class Lender:
         raise NotImplementedError
 
     cdef uint32_t take(self, Context ctx) except 0:
-        cdef Wait wait = self.line_up(ctx, True)
+        cdef Wait wait = self.wait_for_permit(ctx, True)
         if wait is not None:
             wait.block()
         return self.claim()
 
-    cdef Wait line_up(self, Context ctx, bint blocks):
+    cdef Wait wait_for_permit(self, Context ctx, bint blocks):
         cdef Wait wait
         cdef int answer
         if ctx is not None and ctx.state.limited:
@@ -107,19 +109,20 @@ cdef class Lender:
             wait = Wait.__new__(Wait)
             wait.lender = self
             wait.ctx = ctx
-            wait.ticket = new_ticket()
-            wait.ticket.until_ns = read_clock(self.clock) + self.max_wait_ns
-            answer = self.line.enter(wait.ticket, self, MOST_WAITING)
+            wait.waiter = Waiter.__new__(Waiter)
+            wait.forks = fork_count
+            wait.until_ns = read_clock(self.clock) + self.max_wait_ns
+            answer = self.line.enter(wait, self, MOST_WAITING)
             if answer == <int>QUEUED:
                 self.waits += 1
                 return wait
             if answer == <int>ADMITTED:
-                # The caller's now, however the ticket ends.
-                wait.ticket.granted = False
+                # The caller owns the permit now, not the ticket.
+                wait.granted = False
                 return None
-        raise self.refusal()
+        raise self.exhausted_error()
 
-    cdef object refusal(self):
+    cdef object exhausted_error(self):
         self.exhausted += 1
         return exhausted.fresh(None, self.owner, None)
 
@@ -133,7 +136,7 @@ cdef class Lender:
     cdef int return_loan(self, Loan *loan) except -1:
         cdef uint32_t slot = loan.slot
         loan.slot = 0
-        # It may have been released by hand meanwhile, and lent to another.
+        # It may have been released by `pool.release` and acquired by another caller.
         if (
             loan.forks == fork_count
             and 0 < slot <= self.slots.used
@@ -142,22 +145,29 @@ cdef class Lender:
             self.end_loan(slot)
         return 0
 
-    cdef int forget(self) noexcept:
-        """Own nothing any more; nobody holds a permit."""
-        cdef uint32_t size = <uint32_t>self.permits.limit
+    def _after_fork(self):
+        """Forget the objects of the parent; they may share its connections."""
+        cdef uint32_t slot, size = <uint32_t>self.permits.limit
+        cdef PyObject *kept
+        self.inherited = self.inherited or []
+        for slot in range(1, self.slots.used + 1):
+            kept = <PyObject *>self.slots.slots[slot].object
+            if kept != NULL:
+                # Never destroyed: a destructor could use the parent's connection.
+                self.inherited.append(<object>kept)
+        self.places = {}
         pool_free(&self.slots)
         bulkhead_forget(&self.permits)
-        # Without memory the pool stays empty and refuses everybody.
+        # Out of memory: the pool stays empty and rejects every acquire.
         if not pool_init(&self.slots, size):
             self.permits.limit = 0
-        return 0
+        self.line.forget_all()
 
     cdef int empty(self) noexcept:
-        """Drop all objects, for the last time."""
         cdef PoolSlots slots = self.slots
         cdef uint32_t slot
         cdef PyObject *obj
-        # Taken out first: a destructor may ask the pool for something.
+        # Detached first: a destructor may use the pool.
         pool_empty(&self.slots)
         self.permits.limit = 0
         for slot in range(1, slots.used + 1):
@@ -169,14 +179,14 @@ cdef class Lender:
 
 
 @cython.final
-cdef class Wait:
-    """One who waits for a permit, in a thread or on an event loop."""
+@cython.no_gc_clear
+cdef class Wait(Ticket):
+    """A wait for a permit, in a thread or on an event loop."""
 
     cdef bint is_over(self) except -1:
-        cdef Ticket ticket = self.ticket
-        if ticket.forks != fork_count:
-            raise self.lender.refusal()
-        if not ticket.granted:
+        if self.forks != fork_count:
+            raise self.lender.exhausted_error()
+        if not self.granted:
             if self.lender.closed:
                 raise closed_error()
             failure = self.ctx.failure() if self.ctx is not None else None
@@ -184,78 +194,169 @@ cdef class Wait:
                 if isinstance(failure, DeadlineExceededError):
                     failure.stage = "queue"
                 raise failure
-            if read_clock(self.lender.clock) >= ticket.until_ns and not ticket.granted:
-                raise self.lender.refusal()
-        if not ticket.granted:
+            if read_clock(self.lender.clock) >= self.until_ns and not self.granted:
+                raise self.lender.exhausted_error()
+        if not self.granted:
             return False
-        # The caller's from now on.
-        ticket.granted = False
+        # The caller owns the permit now, not the ticket.
+        self.granted = False
         return True
 
-    cdef int64_t begin_rest(self) except -2:
-        cdef Waiter waiter = self.ticket.waiter
+    cdef int64_t begin_round(self) except -2:
         cdef Clock clock = self.lender.clock
         cdef Alarm alarms[2]
         cdef int count = 1
-        alarms[0].ns = max(self.ticket.until_ns - read_clock(clock), 0)
+        alarms[0].ns = max(self.until_ns - read_clock(clock), 0)
         alarms[0].clock = NULL if clock is None else <PyObject *>clock
         if self.ctx is not None:
             alarms[1] = deadline_alarm(self.ctx)
             count = 2
-        return arm(alarms, count, waiter)
+        return arm(alarms, count, self.waiter)
 
-    cdef int end_wait(self) except -1:
-        cdef Waiter waiter = self.ticket.waiter
+    cdef int end_round(self) except -1:
         if self.lender.clock is not None:
-            self.lender.clock.forget(waiter)
+            self.lender.clock.forget(self.waiter)
         if self.ctx is not None and self.ctx.state.clock is not None:
-            self.ctx.state.clock.forget(waiter)
-        waiter.rearm()
+            self.ctx.state.clock.forget(self.waiter)
+        self.waiter.rearm()
         return 0
+
+    cdef int end(self) except -1:
+        if self.ctx is not None:
+            unwatch_scopes(self.ctx, self.waiter)
+        return self.lender.line.leave(self)
 
     cdef int block(self) except -1:
-        cdef Waiter waiter = self.ticket.waiter
         try:
             if self.ctx is not None:
-                watch_scopes(self.ctx, waiter)
+                watch_scopes(self.ctx, self.waiter)
             while not self.is_over():
                 try:
-                    waiter.block(self.begin_rest())
+                    self.waiter.block(self.begin_round())
                 finally:
-                    self.end_wait()
-        except BaseException:
-            self.lender.line.leave(self.ticket)
-            raise
+                    self.end_round()
         finally:
-            if self.ctx is not None:
-                unwatch_scopes(self.ctx, waiter)
+            self.end()
         return 0
 
-    async def rest(self):
-        """Wait in a task; raise why there will be no permit."""
-        cdef Waiter waiter = self.ticket.waiter
+    async def wait(self):
+        """Wait in a task; raise if there will be no permit."""
         try:
             if self.ctx is not None:
-                watch_scopes(self.ctx, waiter)
+                watch_scopes(self.ctx, self.waiter)
             while not self.is_over():
                 try:
-                    await waiter.arm(self.begin_rest())
+                    await self.waiter.arm(self.begin_round())
                 finally:
-                    self.end_wait()
-        except BaseException:
-            self.lender.line.leave(self.ticket)
-            raise
+                    self.end_round()
         finally:
-            if self.ctx is not None:
-                unwatch_scopes(self.ctx, waiter)
+            self.end()
+
+
+@cython.freelist(64)
+@cython.no_gc_clear
+cdef class BaseLease:
+    """The common part of both leases: at most one loan at a time."""
+
+    def __init__(self):
+        raise TypeError("a lease comes from pool.lease() or pool.lease_async()")
+
+    def release(self):
+        """Return the object before the block ends; idempotent."""
+        self.end()
+
+    cdef int end(self) except -1:
+        if self.loan.slot != 0:
+            self.lender.return_loan(&self.loan)
+        return 0
+
+    def __dealloc__(self):
+        if self.loan.slot == 0:
+            return
+        self.lender.leaked += 1
+        try:
+            self.lender.return_loan(&self.loan)
+        except BaseException as error:
+            lender = repr(self.lender)
+            report_callback_error("release of a collected lease", lender, error)
+
+    cdef int check_free(self) except -1:
+        if self.loan.slot != 0:
+            raise RuntimeError("this lease holds an object already: make another one")
+        return 0
+
+    cdef object begin(self, uint32_t slot):
+        if self.loan.slot != 0:
+            # The same lease was entered again while this call waited.
+            self.lender.end_loan(slot)
+            self.check_free()
+        self.loan = self.lender.loan(slot)
+        return self.lender.hand_out(slot)
+
+
+@cython.final
+cdef class Lease(BaseLease):
+    """An object of a pool for the length of a `with` block."""
+
+    def __enter__(self):
+        self.check_free()
+        return self.begin(self.lender.take(self.ctx))
+
+    def __exit__(self, exc_type, exc, traceback):
+        self.end()
+
+
+@cython.final
+cdef class LeaseAsync(BaseLease):
+    """An object of a pool for the length of an `async with` block."""
+
+    async def __aenter__(self):
+        cdef Wait wait
+        self.check_free()
+        wait = self.lender.wait_for_permit(self.ctx, False)
+        if wait is not None:
+            await wait.wait()
+        return self.begin(self.lender.claim())
+
+    def __aexit__(self, exc_type, exc, traceback):
+        self.end()
+        return nothing
+
+
+@cython.final
+cdef class Nothing:
+    """An awaitable that is already done."""
+
+    def __await__(self):
+        return iter(())
+
+
+cdef object nothing = Nothing()
 
 
 cdef object closed_error():
     return RuntimeError("the pool is closed")
 
 
+cdef object caller():
+    frame = sys._getframe()
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+cdef int warn_of_missing(dict places, str end) except -1:
+    if places:
+        where = ", ".join(sorted(set(places.values())))
+        warnings.warn(
+            f"a pool was {end} with {len(places)} of its objects in use, acquired at "
+            f"{where}",
+            ResourceWarning,
+            stacklevel=1,
+        )
+    return 0
+
+
 cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
-    # No reference may be taken in here.
+    # Must not touch a reference count: the garbage collector is running.
     cdef int status = generated_traverse(self, visit, arg)
     cdef PoolSlots *slots = &(<Lender>self).slots
     cdef uint32_t slot
@@ -282,3 +383,5 @@ clear_objects_only(Lender)
 
 internal(Lender)
 internal(Wait)
+constructed(Lease)
+constructed(LeaseAsync)

@@ -1,10 +1,9 @@
 from collections.abc import Callable
-from types import GenericAlias, TracebackType
+from types import GenericAlias
 from typing import Generic, TypeVar, final
 
 from cqrs_fast.context import Context
-from cqrs_fast.pools.lease import Lease, LeaseAsync
-from cqrs_fast.pools.lender import Lender
+from cqrs_fast.pools.lender import Lease, LeaseAsync, Lender
 from cqrs_fast.stats import PoolStats
 
 _T = TypeVar("_T")
@@ -35,10 +34,5 @@ class ObjectPool(Lender, Generic[_T]):
     def stats(self) -> PoolStats: ...
     def close(self) -> None: ...
     def __enter__(self) -> ObjectPool[_T]: ...
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, exc_type: object, exc: object, traceback: object) -> None: ...
     def __del__(self) -> None: ...

@@ -1,10 +1,9 @@
-"""ObjectPool: objects that are costly to make, lent to one user at a time.
+"""ObjectPool: objects that are costly to make, used by one caller at a time.
 
-A permit stands for the right to one object: whoever holds it takes the object that came
-back last, or makes one where none is idle. So the line of those who wait is that of a
-bulkhead, no object is ever on its way to somebody who has gone, and there are never
-more objects than permits. The factory and the hooks run outside of every step that
-must not be interrupted, with the permit held.
+A permit gives the right to one object: its holder takes the object that came back last,
+or makes one if none is idle. So callers wait in the line of a bulkhead, no object is in
+transit to a caller that has gone, and there are never more objects than permits. The
+factory and the hooks run outside of every atomic step, with the permit held.
 """
 
 cimport cython
@@ -31,9 +30,16 @@ from cqrs_fast.policies.core.pool_slots cimport (
     pool_shelve,
     pool_take_back,
 )
-from cqrs_fast.pools.lease cimport Lease, LeaseAsync
-from cqrs_fast.pools.lender cimport Lender, Wait, clear_objects_only, closed_error
-from cqrs_fast.pools.missing cimport IS_DEBUG, caller, warn_of_missing
+from cqrs_fast.pools.lender cimport (
+    Lease,
+    LeaseAsync,
+    Lender,
+    Wait,
+    caller,
+    clear_objects_only,
+    closed_error,
+    warn_of_missing,
+)
 from cqrs_fast.waits.line cimport Ticket, wake
 
 from types import GenericAlias
@@ -48,36 +54,42 @@ AWAIT_BEFORE = "await what it makes before the pool is made"
 NOT_AWAITED = "a pool does not await it"
 MOST_OBJECTS = 10**6
 
+cdef extern from *:
+    """
+    /* A constant: other builds leave the code for debugging out. */
+    #define CQRS_IS_DEBUG (CQRS_FAST_BUILD_MODE[0] == 'd')
+    """
+    bint IS_DEBUG "CQRS_IS_DEBUG"
+
 
 @cython.final
 @cython.no_gc_clear
 cdef class ObjectPool(Lender):
-    """Lend objects that are costly to make, each to one user at a time.
+    """Share objects that are costly to make, each used by one caller at a time.
 
-    The one that came back last is lent first, while it is warm. Where all are in use,
-    `acquire` is rejected with PoolExhaustedError, or waits: first come, first served,
-    threads and the tasks of any event loops in one line. Everybody waits at most for
-    its own `max_wait`, whoever stands before it.
+    The object that came back last is acquired first, while it is warm. If all are in
+    use, `acquire` raises PoolExhaustedError, or waits for at most `max_wait`: first
+    come, first served, threads and the tasks of any event loops in one line.
 
     Parameters:
-        factory: makes an object, a new one in each call; anything but None.
-        size: how many there may be at once, from 1 to 10**6.
-        preallocate: make them all now; else each when it is first needed.
-        reset: called with an object that is given back, before anybody else gets it. If
-            it raises, that is reported to the log and the object is dropped.
+        factory: makes a new object in each call; must not return None.
+        size: the most objects at once, from 1 to 10**6.
+        preallocate: make them all now; otherwise each when it is first needed.
+        reset: called with each released object before it is acquired again. If it
+            raises, the error is logged and the object is dropped.
         max_wait: seconds that `acquire` may wait; 0 never waits.
-        dispose: called with each object that is dropped, such as to close it: after
-            `reset` has failed, and once the pool is closed. What it raises is reported.
+        dispose: called with each object that is dropped, for example to close it: after
+            `reset` failed, and once the pool is closed. Its errors are logged.
         clock: a callable that returns nanoseconds and measures `max_wait`;
             time.monotonic_ns by default.
 
-    Raises TypeError or ValueError for an argument that makes no sense, and whatever
-    `factory` raises. The three callables must not be async. They may use the pool.
+    Raises TypeError or ValueError for an invalid argument, and whatever `factory`
+    raises. The three callables must not be async. They may use the pool.
 
-    In the child of a fork the pool begins empty and makes objects of its own: what a
-    parent holds, such as connections, is neither used nor destroyed there. Safe to use
-    from any thread and event loop. Builds for debugging remember where each object was
-    acquired, and warn of those that a pool still misses when it is closed or collected.
+    In the child of a fork the pool starts empty and makes new objects: objects of the
+    parent, such as connections, are neither used nor destroyed there. Safe to use from
+    any thread and event loop. Debug builds remember where each object was acquired, and
+    warn about those that are still in use when the pool is closed or collected.
     """
 
     def __cinit__(self):
@@ -90,12 +102,13 @@ cdef class ObjectPool(Lender):
         flag("preallocate", preallocate)
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
         self.clock = as_clock(clock)
-        self.reset = hook("reset", reset)
-        self.dispose = hook("dispose", dispose)
+        for argument, hook in (("reset", reset), ("dispose", dispose)):
+            if hook is not None:
+                plain_callable(argument, hook, NOT_AWAITED)
         plain_callable("factory", factory, AWAIT_BEFORE)
         if not pool_init(&self.slots, size):
             raise MemoryError
-        self.factory = factory
+        self.factory, self.reset, self.dispose = factory, reset, dispose
         self.cleans = reset is not None
         bulkhead_init(&self.permits, size)
         on_fork(self)
@@ -105,15 +118,15 @@ cdef class ObjectPool(Lender):
     __class_getitem__ = classmethod(GenericAlias)
 
     def acquire(self, Context ctx=None):
-        """Return an object that is the caller's until `release`.
+        """Return an object for the caller's use until `release`.
 
-        Waits for at most `max_wait` seconds, blocking this thread; in one that runs an
-        event loop it never waits: use `acquire_async` there. `ctx` bounds the wait too:
-        raises DeadlineExceededError or ContextCancelledError once it is done,
-        PoolExhaustedError where no object came free, RuntimeError if the pool is
-        closed, and what the factory raises.
+        Waits for at most `max_wait` seconds, blocking this thread. A thread that runs
+        an event loop never waits: use `acquire_async` there. `ctx` limits the wait too.
+        Raises DeadlineExceededError or ContextCancelledError once `ctx` is done,
+        PoolExhaustedError if no object became free, RuntimeError if the pool is closed,
+        and what the factory raises.
         """
-        # hot
+        # hot: must not allocate or look up a Python attribute
         cdef uint32_t slot
         if ctx is None and bulkhead_enter(&self.permits, 0) == <int>ADMITTED:
             slot = pool_lend(&self.slots)
@@ -124,24 +137,22 @@ cdef class ObjectPool(Lender):
         return self.hand_out(slot)
 
     async def acquire_async(self, Context ctx=None):
-        """Do as `acquire` does, and leave the event loop free while it waits.
+        """Do as `acquire` does, without blocking the event loop while it waits.
 
-        A task that is cancelled meanwhile gives up its place in the line.
+        A task that is cancelled while it waits leaves the line.
         """
-        cdef uint32_t slot
-        cdef Wait wait = self.line_up(ctx, False)
+        cdef Wait wait = self.wait_for_permit(ctx, False)
         if wait is not None:
-            await wait.rest()
-        slot = self.claim()
-        return self.hand_out(slot)
+            await wait.wait()
+        return self.hand_out(self.claim())
 
     def release(self, obj):
-        """Give an object back to the pool, which lends it to the first who waits.
+        """Return an object to the pool; the first caller in line gets it.
 
-        Raises ValueError, and changes nothing, for what this pool has not lent: another
-        object, or one that was released already.
+        Raises ValueError, and changes nothing, if the object is not from this pool or
+        was released already.
         """
-        # hot
+        # hot: must not allocate or look up a Python attribute
         cdef uint32_t slot = pool_find(&self.slots, <void *>obj)
         if slot == 0 or not pool_is_lent(&self.slots, slot):
             self.not_lent_error(obj, slot)
@@ -177,17 +188,17 @@ cdef class ObjectPool(Lender):
         )
 
     def close(self):
-        """Lend nothing more, and drop what is idle; again, do nothing.
+        """Reject all further acquires and drop the idle objects; idempotent.
 
-        Those who wait get a RuntimeError, as all do who acquire from now on. Objects
-        that are in use stay so, and are dropped when they are released. What event
-        loops raise, or `dispose` beyond an Exception, is raised once all that is done.
+        Waiting callers get a RuntimeError. Objects in use are dropped when they are
+        released. Errors of event loops, and those of `dispose` that are no Exception,
+        are raised at the end.
         """
         cdef Ticket first
         cdef uint32_t slot, following
         cdef uint32_t forks = fork_count
-        # The last of what event loops, signals and `dispose` raise: whatever it is,
-        # all are woken and all that is idle is dropped.
+        # The last error of event loops, signals and `dispose`. None of them stops this:
+        # all callers are woken and all idle objects are dropped.
         interruption = None
         self.closed = self.cleans = True
         while self.line.first != NULL:
@@ -197,7 +208,7 @@ cdef class ObjectPool(Lender):
                 wake(first)
             except BaseException as error:
                 interruption = error
-        # Out of everybody's reach first: what is called next may acquire.
+        # Detached first: the code called below may use the pool.
         slot = self.slots.idle
         self.permits.in_flight += self.slots.idle_count
         self.slots.idle = self.slots.idle_count = 0
@@ -230,20 +241,6 @@ cdef class ObjectPool(Lender):
     def __dealloc__(self):
         self.empty()
 
-    def _after_fork(self):
-        """Forget what the parent has; it may be connected to something."""
-        cdef uint32_t slot
-        cdef PyObject *kept
-        self.inherited = self.inherited or []
-        for slot in range(1, self.slots.used + 1):
-            kept = <PyObject *>self.slots.slots[slot].object
-            if kept != NULL:
-                # Never destroyed: a destructor could speak to the parent's server.
-                self.inherited.append(<object>kept)
-        self.forget()
-        self.places = {}
-        self.line.forget_all()
-
     # Acquiring
 
     cdef uint32_t claim(self) except 0:
@@ -271,12 +268,12 @@ cdef class ObjectPool(Lender):
                 self.give_permit_back()
             raise
         if forks != fork_count:
-            # This is the child of a fork in the factory, and the permit was its.
+            # The factory forked: in this child the permit is no longer counted.
             bulkhead_enter(&self.permits, 0)
         slot = pool_add(&self.slots, <void *>made)
         if slot == 0:
             self.give_permit_back()
-            raise self.refusal()
+            raise self.exhausted_error()
         Py_INCREF(made)
         self.created += 1
         return slot
@@ -297,16 +294,16 @@ cdef class ObjectPool(Lender):
         return 0
 
     cdef object hand_out(self, uint32_t slot):
-        # hot
+        # hot: must not allocate
         result = lent(self, slot)
         if IS_DEBUG:
             self.places[slot] = caller()
         return result
 
-    # Giving back
+    # Releasing
 
     cdef int end_loan(self, uint32_t slot) except -1:
-        # hot
+        # hot: must not allocate
         pool_take_back(&self.slots, slot)
         if IS_DEBUG:
             self.places.pop(slot, None)
@@ -316,7 +313,6 @@ cdef class ObjectPool(Lender):
         return self.give_permit_back()
 
     cdef int give_permit_back(self) except -1:
-        # hot
         if bulkhead_leave(&self.permits):
             self.line.hand_over()
         return 0
@@ -330,7 +326,7 @@ cdef class ObjectPool(Lender):
                 is_clean = was_reset(self, obj)
         finally:
             obj = None
-            # In the child of a fork it is one of the parent's now.
+            # In the child of a fork it is now an object of the parent.
             if forks == fork_count and not (is_clean and not self.closed):
                 self.drop(slot)
         if forks != fork_count or not is_clean or self.closed:
@@ -339,7 +335,7 @@ cdef class ObjectPool(Lender):
         return self.give_permit_back()
 
     cdef int drop(self, uint32_t slot) except -1:
-        """Dispose of an object that nobody is lent, then give its permit back."""
+        """Dispose of an idle object, then give its permit back."""
         cdef uint32_t forks = fork_count
         obj = lent(self, slot)
         try:
@@ -351,7 +347,7 @@ cdef class ObjectPool(Lender):
         finally:
             if forks == fork_count:
                 Py_DECREF(<object>pool_remove(&self.slots, slot))
-                # Gone for good, as far as it is up to the pool, before a next one.
+                # Released before the next object is made.
                 obj = None
                 self.give_permit_back()
         return 0
@@ -366,22 +362,17 @@ cdef class ObjectPool(Lender):
             if one is given:
                 return 0
         raise ValueError(
-            f"this {type(given).__name__} is none of the pool: release what its "
+            f"this {type(given).__name__} is not from this pool: release what its "
             "acquire returned, to the same pool"
         )
+
 
 cdef inline object lent(ObjectPool pool, uint32_t slot):
     return <object><PyObject *>pool.slots.slots[slot].object
 
 
-cdef object hook(str argument, object function):
-    if function is not None:
-        plain_callable(argument, function, NOT_AWAITED)
-    return function
-
-
 cdef bint was_reset(ObjectPool pool, object obj) except -1:
-    """Reset it; whether it may be lent again."""
+    """Reset an object; whether it may be used again."""
     try:
         answer = pool.reset(obj) if pool.reset is not None else None
         if is_awaitable(<PyObject *>answer):

@@ -1,4 +1,4 @@
-"""PooledCall: what a route calls for a PooledHandler whose objects are sync."""
+"""PooledCall: the function that a route calls for a PooledHandler of sync objects."""
 
 cimport cython
 from cpython.ref cimport PyObject
@@ -16,11 +16,11 @@ from cqrs_fast.errors import PoolExhaustedError
 
 @cython.final
 cdef class PooledCall:
-    """Call a handler object of a pool, each time one that nobody else is in.
+    """Call a handler object of a pool, a different one for each call in flight.
 
     Parameters:
-        pool: of handler objects, all of one form. It is made this handler's own: has an
-            object, and names the handler in refusals.
+        pool: of handler objects, all of one form. It gets a first object, and names
+            PooledHandler in its rejections.
     """
 
     cdef ObjectPool pool
@@ -32,12 +32,12 @@ cdef class PooledCall:
         self.pool = pool
 
     def set_form(self, bint by_method, bint with_context):
-        """Tell whether to call a method `handle`, and whether with the context."""
+        """Set whether to call a method `handle`, and whether with the context."""
         self.by_method = by_method
         self.with_context = with_context
 
     def handle(self, Context ctx, message):
-        """Handle `message`; the object goes back however that ends."""
+        """Handle `message`; the object is returned to the pool in any case."""
         cdef Loan loan
         try:
             loan = self.pool.loan(self.pool.take(ctx))
@@ -56,6 +56,7 @@ cdef class PooledCall:
         return result
 
     cdef object call(self, object handler, Context ctx, object message):
+        # hot: `handler.handle(...)` makes no bound method
         if self.by_method:
             if self.with_context:
                 return handler.handle(ctx, message)
@@ -64,7 +65,7 @@ cdef class PooledCall:
 
 
 def put_name(error, message):
-    """Let a refusal say which message it was for."""
+    """Set the message name of a rejection."""
     if error.name is None:
         error.name = message_name(message)
 

@@ -1,4 +1,4 @@
-"""PooledHandler: a handler whose calls each have a handler object of their own."""
+"""PooledHandler: a handler that uses a separate handler object for each call."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from cqrs_fast.stats import PoolStats
 
 
 class PooledHandler:
-    """Handle each message with an object of a pool, which nobody else is in meanwhile.
+    """Handle each message with an object of a pool that no other call uses.
 
     For handlers that are costly to make and serve one call at a time, because they keep
-    a buffer, a parser or a connection. The object goes back to the pool however a call
+    a buffer, a parser or a connection. The object returns to the pool when the call
     ends: with a result, an error, or a cancellation.
 
     Parameters:
         factory: makes a handler: an object with a method `handle`, or a callable, of
-            (message) or (ctx, message), sync or async. All it makes must have the form
-            of the first, which is made at once in any case.
-        size: how many there may be, and so how many messages are handled at once.
-        preallocate, reset, max_wait, dispose, clock: as those of ObjectPool.
+            (message) or (ctx, message), sync or async. All must have the form of the
+            first, which is made at once.
+        size: the most objects, and so the most messages handled at once.
+        preallocate, reset, max_wait, dispose, clock: as in ObjectPool.
 
-    Where all are in use a dispatch is refused with PoolExhaustedError, or waits for at
-    most `max_wait` seconds, bounded by the deadline of its context. A sync handler
-    waits by blocking its thread, so it does not wait where that runs an event loop, as
-    under `execute_async`: there it is refused at once, unless it is registered with
-    `offload=True`. Raises TypeError for what is no handler. Safe to use from any thread
-    and event loop.
+    If all objects are in use, a dispatch is rejected with PoolExhaustedError, or waits
+    for at most `max_wait` seconds and the deadline of its context. A sync handler waits
+    by blocking its thread. In a thread that runs an event loop, as under
+    `execute_async`, it is rejected at once, unless registered with `offload=True`.
+    Raises TypeError if `factory` makes no handler. Safe to use from any thread and
+    event loop.
 
     Attributes:
         pool: the ObjectPool.
@@ -61,18 +61,19 @@ class PooledHandler:
             clock=clock,
         )
         call = PooledCall(self.pool)
+        assert maker.form is not None
         self._form = form = maker.form
         call.set_form(form.by_method, form.with_context)
         if not form.is_async:
-            # In the place of the coroutine function that the class has.
+            # Replaces the coroutine function of the class.
             self.handle = call.handle
 
     def stats(self) -> PoolStats:
-        """Return the PoolStats of now."""
+        """Return a PoolStats."""
         return self.pool.stats()
 
     async def _handle_async(self, ctx: Context, message: Any) -> Any:
-        """Handle a message; a plain method if that of the objects is one."""
+        """Handle a message; `handle` is a plain method if the objects are sync."""
         try:
             handler = await self.pool.acquire_async(ctx)
         except PoolExhaustedError as error:
@@ -90,7 +91,7 @@ class PooledHandler:
 
 
 class _Form(NamedTuple):
-    """How the objects of a pool are called."""
+    """How to call the objects of a pool."""
 
     by_method: bool
     with_context: bool
@@ -98,30 +99,24 @@ class _Form(NamedTuple):
 
 
 class _Maker:
-    """The factory, which sees to it that all handlers have the form of the first."""
+    """The factory; checks that all handlers have the form of the first."""
 
     def __init__(self, factory: Callable[[], Any]) -> None:
         self.factory = plain_callable(
             "factory", factory, "await what it needs before the handler is made"
         )
-        self.first: _Form | None = None
+        self.form: _Form | None = None
 
     def __call__(self) -> Any:
         handler = self.factory()
         if handler is None or hasattr(type(handler), "__await__"):
-            return handler  # The pool refuses both, and puts a coroutine to rest.
+            return handler  # The pool rejects both, and closes a coroutine.
         call, with_context, is_async = handler_form(handler)
         form = _Form(call is not handler, with_context, is_async)
-        if self.first is None:
-            self.first = form
-        elif form != self.first:
+        if self.form is None:
+            self.form = form
+        elif form != self.form:
             raise TypeError(
-                f"factory must make handlers of one form: {form} is not {self.first}"
+                f"factory must make handlers of one form: {form} is not {self.form}"
             )
         return handler
-
-    @property
-    def form(self) -> _Form:
-        """That of the first handler, which is made by now."""
-        assert self.first is not None
-        return self.first

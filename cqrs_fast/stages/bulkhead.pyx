@@ -26,8 +26,7 @@ from cqrs_fast.policies.core.bulkhead cimport (
     bulkhead_resize,
     cqrs_bulkhead,
 )
-from cqrs_fast.waits.line cimport Ticket
-from cqrs_fast.waits.permits cimport PermitLine, new_permit_line
+from cqrs_fast.waits.line cimport PermitLine, Ticket, new_permit_line
 
 from cqrs_fast.base.arguments import seconds_or_zero, whole_number
 from cqrs_fast.errors import BulkheadFullError

@@ -1,1 +1,1 @@
-"""What makes somebody wait: waiters, and the lines that they stand in."""
+"""Waiters, the lines that they wait in, and shared runs."""

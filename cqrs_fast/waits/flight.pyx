@@ -1,7 +1,7 @@
-"""Flights: one run for everybody who asks for the same thing meanwhile.
+"""Flights: one run for all dispatches that ask for the same thing at the same time.
 
-Under the GIL each of these steps is atomic: none calls Python code, allocates what the
-garbage collector tracks or drops a last reference between looking and changing.
+Under the GIL each step is atomic: between reading and changing, none calls Python code,
+allocates what the garbage collector tracks, or drops a last reference.
 """
 
 import sys
@@ -27,7 +27,7 @@ cdef class Participant(Ticket):
         self.loop = running_loop()
         if self.loop is not None:
             task = sys.modules["asyncio"].current_task()
-            # Not kept: what it is in keeps this one.
+            # Borrowed: the task keeps this participant alive.
             self.task = NULL if task is None else <PyObject *>task
         return 0
 
@@ -42,7 +42,7 @@ cdef class Participant(Ticket):
 @cython.final
 @cython.no_gc_clear
 cdef class Flight(Line):
-    """What one leader does for itself and for those who wait."""
+    """The leader, and the participants that wait for it in line."""
 
     cdef int lead(self, Participant participant) noexcept:
         participant.role = LEADING
@@ -59,8 +59,8 @@ cdef class Flight(Line):
         cdef Participant leader
         if self.leader != NULL:
             leader = <Participant>self.leader
-            # Another may have been told to lead meanwhile.
             if leader.loop is not None and leader.loop.is_closed():
+                # is_closed() may have let another lead.
                 if self.leader == <PyObject *>leader:
                     self.pass_on()
         return 0
@@ -73,7 +73,7 @@ cdef class Flight(Line):
             return False
         leader = <Participant>self.leader
         if leader.thread == participant.thread:
-            # A sync leader of this very thread waits for what is called here to return.
+            # A sync leader in the same thread waits for this call to return.
             return leader.on_loop and leader.task != participant.task
         return True
 
@@ -96,7 +96,7 @@ cdef class Flight(Line):
         failure = None
         self.closed = True
         self.dismiss()
-        # All of them first: from then on it is no matter who leaves.
+        # All roles first: then it no longer matters who leaves while others wake.
         while one != NULL:
             participant = <Participant>one
             participant.role = role
@@ -115,7 +115,6 @@ cdef class Flight(Line):
         return 0
 
     cdef int dismiss(self) noexcept:
-        """Let the leader be nobody's leader any more."""
         if self.leader != NULL:
             (<Participant>self.leader).role = ALONE
             (<Participant>self.leader).line = None
@@ -129,7 +128,7 @@ cdef class Flight(Line):
             participant = <Participant>self.first
             self.remove(participant)
             self.lead(participant)
-            # It may leave meanwhile, and let another lead.
+            # While it is woken it may leave and let another lead.
             if wake(participant) or self.leader != <PyObject *>participant:
                 return True
             # Its loop is closed: it never runs again, nor may it lead when collected.

@@ -1,3 +1,5 @@
+from typing import final
+
 from typing_extensions import disjoint_base
 
 @disjoint_base
@@ -7,3 +9,6 @@ class Ticket: ...
 class Line:
     @property
     def length(self) -> int: ...
+
+@final
+class PermitLine(Line): ...

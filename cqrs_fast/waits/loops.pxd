@@ -1,5 +1,5 @@
-"""Which event loop this thread runs: one who would block it must not wait."""
+"""Which event loop this thread runs: it must not be blocked by a wait."""
 
 
-# The running event loop of this thread, or None. It imports nothing.
+# The running event loop of this thread, or None. Never imports asyncio.
 cdef object running_loop()

@@ -1,10 +1,10 @@
-"""Which event loop this thread runs: one who would block it must not wait."""
+"""Which event loop this thread runs: it must not be blocked by a wait."""
 
 import sys
 
 
 cdef object running_loop():
-    # Where nobody has imported asyncio, no loop runs; where somebody imports it just
-    # now, the function may be missing.
+    # If asyncio is not imported, no loop runs; while it is being imported, the function
+    # may be missing.
     running = getattr(sys.modules.get("asyncio.events"), "_get_running_loop", None)
     return None if running is None else running()

@@ -25,9 +25,9 @@ cdef class Waiter:
         lock, self.lock = self.lock, None
         if lock is not None:
             lock.release()
-        # Of the same wait: what is called may let another thread begin the next one.
+        # Read together: the call below may let another thread begin the next wait.
         loop, future = self.loop, held(self.future)
-        # Without a future it was freed with its task, or its wait ended just now.
+        # No future: it was freed with its task, or its wait has just ended.
         alive = loop is None or future is not None or was_woken
         if loop is not None and future is not None:
             try:
@@ -57,8 +57,8 @@ cdef class Waiter:
 
         loop = get_running_loop()
         future = loop.create_future()
-        # The timer keeps the task alive, for as long as its loop lives. Who knows this
-        # waiter must not: then the task of a closed loop could never be collected.
+        # The loop's timer keeps the task alive. The owner of this waiter must not: the
+        # task of a closed loop could never be collected.
         self.future = future if timeout_ns < 0 else weakly(future)
         self.loop = loop
         if self.woken:
@@ -83,7 +83,7 @@ def finish(future):
 
 
 cdef object weakly(object target):
-    """A weak reference; the object itself where its class has none."""
+    """A weak reference, or the object itself if its class has none."""
     try:
         reference = ref(target)
     except TypeError:
@@ -92,7 +92,7 @@ cdef object weakly(object target):
 
 
 cdef object held(object reference):
-    """What `weakly` was given, or None."""
+    """The target of `weakly`, or None if it was freed."""
     return reference() if type(reference) is ref else reference
 
 

@@ -73,7 +73,7 @@ class PlaceOrder(Command[int]):
     not_after: Moment | None = None
 
     def validate(self) -> None:
-        """Check what no single field can tell."""
+        """Check the rules that involve several fields."""
         skus = [line.sku for line in self.lines]
         if len(set(skus)) < len(skus):
             raise ValueError("a product is listed twice: add up its quantities")
@@ -128,7 +128,7 @@ class PlacedLine(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order as it stands."""
+    """The current state of an order."""
 
     order_id: str
     customer_id: int

@@ -64,7 +64,7 @@ class Shop:
         return OK
 
     def PlaceOrder(self, message: dict[str, Any]) -> str:
-        """Foretell an order; a refused one leaves the shelf as it was."""
+        """Predict an order; a rejected one does not change the stock."""
         order_id = message["order_id"]
         if message["customer_id"] not in self.customers:
             return "UnknownCustomer"

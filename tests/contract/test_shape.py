@@ -28,7 +28,7 @@ BODY = re.compile(r"^[ \t]*(cdef|cpdef)[ \t]+inline\b|^cdef extern from \*:", re
 WITH_BODIES = {
     "assembly/class_table.pxd": 2,
     "base/rejection.pxd": 4,
-    "buses/lookup.pxd": 1,
+    "buses/payload_bus.pxd": 1,
     "stages/caching/query_cache.pxd": 3,
 }
 

@@ -234,7 +234,7 @@ class Partial(Exception):
 
 
 class Shown(Exception):
-    """What no copy can be: its text tells which object it is."""
+    """An error that cannot be copied: its text names its object."""
 
     def __str__(self) -> str:
         return f"at {id(self)}"
@@ -349,7 +349,7 @@ def name_of(case: Case) -> str:
 
 
 def check(case: Case, error: Exception, one: BaseException) -> None:
-    """Compare what somebody caught with what the handler raised."""
+    """Compare the caught error with the one that the handler raised."""
     assert type(one) is type(error)
     if case.text is not None:
         assert str(one) == case.text

@@ -32,7 +32,7 @@ class Put(Command[int]):
 
 
 class Held:
-    """A handler that holds message 1 in the parent until it is told to go on."""
+    """A handler that holds message 1 in the parent until it is released."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()

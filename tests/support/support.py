@@ -31,7 +31,7 @@ class Halt(BaseException):
 
 @types.coroutine
 def suspend(value: object = None) -> Generator[object, Any, Any]:
-    """Yield once to whoever steps the coroutine; return what is sent."""
+    """Yield once to the driver of the coroutine; return what it sends."""
     return (yield value)
 
 

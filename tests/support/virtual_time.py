@@ -140,7 +140,7 @@ def clock() -> int:
 def run_virtual(main: Callable[[], Awaitable[T]], **options: Any) -> T:
     """Call `main` on a new virtual-time loop, await what it returns, and return that.
 
-    `clock` follows this loop meanwhile. Takes the options of VirtualTimeLoop.
+    `clock` follows this loop until it ends. Takes the options of VirtualTimeLoop.
     """
     global _current
 

@@ -178,7 +178,7 @@ cdef class Remember(Stage):
 
 
 cdef class Count(Stage):
-    """Count questions; refuse some routes."""
+    """Count dispatches; skip some routes."""
 
     cdef readonly int64_t entered, left
     cdef object only
@@ -199,7 +199,7 @@ cdef class Count(Stage):
 
 
 cdef class Limit(Stage):
-    """Give what lies inside a deadline on a clock of its own."""
+    """Give the stages inside a deadline on a separate clock."""
 
     cdef Clock clock
     cdef int64_t limit_ns
@@ -216,7 +216,7 @@ cdef class Limit(Stage):
 
 
 cdef class Principal(Stage):
-    """Tell who calls, without making a context."""
+    """Record the principal without making a context."""
 
     cdef readonly object seen
 

@@ -6,8 +6,7 @@ from cqrs_fast.policies.core.bulkhead cimport (
     bulkhead_leave,
     cqrs_bulkhead,
 )
-from cqrs_fast.waits.line cimport Ticket, new_ticket
-from cqrs_fast.waits.permits cimport PermitLine, new_permit_line
+from cqrs_fast.waits.line cimport PermitLine, Ticket, new_permit_line, new_ticket
 
 
 cdef class Hall:
@@ -31,7 +30,7 @@ cdef class Hall:
             self.line.hand_over()
 
     def come(self):
-        """Return the ticket of one more who waits."""
+        """Return the ticket of one more waiter."""
         cdef Ticket ticket = new_ticket()
         self.line.enter(ticket, self, 10**6)
         return ticket

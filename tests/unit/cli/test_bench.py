@@ -21,7 +21,7 @@ import pytest
 from msgspec import Meta
 
 from cqrs_fast import Command, CommandBus, ValidationMiddleware
-from cqrs_fast.buses.registrations import has_metrics, registrations, similar_bus
+from cqrs_fast.buses.bus import has_metrics, registrations, similar_bus
 from cqrs_fast.cli import main
 from cqrs_fast.cli.bench_cases import (
     DIRECT,
@@ -657,8 +657,11 @@ def test_registrations_tell_what_was_registered() -> None:
     bus.register_handler(Do, do, middleware=[around], offload=True)
     bus.register_handler("Again", do)
     again, first = registrations(bus)
-    assert first == ("Do", Do, do, (around,), False, False, True)
-    assert again == ("Again", None, do, (), False, False, False)
+    assert (first.name, first.message_class, first.handler) == ("Do", Do, do)
+    assert (first.middleware, first.offload) == ((around,), True)
+    assert (first.is_async, first.with_context) == (False, False)
+    assert (again.name, again.message_class, again.handler) == ("Again", None, do)
+    assert (again.middleware, again.offload) == ((), False)
     assert has_metrics(bus)
     other = similar_bus(bus, [around], False)
     assert type(other) is CommandBus

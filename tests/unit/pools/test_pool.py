@@ -502,7 +502,7 @@ def idle_one(pool: ObjectPool[Any]) -> Any:
 
 OTHER = ObjectPool(Thing, 10)
 NONE_OF_IT = (
-    "this Thing is none of the pool: release what its acquire returned, to the same "
+    "this Thing is not from this pool: release what its acquire returned, to the same "
     "pool"
 )
 TWICE = "this Thing was released already: release an object once for each acquire"
@@ -676,7 +676,7 @@ def test_nothing_is_leaked() -> None:
         pool.release(other)
         with pool.lease():
             pass
-        with pytest.raises(ValueError, match="none"):
+        with pytest.raises(ValueError, match="is not from this pool"):
             pool.release(3)
     assert sys.getrefcount(thing) == before
     assert len(gc.get_referrers(thing)) == ours

@@ -1,6 +1,0 @@
-from typing import final
-
-from cqrs_fast.waits.line import Line
-
-@final
-class PermitLine(Line): ...
