@@ -19,6 +19,7 @@ cdef enum Ending:
 cdef enum Note:
     CACHE_HIT = 1   # a stage answered from a cache
     LATE = 2        # the handler finished after its deadline
+    ENDINGS = 4     # of a context: something is to be done at its end
 
 
 cdef struct Slot:

@@ -1,11 +1,15 @@
 """A sync dispatch of which only the context is needed: it has no frame."""
 
+from cpython.exc cimport PyErr_Occurred
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint32_t
 
 from cqrs_fast.base.calling cimport call, is_promise
+from cqrs_fast.base.errstate cimport raise_again, take_raised
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.context cimport background, dispatch_context
+from cqrs_fast.pipeline.endings cimport run_endings
+from cqrs_fast.pipeline.frame cimport ENDINGS
 from cqrs_fast.pipeline.refused_results cimport raise_promise
 from cqrs_fast.pipeline.route cimport AROUND
 from cqrs_fast.pipeline.walk cimport count_out, hand_out
@@ -36,6 +40,15 @@ cdef PyObject *run_in_context(Route route, object message, Context parent) noexc
     return result
 
 
+cdef int run_between(Context own) noexcept:
+    """Run the endings of a dispatch; what its handler raised is kept for the caller."""
+    cdef PyObject *raised = take_raised() if PyErr_Occurred() != NULL else NULL
+    run_endings(own)
+    if raised != NULL:
+        raise_again(raised)
+    return 0
+
+
 cdef inline int leave_context(
     Route route, PyObject *context, PyObject *parent
 ) noexcept:
@@ -44,6 +57,8 @@ cdef inline int leave_context(
     own.live = False
     if own.origin is not None and not own.origin.live:
         own.cut_origin()
+    if own.notes & ENDINGS:
+        run_between(own)
     if (own.retries or own.notes) and route.is_inner and parent != NULL:
         hand_out(parent, own.retries, own.notes)
     Py_DECREF(own)

@@ -12,7 +12,16 @@ from cqrs_fast.base.counter_clock cimport counted_ns
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
-from cqrs_fast.pipeline.frame cimport NOT_ENDED, PROCEED, STOP, WAIT, Frame, Slot
+from cqrs_fast.pipeline.endings cimport run_endings
+from cqrs_fast.pipeline.frame cimport (
+    ENDINGS,
+    NOT_ENDED,
+    PROCEED,
+    STOP,
+    WAIT,
+    Frame,
+    Slot,
+)
 from cqrs_fast.pipeline.frame_ops cimport end_limit
 from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.program cimport COUNTED, EXACT, Reading, Step
@@ -172,6 +181,8 @@ cdef inline int release(Frame *f) noexcept:
         own.live = False
         if own.origin is not None and not own.origin.live:
             own.cut_origin()
+        if own.notes & ENDINGS:
+            run_endings(own)
         f.retries += own.retries
         f.notes |= own.notes
         Py_DECREF(<object>context)
