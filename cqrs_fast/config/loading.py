@@ -14,10 +14,10 @@ from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cqrs_fast.config.assembly import check_config
-from cqrs_fast.config.document_rules import number
 from cqrs_fast.config.documents import (
     FORMATS,
     key_path,
+    number,
     parse_document,
     plain,
 )
