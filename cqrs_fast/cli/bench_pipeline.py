@@ -1,9 +1,8 @@
 """The cases of `cqrs-fast bench --pipeline`: a user's bus, stage by stage.
 
-The user's own bus is only read. Each row has another one of the same kind, with the
-outermost of the user's middleware, which are the user's objects. Where a function makes
-the bus it is called for each row. Else the rows share these objects: what a cache, a
-breaker or a limiter remembers of one row, the others find.
+The user's bus is only read. Each row has a new bus of the same kind with the outermost
+middleware of the user's bus. A function that makes the bus is called for each row; else
+the rows share the middleware objects and their state.
 """
 
 from __future__ import annotations
@@ -34,10 +33,9 @@ from cqrs_fast.cli.bench_cases import (
     handle,
     handle_async,
 )
-from cqrs_fast.cli.measuring import Case
+from cqrs_fast.cli.measuring import Case, Stepper
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.sample_messages import example_messages, read_messages
-from cqrs_fast.cli.stepper import Stepper
 from cqrs_fast.cli.target import Bus, bus_source, told
 from cqrs_fast.context import Context
 from cqrs_fast.pipeline.middleware import Middleware
@@ -50,8 +48,8 @@ class Subject(NamedTuple):
     """A user's bus, and what to send through it.
 
     Attributes:
-        source: gives the bus, or another one like it for each row.
-        missing: of which messages there is no example, and why.
+        source: returns the bus, or a new one like it for each row.
+        missing: the messages without an example, and why.
         is_async: whether it takes `execute_async`.
     """
 
@@ -64,10 +62,15 @@ class Subject(NamedTuple):
     run_handlers: bool
     is_async: bool
 
-    @property
-    def handlers(self) -> str:
-        """Return whose handlers run, as a person reads it."""
-        return "the user's own" if self.run_handlers else "replaced by idle ones"
+    def notes(self, dispatches: str) -> list[tuple[str, str]]:
+        """Return what a reader has to know, by name."""
+        own = "the user's own" if self.run_handlers else "replaced by idle ones"
+        return [
+            ("messages", f"{len(self.messages):,}, in turn"),
+            ("handlers", own),
+            ("dispatches", dispatches),
+            *(("left out", f"{text}: {POINT_TO_MESSAGES}") for text in self.missing),
+        ]
 
 
 def load_subject(target: str, file: str | None, run_handlers: bool) -> Subject:
@@ -109,7 +112,7 @@ def whole(subject: Subject, stepper: Stepper) -> Case:
 
 
 class Part(NamedTuple):
-    """How much of a bus a row has, from the outermost on."""
+    """How much of a bus a row has, from the outermost stage on."""
 
     name: str
     metrics: bool
@@ -132,9 +135,9 @@ def parts_of(subject: Subject) -> list[Part]:
 
 
 def own_bus(subject: Subject) -> Bus:
-    """Return a bus for one row alone, where a function makes buses.
+    """Return a new bus for one row, or the first one if they differ.
 
-    If that one differs from the first, which the messages are for, it is the first.
+    The messages are those of the first.
     """
     bus = subject.source()
     there, here = subject.registered, registrations(bus)
@@ -154,7 +157,7 @@ def one_row(subject: Subject, stepper: Stepper, part: Part, source: Bus) -> Case
         register(bus, one, subject.run_handlers, part.with_own)
     case = dispatch(part.name, bus, subject.messages, stepper, subject.is_async)
     if any(one.offload for one in registered):
-        case.handlers = None  # they run where nobody sees it
+        case.handlers = None  # they run in other threads
     elif subject.run_handlers:
         case.handlers = codes_of(registered)
     return case
@@ -172,7 +175,7 @@ def register(bus: Bus, one: Registration, run_handlers: bool, with_own: bool) ->
         options["middleware"] = one.middleware
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # their own bus has warned already
+            warnings.simplefilter("ignore")  # the user's bus has warned already
             bus.register_handler(one.message_class or one.name, handler, **options)
     except Exception as error:  # a factory may raise anything
         reason = told(error)
@@ -180,7 +183,7 @@ def register(bus: Bus, one: Registration, run_handlers: bool, with_own: bool) ->
 
 
 def codes_of(registered: list[Registration]) -> frozenset[CodeType] | None:
-    """Return the code of all handlers; None where one has none, being compiled."""
+    """Return the code of all handlers; None if one has none, as compiled ones."""
     codes = []
     for one in registered:
         call = handler_form(

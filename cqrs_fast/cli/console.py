@@ -46,6 +46,20 @@ class Style:
         return text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
 
 
+def text_of(error: BaseException) -> str:
+    """Return the text of an error, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be made)"
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that cannot spoil a terminal."""
+    text = " ".join(text.split())
+    return text if text.isprintable() else ascii(text)
+
+
 def duration(seconds: float) -> str:
     """Return a duration with three digits and its unit: `12.3 µs`."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
@@ -122,9 +136,9 @@ def table(
 
 
 class Progress:
-    """A line on a terminal that tells how far the work is; elsewhere nothing.
+    """A line on a terminal that shows how far the work is; elsewhere nothing.
 
-    It is taken off at the end of a `with` block.
+    It is cleared at the end of a `with` block.
     """
 
     INTERVAL = 0.1  # seconds between two drawings
@@ -136,25 +150,30 @@ class Progress:
         self.started = self.due = monotonic()
         self.drawn = False
 
-    def update(self, share: float | None, text: Callable[[float], str]) -> None:
+    def update(self, share: float | None, text: str | Callable[[float], str]) -> None:
         """Draw it again, unless it was drawn a moment ago.
 
         Parameters:
-            share: how much of the work is done, None where nobody knows.
-            text: what to say after so many seconds.
+            share: how much of the work is done; None if unknown.
+            text: what to show, or a function that returns it after so many seconds.
         """
         now = monotonic()
         if self.stream is None or now < self.due:
             return
         self.due = now + self.INTERVAL
         elapsed = now - self.started
-        shown = self.style.fit(line_of(share, text(elapsed), elapsed))
-        self.stream.write(f"\r{shown[: width_of(self.stream)]}\x1b[K")
+        told = text if isinstance(text, str) else text(elapsed)
+        shown = self.style.fit(line_of(share, told, elapsed))
+        try:
+            width = os.get_terminal_size(self.stream.fileno()).columns - 1 or 79
+        except OSError:
+            width = 79
+        self.stream.write(f"\r{shown[:width]}\x1b[K")
         self.stream.flush()
         self.drawn = True
 
     def clear(self) -> None:
-        """Take it off the terminal, until the next update."""
+        """Clear it until the next update."""
         if self.drawn and self.stream is not None:
             self.stream.write("\r\x1b[K")
             self.stream.flush()
@@ -169,7 +188,7 @@ class Progress:
 
 
 def line_of(share: float | None, text: str, elapsed: float) -> str:
-    """Return what is drawn: a bar and a time to wait, where these are known."""
+    """Return what is drawn: a bar and a time to wait if these are known."""
     if share is None:
         return text
     filled = round(min(share, 1.0) * 24)
@@ -178,10 +197,3 @@ def line_of(share: float | None, text: str, elapsed: float) -> str:
         parts.append(f"ETA {remaining(max(elapsed / share - elapsed, 0.0))}")
     return "  ".join(parts)
 
-
-def width_of(stream: TextIO) -> int:
-    """Return how many characters fit into a line of a terminal."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns - 1 or 79
-    except OSError:
-        return 79

@@ -67,6 +67,8 @@ def lines_of(path: str, limit: int) -> Iterator[tuple[int, bytes | None]]:
         while (lines := reader.read()) is not None:
             for line in lines:
                 yield line.number, line.payload
+        if reader.problem is not None:
+            raise reader.problem
 
 
 def example_messages(
