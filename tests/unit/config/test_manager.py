@@ -362,7 +362,7 @@ def test_a_bus_that_refuses_keeps_all_as_they_are(
     refusing.__dict__.clear()
     other = CommandBus(middleware=[refusing])
     other.register_handler(Put, lambda message: message.number)
-    refused = f"{path}: a bus refused it: RuntimeError: once is enough"
+    refused = f"{path}: a bus rejected it: RuntimeError: once is enough"
     with pytest.raises(ConfigError) as raised:
         manager.apply_to(other)
     assert str(raised.value) == refused
