@@ -36,7 +36,7 @@ from cqrs_fast.cli.bench_cases import (
 from cqrs_fast.cli.measuring import Case, Stepper
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.sample_messages import example_messages, read_messages
-from cqrs_fast.cli.target import Bus, bus_source, told
+from cqrs_fast.cli.target import Bus, bus_source, located
 from cqrs_fast.context import Context
 from cqrs_fast.pipeline.middleware import Middleware
 from cqrs_fast.pipeline.stage import Stage
@@ -178,7 +178,7 @@ def register(bus: Bus, one: Registration, run_handlers: bool, with_own: bool) ->
             warnings.simplefilter("ignore")  # the user's bus has warned already
             bus.register_handler(one.message_class or one.name, handler, **options)
     except Exception as error:  # a factory may raise anything
-        reason = told(error)
+        reason = located(error)
         raise Problem(f"cannot build the route of {one.name}: {reason}") from None
 
 

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = added(
         actions,
         "show",
-        "show every value and where it comes from: a preset, FILE or the environment",
+        "show every value and its origin: a preset, FILE or the environment",
         "A later one overrides an earlier one: defaults, preset, file, environment.\n"
         "exit status: 0, or 2 if a value is wrong\n\n"
         "example: cqrs-fast config show --preset low-latency",
@@ -135,7 +135,7 @@ def loaded(file: str) -> Config:
 
 
 def print_settings(settings: list[Setting], style: Style) -> None:
-    """Print one line for each value, with a mark where it is not the default."""
+    """Print one line for each value, with a mark if it is not the default."""
     heading = ("key", "value", "origin")
     rows = [
         (setting.key, json.dumps(tidy(setting.value)), printable(setting.origin))

@@ -1,4 +1,4 @@
-"""What the commands print with: colours, numbers, tables and a progress bar."""
+"""Output of the commands: colours, numbers, tables and a progress bar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Style:
     """What one stream can show.
 
     Attributes:
-        colour: it is a terminal, and neither NO_COLOR nor a dumb one forbids it.
+        colour: it is a terminal that is not dumb, and NO_COLOR is not set.
         boxes: its encoding has the characters of BOX.
     """
 
@@ -34,7 +34,7 @@ class Style:
             self.boxes = False
 
     def paint(self, text: str, colour: str) -> str:
-        """Return `text` in a colour of COLOURS, where the stream shows colours."""
+        """Return `text` in a colour of COLOURS if the stream shows colours."""
         if not (self.colour and colour):
             return text
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"

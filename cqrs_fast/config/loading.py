@@ -267,7 +267,7 @@ def _override(name: str, keys: list[str]) -> Config:
     field: Field | None = None
     for key in keys:
         if section is None:
-            raise ConfigError("the key has no keys of its own", key=above)
+            raise ConfigError("the key holds no other keys", key=above)
         here = key_path(above, key)
         field = fields_of(section).get(key)
         if field is None:

@@ -87,7 +87,7 @@ class Field(NamedTuple):
     Attributes:
         name: without the path to it.
         type: its annotation.
-        default: its value where nobody gives one.
+        default: its value if none is given.
         section: the class of the section that it is, or None.
         choices: the allowed words; empty for any.
         description: one line for people; empty for a section.
