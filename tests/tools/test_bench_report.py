@@ -212,7 +212,7 @@ def test_the_committed_report_is_that_of_the_committed_results() -> None:
 def test_the_page_has_the_table_of_the_committed_results() -> None:
     text = document.PAGE.read_text()
     made = document.replaced(text, committed())
-    assert made == text, "run python -m benchmarks.document"
+    assert made == text, "run python -m benchmarks.report --from benchmarks/results.json"
 
 
 def test_the_nearest_rival_is_the_fastest_of_the_first_feature() -> None:
