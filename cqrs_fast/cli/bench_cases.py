@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CodeType
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from msgspec import Meta
@@ -87,27 +88,31 @@ STAGES: tuple[tuple[str, Callable[[], Any]], ...] = (
 
 
 def baselines(
-    stepper: Stepper, messages: list[Any], handlers: dict[type, Any], is_async: bool
+    stepper: Stepper,
+    messages: list[Any],
+    handlers: dict[type, Any],
+    is_async: bool,
+    codes: frozenset[CodeType] | None = HANDLERS,
 ) -> list[Case]:
-    """Return the direct call and the hand-written dispatch of idle handlers."""
-    dispatcher = (AsyncDispatcher if is_async else Dispatcher)(handlers)
+    """Return the direct call and the hand-written dispatch of handlers.
+
+    Parameters:
+        codes: the code of the handlers; None if their calls cannot be seen.
+    """
     wait = "await " if is_async else ""
+    used = [handlers[type(message)] for message in messages]
+    direct: dict[str, Any] = {"handler": used[0]}
+    statement, fed = f"result = {wait}handler(message)", messages
+    if any(one is not used[0] for one in used):
+        direct = {}
+        statement = f"handler, argument = message\nresult = {wait}handler(argument)"
+        fed = list(zip(used, messages, strict=True))
+    by_hand = (AsyncDispatcher if is_async else Dispatcher)(handlers)
+    call = f"result = {wait}dispatcher.execute(message)"
     return [
+        Case(DIRECT, statement, fed, stepper, handlers=codes, **direct),
         Case(
-            DIRECT,
-            f"result = {wait}handler(message)",
-            messages,
-            stepper,
-            handlers=HANDLERS,
-            handler=handle_async if is_async else handle,
-        ),
-        Case(
-            HAND_WRITTEN,
-            f"result = {wait}dispatcher.execute(message)",
-            messages,
-            stepper,
-            handlers=HANDLERS,
-            dispatcher=dispatcher,
+            HAND_WRITTEN, call, messages, stepper, handlers=codes, dispatcher=by_hand
         ),
     ]
 

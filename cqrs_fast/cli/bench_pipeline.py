@@ -22,11 +22,7 @@ from cqrs_fast.buses.registrations import (
     similar_bus,
 )
 from cqrs_fast.cli.bench_cases import (
-    DIRECT,
-    HAND_WRITTEN,
     NO_STAGES,
-    AsyncDispatcher,
-    Dispatcher,
     Group,
     baselines,
     dispatch,
@@ -98,9 +94,7 @@ def load_subject(target: str, file: str | None, run_handlers: bool) -> Subject:
 
 def pipeline_group(subject: Subject, stepper: Stepper) -> Group:
     """Return the bus with 0 to all of its middleware, beside the baselines."""
-    cases = (own_baselines if subject.run_handlers else idle_baselines)(
-        subject, stepper
-    )
+    cases = baselines_of(subject, stepper)
     for part in parts_of(subject):
         cases.append(one_row(subject, stepper, part, own_bus(subject)))
     return Group(f"{subject.target}, {'async' if subject.is_async else 'sync'}", cases)
@@ -140,13 +134,12 @@ def own_bus(subject: Subject) -> Bus:
     The messages are those of the first.
     """
     bus = subject.source()
-    there, here = subject.registered, registrations(bus)
-    same = [(one.name, one.message_class) for one in there] == [
-        (one.name, one.message_class) for one in here
-    ]
-    if same and len(bus.middleware) == len(subject.bus.middleware):
-        return bus
-    return subject.bus
+    first, new = (
+        [(one.name, one.message_class) for one in registered]
+        for registered in (subject.registered, registrations(bus))
+    )
+    same = first == new and len(bus.middleware) == len(subject.bus.middleware)
+    return bus if same else subject.bus
 
 
 def one_row(subject: Subject, stepper: Stepper, part: Part, source: Bus) -> Case:
@@ -203,38 +196,19 @@ def name_of(middleware: Any) -> str:
     return label_of(middleware).rpartition(".")[2]
 
 
-def idle_baselines(subject: Subject, stepper: Stepper) -> list[Case]:
-    handler = handle_async if subject.is_async else handle
-    handlers = {type(message): handler for message in subject.messages}
-    return baselines(stepper, subject.messages, handlers, subject.is_async)
-
-
-def own_baselines(subject: Subject, stepper: Stepper) -> list[Case]:
-    """Return the direct call and the hand-written dispatch of the user's handlers."""
-    by_class = {
-        one.message_class: own_call(one, subject.is_async)
+def baselines_of(subject: Subject, stepper: Stepper) -> list[Case]:
+    """Return the direct call and the hand-written dispatch of a bus's handlers."""
+    is_async = subject.is_async
+    if not subject.run_handlers:
+        handler = handle_async if is_async else handle
+        idle = {type(message): handler for message in subject.messages}
+        return baselines(stepper, subject.messages, idle, is_async)
+    own = {
+        one.message_class: own_call(one, is_async)
         for one in subject.registered
         if one.message_class is not None
     }
-    handlers = {type(one): by_class[type(one)] for one in subject.messages}
-    wait = "await " if subject.is_async else ""
-    kind = AsyncDispatcher if subject.is_async else Dispatcher
-    pairs = [(handlers[type(message)], message) for message in subject.messages]
-    return [
-        Case(
-            DIRECT,
-            f"handler, argument = message\nresult = {wait}handler(argument)",
-            pairs,
-            stepper,
-        ),
-        Case(
-            HAND_WRITTEN,
-            f"result = {wait}dispatcher.execute(message)",
-            subject.messages,
-            stepper,
-            dispatcher=kind(handlers),
-        ),
-    ]
+    return baselines(stepper, subject.messages, own, is_async, codes=None)
 
 
 def own_call(one: Registration, is_async: bool) -> Callable[[Any], Any]:
