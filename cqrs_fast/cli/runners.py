@@ -12,7 +12,14 @@ from time import perf_counter
 
 from cqrs_fast.cli.lines import Line, LineReader
 from cqrs_fast.cli.target import Bus
-from cqrs_fast.cli.writer import Interrupts, Outcome, Writer, failure, success
+from cqrs_fast.cli.writer import (
+    FLUSH_SECONDS,
+    Interrupts,
+    Outcome,
+    Writer,
+    failure,
+    success,
+)
 from cqrs_fast.errors import ValidationError
 
 # How many lines each runner may be ahead of the one that is to be written next.
@@ -99,7 +106,12 @@ def run_threads(
     def write(most: int) -> None:
         """Write what is ready, and wait until at most so many lines are pending."""
         while pending and (len(pending) > most or pending[0].done()):
-            outcome = pending[0].result()
+            try:
+                outcome = pending[0].result(FLUSH_SECONDS)
+            except TimeoutError:
+                with interrupts:
+                    writer.flush()
+                continue
             with interrupts:
                 pending.popleft()
                 if outcome is not None:
@@ -142,13 +154,20 @@ async def run_tasks(bus: Bus, reader: LineReader, writer: Writer, count: int) ->
 
     async def run(line: Line) -> Outcome | None:
         async with room:
-            return None if writer.stopped else await attempt_async(bus, line)
+            if writer.stopped:
+                return None
+            try:
+                return await attempt_async(bus, line)
+            except asyncio.CancelledError as error:  # the handler cancelled this task
+                return failure(line, error, 0.0)
 
     async def write(most: int) -> None:
         """Write what is ready, and wait until at most so many lines are pending."""
         while pending and (len(pending) > most or pending[0].done()):
-            outcome = await pending.popleft()
-            if outcome is not None:
+            done, _ = await asyncio.wait([pending[0]], timeout=FLUSH_SECONDS)
+            if not done:
+                writer.flush()
+            elif outcome := pending.popleft().result():
                 writer.write(outcome)
 
     # A read waits only for a moment, so a cancellation is not delayed for long.

@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,9 @@ class Leave(Command[None]):
     pass
 
 class Raised(Command[None]):
+    pass
+
+class Cancel(Command[None]):
     pass
 
 class Lines(Command[Raw]):
@@ -93,6 +97,10 @@ async def nap_async(command: Nap) -> int:
 async def cancelled(command: Raised) -> None:
     raise asyncio.CancelledError("by itself")
 
+async def cancel(command: Cancel) -> None:
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
+
 def make(nap) -> CommandBus:
     bus = CommandBus(max_payload_bytes=1_000_000)
     for message, handler in (
@@ -104,6 +112,7 @@ def make(nap) -> CommandBus:
 commands = make(nap)
 asynchronous = make(nap_async)
 asynchronous.register_handler(Raised, cancelled)
+asynchronous.register_handler(Cancel, cancel)
 empty = CommandBus()
 number = 42
 
@@ -449,6 +458,32 @@ def test_a_handler_that_cancels_itself_ends_its_own_line(
         assert status == 1
         assert records[0]["error"]["type"] == "CancelledError"
         assert records[1]["result"] == 2
+
+
+def test_a_handler_that_cancels_its_task_ends_its_own_line(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = given(place, '{"$type": "Cancel"}', add(1))
+    status, records, _ = dispatch(
+        capfd, "buses:asynchronous", file, "--concurrency", "4"
+    )
+    assert status == 1
+    assert records[0]["error"]["type"] == "CancelledError"
+    assert records[1]["result"] == 2
+
+
+@pytest.mark.parametrize("bus", ["commands", "asynchronous"])
+def test_a_slow_line_does_not_keep_those_before_it(bus: str, place: Path) -> None:
+    file = given(place, add(1), add(2), nap(3_000))
+    with process(
+        place, "dispatch", f"buses:{bus}", file, "--concurrency", "2"
+    ) as running:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["line"] == 1
+        started = time.monotonic()
+        assert json.loads(running.stdout.readline())["line"] == 2
+        assert time.monotonic() - started < 2.5
+        running.kill()
 
 
 # As a process
