@@ -162,8 +162,9 @@ class Progress:
             return
         self.due = now + self.INTERVAL
         elapsed = now - self.started
-        told = text if isinstance(text, str) else text(elapsed)
-        shown = self.style.fit(line_of(share, told, elapsed))
+        if callable(text):
+            text = text(elapsed)
+        shown = self.style.fit(line_of(share, text, elapsed))
         try:
             width = os.get_terminal_size(self.stream.fileno()).columns - 1 or 79
         except OSError:

@@ -6,26 +6,12 @@ import os
 import select
 import stat
 import sys
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from cqrs_fast.cli.problem import Problem
 
 CHUNK = 64 * 1024
 WAIT_MS = 50
-
-
-class Readable(Protocol):
-    """A binary file, without a buffer if possible."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """Return up to `size` bytes, none at the end."""
-
-    def fileno(self) -> int:
-        """Return the descriptor, or raise OSError."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
 
 
 class Line(NamedTuple):
@@ -46,6 +32,7 @@ class LineReader:
     """Split a file into lines.
 
     Parameters:
+        file: a binary file, best without a buffer.
         limit: the most bytes of a line; nothing is kept of a longer one.
 
     Attributes:
@@ -53,7 +40,7 @@ class LineReader:
         problem: why the input ended early, or None.
     """
 
-    def __init__(self, file: Readable, limit: int) -> None:
+    def __init__(self, file: Any, limit: int) -> None:
         self.file = file
         self.limit = limit
         self.total: int | None = None
@@ -118,8 +105,8 @@ class LineReader:
         self._kept.clear()
 
 
-def open_input(path: str) -> Readable:
-    """Open a file, or standard input for `-`. Raises Problem."""
+def open_input(path: str) -> Any:
+    """Open a file, or standard input for `-`, without a buffer. Raises Problem."""
     if path != "-":
         try:
             return open(path, "rb", buffering=0)
@@ -129,5 +116,4 @@ def open_input(path: str) -> Readable:
     if sys.stdin is None:
         raise Problem("standard input is closed: name a file")
     buffer = sys.stdin.buffer
-    raw: Readable = getattr(buffer, "raw", buffer)
-    return raw
+    return getattr(buffer, "raw", buffer)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,13 +21,6 @@ from cqrs_fast.policies.latency_histogram import LatencyHistogram
 
 FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.1
-
-
-class Writable(Protocol):
-    """A binary file, without a buffer if possible."""
-
-    def write(self, data: bytearray, /) -> int | None:
-        """Write some of `data` and return how many bytes."""
 
 
 class Outcome(NamedTuple):
@@ -106,6 +99,7 @@ class Writer:
     """Write outcomes in the order of the input. For one thread only.
 
     Parameters:
+        output: a binary file, best without a buffer.
         stop_on_error: write nothing after the first failure.
         shared: output and progress are on one terminal.
         total: how many bytes of input there are; None if unknown.
@@ -118,14 +112,14 @@ class Writer:
 
     def __init__(
         self,
-        output: Writable,
+        output: Any,
         progress: Progress | None = None,
         *,
         stop_on_error: bool = False,
         shared: bool = False,
         total: int | None = None,
     ) -> None:
-        self.output: Any = output
+        self.output = output
         self.progress = progress
         self.stop_on_error = stop_on_error
         self.shared = shared
