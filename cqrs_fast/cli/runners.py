@@ -149,42 +149,58 @@ def run_threads(
 
 async def run_tasks(bus: Bus, reader: LineReader, writer: Writer, count: int) -> None:
     """Dispatch `count` lines at a time on the running loop; one runs in this task."""
-    room = asyncio.Semaphore(count)
-    pending: deque[asyncio.Task[Outcome | None]] = deque()
+    work: asyncio.Queue[tuple[Line, asyncio.Future[Outcome | None]]] = asyncio.Queue()
+    pending: deque[asyncio.Future[Outcome | None]] = deque()
+    loop = asyncio.get_running_loop()
+    is_over = False
 
-    async def run(line: Line) -> Outcome | None:
-        async with room:
-            if writer.stopped:
-                return None
+    async def worker() -> None:
+        while True:
+            line, future = await work.get()
+            outcome = None
             try:
-                return await attempt_async(bus, line)
-            except asyncio.CancelledError as error:  # the handler cancelled this task
-                return failure(line, error, 0.0)
+                if not writer.stopped:
+                    outcome = await attempt_async(bus, line)
+            except asyncio.CancelledError as error:
+                if is_over:
+                    raise
+                if task := asyncio.current_task():
+                    task.uncancel()  # the handler has cancelled it
+                outcome = failure(line, error, 0.0)
+            future.set_result(outcome)
 
     async def write(most: int) -> None:
         """Write what is ready, and wait until at most so many lines are pending."""
         while pending and (len(pending) > most or pending[0].done()):
-            done, _ = await asyncio.wait([pending[0]], timeout=FLUSH_SECONDS)
-            if not done:
+            if not pending[0].done():
+                await asyncio.wait([pending[0]], timeout=FLUSH_SECONDS)
+            if not pending[0].done():
                 writer.flush()
             elif outcome := pending.popleft().result():
                 writer.write(outcome)
 
-    # A read waits only for a moment, so a cancellation is not delayed for long.
-    while (batch := await asyncio.to_thread(reader.read)) is not None:
-        for line in batch:
-            if count == 1:
-                writer.write(await attempt_async(bus, line))
-            else:
-                await write(most=count * AHEAD - 1)
-                pending.append(asyncio.create_task(run(line)))
+    workers = [loop.create_task(worker()) for _ in range(count if count > 1 else 0)]
+    try:
+        # A read waits only for a moment, so a cancellation is not delayed for long.
+        while (batch := await asyncio.to_thread(reader.read)) is not None:
+            for line in batch:
+                if count == 1:
+                    writer.write(await attempt_async(bus, line))
+                else:
+                    await write(most=count * AHEAD - 1)
+                    pending.append(loop.create_future())
+                    work.put_nowait((line, pending[-1]))
+                if writer.stopped:
+                    break
+            await write(most=count * AHEAD)
+            writer.flush()
             if writer.stopped:
                 break
-        await write(most=count * AHEAD)
-        writer.flush()
-        if writer.stopped:
-            break
-    await write(most=0)
+        await write(most=0)
+    finally:
+        is_over = True
+        for task in workers:
+            task.cancel()
 
 
 async def attempt_async(bus: Bus, line: Line) -> Outcome:
@@ -194,12 +210,13 @@ async def attempt_async(bus: Bus, line: Line) -> Outcome:
     started = perf_counter()
     try:
         result = await bus.execute_json_async(line.payload)
-    except (Exception, SystemExit) as error:
-        return failure(line, error, perf_counter() - started)
-    except asyncio.CancelledError as error:
-        # Either this task is cancelled, or the handler raised it.
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        # A CancelledError comes from the handler unless this task is cancelled.
         task = asyncio.current_task()
-        if task is None or task.cancelling():
+        is_cancelled = task is None or task.cancelling() > 0
+        if is_cancelled and isinstance(error, asyncio.CancelledError):
             raise
         return failure(line, error, perf_counter() - started)
     return success(line, result, perf_counter() - started)

@@ -52,6 +52,9 @@ class Raised(Command[None]):
 class Cancel(Command[None]):
     pass
 
+class Halt(Command[None]):
+    pass
+
 class Lines(Command[Raw]):
     pass
 
@@ -97,6 +100,12 @@ async def nap_async(command: Nap) -> int:
 async def cancelled(command: Raised) -> None:
     raise asyncio.CancelledError("by itself")
 
+class Halted(BaseException):
+    pass
+
+async def halt(command: Halt) -> None:
+    raise Halted
+
 async def cancel(command: Cancel) -> None:
     asyncio.current_task().cancel()
     await asyncio.sleep(0)
@@ -113,6 +122,7 @@ commands = make(nap)
 asynchronous = make(nap_async)
 asynchronous.register_handler(Raised, cancelled)
 asynchronous.register_handler(Cancel, cancel)
+asynchronous.register_handler(Halt, halt)
 empty = CommandBus()
 number = 42
 
@@ -451,13 +461,16 @@ def test_a_handler_that_cancels_itself_ends_its_own_line(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = given(place, '{"$type": "Raised"}', add(1))
+    halting = place / "halting.jsonl"
+    halting.write_text(f'{{"$type": "Halt"}}\n{add(1)}\n')
     for count in "14":
-        status, records, _ = dispatch(
-            capfd, "buses:asynchronous", file, "--concurrency", count
-        )
-        assert status == 1
-        assert records[0]["error"]["type"] == "CancelledError"
-        assert records[1]["result"] == 2
+        for input, kind in ((file, "CancelledError"), (str(halting), "Halted")):
+            status, records, _ = dispatch(
+                capfd, "buses:asynchronous", input, "--concurrency", count
+            )
+            assert status == 1
+            assert records[0]["error"]["type"] == kind
+            assert records[1]["result"] == 2
 
 
 def test_a_handler_that_cancels_its_task_ends_its_own_line(
