@@ -21,6 +21,7 @@ cdef extern from "cqrs_fast/policies/core/lru.h":
     ctypedef struct Lru "cqrs_lru":
         LruNode *nodes
         uint32_t size, max
+        uint32_t used               # nodes that were ever used, the head among them
         uint32_t expiring           # entries that expire at all
         uint64_t version
 

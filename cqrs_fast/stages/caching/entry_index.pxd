@@ -1,5 +1,6 @@
 """EntryIndex: which entries of a cache belong to a class, and which to a tag."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
 from cqrs_fast.policies.core.lru cimport Lru
@@ -32,3 +33,12 @@ cdef class EntryIndex:
     # Keep each id once, and only of entries that belong to their list.
     cdef int clean(self, Lru *table) except -1
     cdef int forget_all(self) except -1
+    cdef int keep_live(
+        self, Lru *table, Ids ids, PyObject *owner, bytearray seen, bint by_tag
+    ) except -1
+
+
+# Whether a value was stored under one of these tags: a tuple, None or NULL.
+cdef bint shares_tag(PyObject *tags, list wanted) noexcept
+# The class of the message that a key was made of.
+cdef PyObject *class_of(PyObject *key) noexcept

@@ -10,13 +10,14 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport uint32_t
+from libc.stdint cimport INT64_MIN, uint32_t
 
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.policies.core.lru cimport Lru, lru_remove
 from cqrs_fast.validation.key_values cimport same_value
 
-DEF_LEAST = 1024
+cdef enum:
+    LEAST = 1024            # ids, below which nothing is cleaned up
 
 
 cdef extern from "Python.h":
@@ -111,7 +112,7 @@ cdef class EntryIndex:
         cdef char *marks = seen
         for index in range(ids.count):
             id = ids.items[index]
-            if id >= table.used or table.nodes[id].key == NULL or marks[id]:
+            if not is_live(table, id) or marks[id]:
                 continue
             if by_tag:
                 belongs = has_tag(table.nodes[id].extra, owner)
@@ -161,12 +162,15 @@ cdef int remove_tagged(Lru *table, Ids ids, list wanted) noexcept:
 
 
 cdef bint is_live(Lru *table, uint32_t id) noexcept:
-    # What was removed just now still has its key: its value tells.
-    return id < table.used and table.nodes[id].key != NULL
+    if id >= table.used or table.nodes[id].key == NULL:
+        return False
+    return table.nodes[id].expires_ns != INT64_MIN
 
 
 cdef int remove(Lru *table, uint32_t id) noexcept:
     lru_remove(table, id)
+    # Until it is released it has its key, so this tells that it is gone.
+    table.nodes[id].expires_ns = INT64_MIN
     return 0
 
 

@@ -7,7 +7,7 @@ from libc.stdint cimport uint64_t
 
 from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.sealing cimport constructed, internal
-from cqrs_fast.stages.caching.query_cache cimport class_of, shares_tag
+from cqrs_fast.stages.caching.entry_index cimport class_of, shares_tag
 from cqrs_fast.validation.key_hash cimport same_key
 from cqrs_fast.validation.key_plan cimport KeyPlan
 from cqrs_fast.validation.key_values cimport same_value
@@ -147,7 +147,7 @@ cdef class Loads:
         cdef Load load
         while one != NULL:
             load = <Load>one
-            if shares_tag(load.tags, tags):
+            if shares_tag(<PyObject *>load.tags, tags):
                 outdate(load)
             one = load.older
         return 0

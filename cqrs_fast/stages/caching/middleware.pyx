@@ -171,17 +171,21 @@ cdef class CachingMiddleware(Stage):
         return self.core.cache.drop_key(plan, key, within, group)
 
     def invalidate_type(self, cls):
-        """Forget the queries of a class and its subclasses; return how many."""
+        """Forget the queries of a class and its subclasses.
+
+        This costs what is forgotten, not what stays. Raises TypeError unless `cls` is a
+        class.
+        """
         if not isinstance(cls, type):
             raise TypeError(f"cls must be a class, got {cls!r}")
         self.core.loads.outdate_class(cls)
-        return self.core.cache.drop_class(cls)
+        self.core.cache.drop_class(cls)
 
     def invalidate_tags(self, *tags):
-        """Forget what was stored under at least one of the tags; return how many."""
+        """Forget what was stored under at least one of the tags."""
         cdef list frozen = freeze_values(tags)
         self.core.loads.outdate_tags(frozen)
-        return self.core.cache.drop_tags(frozen)
+        self.core.cache.drop_tags(frozen)
 
     def clear(self):
         """Forget everything; return how many entries that were. Counts stay."""

@@ -4,6 +4,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.policies.core.lru cimport Lru, LruNode, lru_eq
+from cqrs_fast.stages.caching.entry_index cimport EntryIndex
 from cqrs_fast.validation.key_hash cimport same_key
 from cqrs_fast.validation.key_plan cimport KeyPlan
 from cqrs_fast.validation.key_values cimport same_value
@@ -30,6 +31,7 @@ cdef struct Wanted:
 
 cdef class QueryCache:
     cdef Lru table
+    cdef EntryIndex index
     cdef uint64_t evictions, expirations
     cdef object collected       # makes it a type that the garbage collector visits
 
@@ -41,8 +43,8 @@ cdef class QueryCache:
     cdef int64_t drop_key(
         self, KeyPlan plan, object key, PyObject *scope, uint64_t group
     ) except -1
-    cdef int64_t drop_class(self, object cls) except -1
-    cdef int64_t drop_tags(self, list tags) except -1
+    cdef int drop_class(self, object cls) except -1
+    cdef int drop_tags(self, list tags) except -1
     cdef int64_t drop_all(self) except -1
     cdef int64_t sweep(self, int64_t now_ns) except -1
     cdef int resize(self, uint32_t max_size) except -1
@@ -75,9 +77,3 @@ cdef inline uint32_t find(
     return <uint32_t>quick_find(
         table, <uint32_t>(hash >> 32), key, <PyObject *>&wanted, is_wanted
     )
-
-
-# Whether a value was stored under one of these tags.
-cdef bint shares_tag(tuple tags, list wanted) noexcept
-# The class of the message that a key was made of.
-cdef PyObject *class_of(PyObject *key) noexcept

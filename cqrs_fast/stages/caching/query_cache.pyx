@@ -1,27 +1,21 @@
 """QueryCache: what a caching middleware remembers, by typed keys and in every scope."""
 
 cimport cython
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport (
-    Py_TYPE,
     PyObject,
-    PyTypeObject,
     visitproc,
 )
 from cpython.ref cimport Py_XDECREF
-from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.lru cimport (
     lru_check,
-    lru_first,
     lru_free,
     lru_group_first,
     lru_group_next,
     lru_init,
     lru_insert,
-    lru_next,
     lru_release,
     lru_remove,
     lru_replace,
@@ -29,8 +23,8 @@ from cqrs_fast.policies.core.lru cimport (
     lru_sweep,
     lru_traverse,
 )
+from cqrs_fast.stages.caching.entry_index cimport EntryIndex, class_of
 from cqrs_fast.validation.key_plan cimport KeyPlan
-from cqrs_fast.validation.key_values cimport same_value
 from cqrs_fast.validation.keys cimport TypedKey
 
 
@@ -54,7 +48,6 @@ cdef extern from *:
     ) noexcept
     int generated_clear "cqrs_query_cache_clear"(PyObject *) noexcept
     void set_slots "cqrs_query_cache_slots"(type, void *, void *) noexcept
-    bint PyType_IsSubtype(PyTypeObject *cls, PyTypeObject *base) noexcept
 
 
 @cython.final
@@ -63,6 +56,7 @@ cdef class QueryCache:
 
     def __cinit__(self):
         lru_init(&self.table, 1, True)
+        self.index = EntryIndex.__new__(EntryIndex)
 
     def __dealloc__(self):
         lru_free(&self.table)
@@ -74,22 +68,28 @@ cdef class QueryCache:
         cdef PyObject *old_value = NULL
         cdef PyObject *old_tags = NULL
         cdef PyObject *extra = NULL if tags is None else <PyObject *>tags
-        cdef uint32_t id = find(
-            table, key.plan, <PyObject *>key.key, <PyObject *>key.scope, key.hash
+        cdef uint32_t id
+        self.index.clean(table)
+        # From here on no Python code runs until the entry is in its lists.
+        cdef list lists = self.index.lists_for(
+            <object>class_of(<PyObject *>key.key), tags
         )
+        id = find(table, key.plan, <PyObject *>key.key, <PyObject *>key.scope, key.hash)
         if id:
             lru_replace(
                 table, id, <PyObject *>value, extra, expires_ns, &old_value, &old_tags
             )
-            Py_XDECREF(old_value)
-            Py_XDECREF(old_tags)
-            return 0
-        # Without memory it is not stored: the caller has its value all the same.
-        lru_insert(
-            table, <uint32_t>(key.hash >> 32), <uint32_t>(key.group >> 32),
-            <PyObject *>key.key, <PyObject *>key.scope, <PyObject *>value, extra,
-            expires_ns, now_ns, &self.evictions,
-        )
+        else:
+            # Without memory it is not stored: the caller has its value all the same.
+            id = lru_insert(
+                table, <uint32_t>(key.hash >> 32), <uint32_t>(key.group >> 32),
+                <PyObject *>key.key, <PyObject *>key.scope, <PyObject *>value, extra,
+                expires_ns, now_ns, &self.evictions,
+            )
+        if id and not self.index.enter(lists, id):
+            lru_remove(table, id)
+        Py_XDECREF(old_value)
+        Py_XDECREF(old_tags)
         lru_release(table)
         return 0
 
@@ -110,35 +110,19 @@ cdef class QueryCache:
             id = after
         return self.released(before)
 
-    cdef int64_t drop_class(self, object cls) except -1:
-        cdef Lru *table = &self.table
-        cdef uint32_t before = table.size
-        cdef uint32_t id = lru_first(table)
-        cdef uint32_t after
-        cdef PyObject *its_class
-        while id:
-            after = lru_next(table, id)
-            its_class = class_of(table.nodes[id].key)
-            if PyType_IsSubtype(<PyTypeObject *>its_class, <PyTypeObject *>cls):
-                lru_remove(table, id)
-            id = after
-        return self.released(before)
+    cdef int drop_class(self, object cls) except -1:
+        self.index.drop_class(&self.table, cls)
+        lru_release(&self.table)
+        return 0
 
-    cdef int64_t drop_tags(self, list tags) except -1:
-        cdef Lru *table = &self.table
-        cdef uint32_t before = table.size
-        cdef uint32_t id = lru_first(table)
-        cdef uint32_t after
-        while id:
-            after = lru_next(table, id)
-            if table.nodes[id].extra != NULL:
-                if shares_tag(<tuple>table.nodes[id].extra, tags):
-                    lru_remove(table, id)
-            id = after
-        return self.released(before)
+    cdef int drop_tags(self, list tags) except -1:
+        self.index.drop_tags(&self.table, tags)
+        lru_release(&self.table)
+        return 0
 
     cdef int64_t drop_all(self) except -1:
         cdef uint32_t before = self.table.size
+        self.index.forget_all()
         lru_free(&self.table)
         return before
 
@@ -157,6 +141,7 @@ cdef class QueryCache:
         cdef Lru table = self.table
         self.table = other.table
         other.table = table
+        other.index, self.index = self.index, other.index
         return 0
 
     cdef int expire(self, uint32_t id) except -1:
@@ -179,25 +164,6 @@ cdef class QueryCache:
         cdef const char *wrong = lru_check(&self.table)
         if wrong != NULL:
             raise AssertionError(wrong.decode())
-
-
-cdef bint shares_tag(tuple tags, list wanted) noexcept:
-    cdef Py_ssize_t index, other
-    if tags is None:
-        return False
-    for index in range(PyTuple_GET_SIZE(tags)):
-        for other in range(PyList_GET_SIZE(wanted)):
-            if same_value(
-                PyTuple_GET_ITEM(tags, index), PyList_GET_ITEM(wanted, other)
-            ):
-                return True
-    return False
-
-
-cdef PyObject *class_of(PyObject *key) noexcept:
-    if PyTuple_CheckExact(<object>key):
-        return PyTuple_GET_ITEM(<object>key, 0)
-    return <PyObject *>Py_TYPE(<object>key)
 
 
 cdef int slot_traverse(PyObject *self, visitproc visit, void *arg) noexcept:
