@@ -2,31 +2,15 @@
 
 cimport cython
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.object cimport (
-    Py_TYPE,
-    PyObject,
-    PyTypeObject,
-    visitproc,
-)
+from cpython.object cimport Py_TYPE, PyObject, PyTypeObject, visitproc
 from cpython.ref cimport Py_XDECREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.lru cimport (
-    lru_check,
-    lru_first,
-    lru_free,
-    lru_group_first,
-    lru_group_next,
-    lru_init,
-    lru_insert,
-    lru_next,
-    lru_release,
-    lru_remove,
-    lru_replace,
-    lru_resize,
-    lru_sweep,
+    lru_check, lru_first, lru_free, lru_group_first, lru_group_next, lru_init,
+    lru_insert, lru_next, lru_release, lru_remove, lru_replace, lru_resize, lru_sweep,
     lru_traverse,
 )
 from cqrs_fast.validation.key_plan cimport KeyPlan
