@@ -19,6 +19,6 @@ cdef class Announcer:
 
     # Take the transitions of a decision in; to be called before anything else runs.
     cdef int put(self, const Changes *changes) noexcept
-    # Hand all that wait to the callback, unless somebody does already. Raises only
-    # what is no Exception.
+    # Pass all waiting transitions to the callback, unless another call does already.
+    # Raises only what is no Exception.
     cdef int deliver(self) except -1

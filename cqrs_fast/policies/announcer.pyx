@@ -18,10 +18,10 @@ cdef enum:
 
 @cython.final
 cdef class Announcer:
-    """Transitions on their way to a callback: each one once, in order.
+    """A queue of transitions for a callback, which gets each one once and in order.
 
-    The GIL is held from a decision until its transitions are in here, and no Python
-    code runs in between. Whoever comes first delivers for all; the others go on.
+    The GIL is held from a decision until its transitions are in the queue, and no
+    Python code runs in between. The first caller of `deliver` delivers for all others.
     """
 
     def __dealloc__(self):
@@ -54,7 +54,7 @@ cdef class Announcer:
                 change = self.waiting[self.first]
                 self.first = (self.first + 1) % self.size
                 self.count -= 1
-                tell(self, &change)
+                notify(self, &change)
             if self.lost:
                 lost, self.lost = self.lost, 0
                 error = RuntimeError(f"{lost} transitions came too fast to be reported")
@@ -84,7 +84,7 @@ cdef bint make_room(Announcer announcer) noexcept:
     return True
 
 
-cdef int tell(Announcer announcer, const Change *change) except -1:
+cdef int notify(Announcer announcer, const Change *change) except -1:
     listener = announcer.listener
     if listener is None:
         return 0

@@ -1,4 +1,4 @@
-"""The views of an LRUCache; looking at them does not count as use."""
+"""The views of an LRUCache; iterating over them does not count as use."""
 
 from __future__ import annotations
 

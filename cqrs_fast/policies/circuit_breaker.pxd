@@ -6,11 +6,7 @@ from libc.stdint cimport int64_t, uint64_t
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.policies.announcer cimport Announcer
 from cqrs_fast.policies.core.circuit_breaker cimport (
-    Breaker,
-    Changes,
-    Limits,
-    Permit,
-    Picture,
+    Breaker, Changes, Limits, Permit, Picture,
 )
 
 
@@ -20,7 +16,7 @@ cdef class BreakerPlan:
     cdef object checked                 # what circuit_state.check returned
     cdef Limits limits                  # probe_timeout_ns is 0 where it follows others
     cdef bint asks                      # they have a callback that judges results
-    cdef object listener                # is told of transitions, or None
+    cdef object listener                # called for transitions, or None
 
 
 cdef class CircuitBreaker:
@@ -32,7 +28,7 @@ cdef class CircuitBreaker:
     cdef readonly str name              # in its errors and events, or None
     cdef Announcer announcer
 
-    # Admit a call, or raise the refusal.
+    # Admit a call, or raise the rejection.
     cdef Permit admit(self) except *
     # Admit a call that `passes` did not, or fill `seen` in. What is raised holds
     # no permit.

@@ -1,8 +1,7 @@
 """CircuitBreaker: stop calling what keeps failing, and probe whether it has recovered.
 
 The idea is that of Michael Nygard's "Release It!". Every decision is a pure function of
-core/circuit_breaker.h, and announcer.pyx tells of transitions; outcomes are judged
-here.
+core/circuit_breaker.h, announcer.pyx reports transitions, and outcomes are judged here.
 """
 
 cimport cython
@@ -41,11 +40,7 @@ from cqrs_fast.base.promises import unfinished
 from cqrs_fast.domain_errors import DomainError
 from cqrs_fast.errors import CircuitOpenError
 from cqrs_fast.policies.circuit_state import (
-    STATES,
-    CircuitSettings,
-    changed,
-    check,
-    seed_of,
+    STATES, CircuitSettings, changed, check, seed_of,
 )
 from cqrs_fast.stats import CircuitSnapshot
 
@@ -106,7 +101,7 @@ cdef int begin(
 
 @cython.final
 cdef class CircuitBreaker:
-    """Refuse calls to what keeps failing; after a while, probe whether it recovered.
+    """Reject calls to what keeps failing; after a while, probe whether it recovered.
 
     Closed, it counts consecutive failures, and at `failure_threshold` it opens: calls
     raise CircuitOpenError. The first call after `timeout` makes it half-open and is a
@@ -132,7 +127,7 @@ cdef class CircuitBreaker:
         ignore: exception classes that are none, in any case.
         is_failure: `is_failure(result, error)` decides in the place of `failure_on`;
             the other argument is None. What it raises counts as a failure.
-        on_event: `on_event(CircuitEvent)` is told of every transition, once and in
+        on_event: `on_event(CircuitEvent)` is called for every transition, once and in
             order, by a thread that makes one. What it raises is reported, no more.
         seed: of the jitter, 0 to 2**64 - 1; by default another one each time.
         clock: a callable that returns monotonic nanoseconds; time.monotonic_ns by
@@ -159,11 +154,11 @@ cdef class CircuitBreaker:
         begin(self, plan, as_clock(clock), seed_of(seed), None)
 
     def call(self, fn, /, *args, **kwargs):
-        """Call `fn` and return what it returns; count what comes of it.
+        """Call `fn` and return what it returns; count the outcome.
 
         Raises CircuitOpenError without calling it where the circuit is not closed and
         there is no probe to spare. What `fn` raises passes unchanged. A TypeError
-        refuses a promise of work, which is closed and counts as nothing: an awaitable,
+        rejects a promise of work, which is closed and counts as nothing: an awaitable,
         for which there is `call_async`, an async generator, and what a generator
         function returns.
         """
@@ -206,7 +201,7 @@ cdef class CircuitBreaker:
 
     @property
     def state(self):
-        """The state by now, as `get_state` tells it."""
+        """The current state, as `get_state` returns it."""
         return STATES[self.look().state]
 
     def get_state(self):
@@ -234,7 +229,7 @@ cdef class CircuitBreaker:
         self.force(CQRS_BREAKER_CLOSED)
 
     def force_open(self):
-        """Refuse every call until `reset`."""
+        """Reject every call until `reset`."""
         self.force(CQRS_BREAKER_FORCED_OPEN)
 
     def disable(self):
@@ -249,7 +244,7 @@ cdef class CircuitBreaker:
         TypeError and ValueError as the constructor does.
         """
         cdef BreakerPlan plan = plan_of(changed(self.checked.settings, settings))
-        # Let go of last: that may run any code.
+        # Released last: that may run any code.
         replaced = self.checked
         self.configure(plan)
         del replaced

@@ -1,4 +1,4 @@
-"""The settings of a circuit breaker, and what it tells of itself: data alone."""
+"""The settings of a circuit breaker, its events and snapshots: data alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cqrs_fast.stats import CircuitSnapshot
 # As the states are numbered in core/circuit_breaker.h.
 STATES = ("closed", "open", "half-open", "forced-open", "disabled")
 
-# What tells nothing about the health of what is called.
+# These errors say nothing about the health of what is called.
 NO_FAILURES = (
     ContextCancelledError,
     ValidationError,

@@ -17,21 +17,10 @@ from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.policies.core.dict_keys cimport key_equal, key_hash
 from cqrs_fast.policies.core.lru cimport (
-    LRU_MOST,
-    LRU_NEVER,
-    Lru,
-    lru_find,
-    lru_first,
-    lru_insert,
-    lru_next,
-    lru_release,
+    LRU_MOST, LRU_NEVER, Lru, lru_find, lru_first, lru_insert, lru_next, lru_release,
 )
 from cqrs_fast.policies.core.token_bucket cimport (
-    bucket_copy,
-    bucket_full_at,
-    bucket_init,
-    bucket_remaining,
-    bucket_reshape,
+    bucket_copy, bucket_full_at, bucket_init, bucket_remaining, bucket_reshape,
     cqrs_bucket,
 )
 from cqrs_fast.policies.lru_cache cimport LRUCache, hash_secret

@@ -7,16 +7,13 @@ from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.histogram cimport (
-    histogram_free,
-    histogram_merge,
-    histogram_percentile,
-    histogram_record,
+    histogram_free, histogram_merge, histogram_percentile, histogram_record,
 )
 
 
 @cython.final
 cdef class LatencyHistogram:
-    """Record durations and tell their percentiles, at most 1/64 off.
+    """Record durations and return their percentiles, at most 1/64 off.
 
     Parameters:
         clock: what `measure` reads; time.monotonic_ns by default.

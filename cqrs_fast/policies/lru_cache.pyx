@@ -9,9 +9,9 @@ from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.policies.core.dict_keys cimport key_equal, key_hash
 from cqrs_fast.policies.core.lru cimport (
-    LRU_MOST, LRU_NEVER, lru_check, lru_find, lru_first, lru_free, lru_init,
-    lru_insert, lru_last, lru_next, lru_prev, lru_probes, lru_release, lru_remove,
-    lru_replace, lru_resize, lru_sweep, lru_touch,
+    LRU_MOST, LRU_NEVER, lru_check, lru_find, lru_first, lru_free, lru_init, lru_insert,
+    lru_last, lru_next, lru_prev, lru_probes, lru_release, lru_remove, lru_replace,
+    lru_resize, lru_sweep, lru_touch,
 )
 
 from collections.abc import KeysView, Mapping, MutableMapping

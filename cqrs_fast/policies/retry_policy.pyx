@@ -20,11 +20,7 @@ import os
 from operator import attrgetter
 
 from cqrs_fast.base.arguments import (
-    choice,
-    exception_classes,
-    real_number,
-    seconds_or_zero,
-    seconds_to_ns,
+    choice, exception_classes, real_number, seconds_or_zero, seconds_to_ns,
     whole_number,
 )
 from cqrs_fast.base.callbacks import report_callback_error
@@ -92,7 +88,7 @@ cdef class RetryPolicy:
             seconds) with the number of the attempt that failed. What it raises is
             reported and changes nothing.
         seed: of the random delays, an int; None takes one from the system.
-        clock: what time is told by: a callable that returns nanoseconds,
+        clock: the source of time: a callable that returns nanoseconds,
             time.monotonic_ns by default.
 
     An error may ask for a longer delay by an attribute `retry_after`, in seconds, which
@@ -157,7 +153,7 @@ cdef class RetryPolicy:
         return new
 
     cdef int take(self, RetryPolicy new) noexcept:
-        # What is replaced is let go of last, with `new`: that can run any code.
+        # Replaced objects are released last, with `new`: that can run any code.
         self.rules = new.rules
         self.timed = new.timed
         self.spares = new.spares
@@ -259,7 +255,7 @@ cdef class RetryPolicy:
         """Return `await function(*args, **kwargs)`, called again while it fails.
 
         A `function` that returns no awaitable serves too. Raises the last error; a
-        cancellation ends a delay at once. A TypeError refuses generators, as in `call`.
+        cancellation ends a delay at once. A TypeError rejects generators, as in `call`.
         """
         cdef int64_t attempt = 0
         cdef int64_t delay_ns

@@ -11,14 +11,8 @@ from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.token_bucket cimport (
-    bucket_init,
-    bucket_remaining,
-    bucket_reset,
-    bucket_reshape,
-    bucket_retime,
-    bucket_take,
-    bucket_wait,
-    cqrs_bucket,
+    bucket_init, bucket_remaining, bucket_reset, bucket_reshape, bucket_retime,
+    bucket_take, bucket_wait, cqrs_bucket,
 )
 
 from math import gcd
@@ -95,8 +89,7 @@ cdef class TokenBucket:
     def retry_after(self, n=1, key=None):
         """Return in how many seconds `n` tokens are there if nobody takes any.
 
-        Exact to the nanosecond. Raises as
-        `try_acquire` does.
+        Exact to the nanosecond. Raises as `try_acquire` does.
         """
         cdef int64_t tokens = self.tokens(n)
         cdef int64_t now_ns = read_clock(self.clock)
@@ -182,7 +175,7 @@ cdef class TokenBucket:
 
     cdef int take(self, NewRate rate) noexcept:
         cdef cqrs_bucket *one = &self.one.state
-        # Readings of two clocks do not compare: no time has passed then.
+        # Readings of two clocks do not compare: then no time counts as passed.
         cdef int64_t now_ns = rate.now_ns if rate.clock is self.clock else INT64_MIN
         if (
             rate.limit != one.limit
@@ -194,7 +187,7 @@ cdef class TokenBucket:
         self.keyed.max_keys = rate.max_keys
         self.requests_per_window = rate.requests_per_window
         self.burst = rate.burst
-        # Nothing is let go of here: that could run any code.
+        # Nothing is released here: that could run any code.
         self.window, rate.window = rate.window, self.window
         self.own_burst, rate.own_burst = rate.own_burst, self.own_burst
         return 0

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import AuditEvent
@@ -7,4 +7,3 @@ from cqrs_fast.stats import AuditEvent
 @final
 class AuditMiddleware(Stage):
     def __init__(self, sink: Callable[[AuditEvent], object]) -> None: ...
-    def settings(self) -> dict[str, Any]: ...

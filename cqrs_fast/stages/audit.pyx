@@ -1,4 +1,4 @@
-"""Audit: tell a sink of every dispatch that ended, whichever way."""
+"""Audit: report every dispatch to a sink once it has ended."""
 
 cimport cython
 from cpython.ref cimport PyObject
@@ -9,7 +9,7 @@ from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.frame_ops cimport seen_context
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.callables import plain_callable
@@ -23,11 +23,11 @@ cdef str INSTEAD = "put the event into a queue that an async task empties"
 
 @cython.final
 cdef class AuditMiddleware(Stage):
-    """Tell a sink of each dispatch once it has ended, whichever way.
+    """Report each dispatch to a sink once it has ended, with a result or an error.
 
     Outermost it sees every dispatch of a message that has a handler: also those that a
-    middleware inside refused, those that were cancelled, and those refused because the
-    bus is closed or the context done. The event has the principal that an
+    middleware inside rejected, those that were cancelled, and those rejected because
+    the bus is closed or the context done. The event has the principal that an
     AuthenticationMiddleware inside found.
 
     Parameters:
@@ -60,7 +60,7 @@ cdef class AuditMiddleware(Stage):
         error = None if f.error == NULL else <object>f.error
         try:
             event = AuditEvent(
-                own_name(<Route>f.route, <object>f.message),
+                frame_name(f),
                 seen_context(f).state.principal,
                 f.slot.b / 1e9,
                 (f.now_ns - f.slot.a) / 1e9,

@@ -30,10 +30,10 @@ cdef class AuthenticationMiddleware(Stage):
 
     Parameters:
         authenticate: `authenticate(ctx, message)` returns the principal, or raises to
-            refuse the dispatch; the caller gets that very exception.
+            reject the dispatch; the caller gets that exception.
 
     Raises TypeError unless `authenticate` is a callable that is not async; an awaitable
-    that it returns all the same refuses the dispatch with a TypeError. It is called in
+    that it returns all the same rejects the dispatch with a TypeError. It is called in
     the dispatching thread, on the event loop under `execute_async`, and by many at once
     where they share this object.
     """

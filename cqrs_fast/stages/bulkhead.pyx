@@ -12,19 +12,12 @@ from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
 from cqrs_fast.policies.core.bulkhead cimport (
-    ADMITTED,
-    QUEUED,
-    bulkhead_admit_next,
-    bulkhead_enter,
-    bulkhead_forget,
-    bulkhead_init,
-    bulkhead_leave,
-    bulkhead_resize,
-    cqrs_bulkhead,
+    ADMITTED, QUEUED, bulkhead_admit_next, bulkhead_enter, bulkhead_forget,
+    bulkhead_init, bulkhead_leave, bulkhead_resize, cqrs_bulkhead,
 )
 from cqrs_fast.waits.line cimport PermitLine, Ticket, new_permit_line
 
@@ -36,7 +29,7 @@ MOST_PERMITS = 10**9
 MOST_QUEUED = 10**6
 
 cdef enum:
-    # So long waits one that nothing else bounds.
+    # The longest wait without a max_wait or a deadline.
     MOST_WAIT_NS = 30_000_000_000
 
 cdef Rejection full = Rejection(BulkheadFullError, "in_flight", "limit")
@@ -128,7 +121,7 @@ cdef class BulkheadMiddleware(Stage):
     cdef Stage served(self, RouteSpec spec, QueueingBulkhead queueing):
         if self.clock is None and not self.built:
             self.clock = spec.clock
-        # Who waits goes by this clock from now on.
+        # Waiting dispatches use this clock from now on.
         self.built = True
         return self if queueing is None else queueing
 
@@ -155,7 +148,7 @@ cdef class BulkheadMiddleware(Stage):
                     "built that cannot wait, so make a BulkheadMiddleware with a "
                     "max_queue"
                 )
-            # Pipelines stay as they are.
+            # Built pipelines do not change.
             size.queueing = self.queueing
         return 0
 
@@ -195,15 +188,14 @@ cdef class BulkheadMiddleware(Stage):
 
     cdef int reject(self, Frame *f) except -1:
         self.rejected += 1
-        name = own_name(<Route>f.route, <object>f.message)
-        error = full.fresh(None, "BulkheadMiddleware", name)
+        error = full.fresh(None, "BulkheadMiddleware", frame_name(f))
         full.put(error, 0, self.state.in_flight)
         full.put(error, 1, self.state.limit)
         set_error(f, error)
         return STOP
 
     cdef int64_t until_ns(self, Frame *f) except? -1:
-        """Return when one that begins to wait now gives up by itself."""
+        """Return when a dispatch that begins to wait now gives up."""
         if self.max_wait_ns > 0:
             return read_clock(self.clock) + self.max_wait_ns
         if remaining_ns(f) != NO_DEADLINE:
@@ -271,17 +263,17 @@ cdef class QueueingBulkhead(Stage):
         return self.look(f, ticket)
 
     cdef int look(self, Frame *f, Ticket ticket) except -1:
-        """Go on with the permit that was granted meanwhile, or wait on."""
+        """Proceed with a granted permit, keep waiting, or give up."""
         cdef BulkheadMiddleware pool = self.pool
         cdef int64_t delay_ns = -1
         if not ticket.granted and ticket.until_ns != INT64_MAX:
             try:
                 delay_ns = ticket.until_ns - read_clock(pool.clock)
             except BaseException:
-                # Of a user's clock; nobody will ask this stage to leave.
+                # Raised by a user's clock; `leave` will not be called.
                 pool.line.leave(ticket)
                 raise
-        # Asked after the clock, for a user's runs any code.
+        # Checked after the clock, because a user's clock can run any code.
         if ticket.granted:
             pool.admitted += 1
             return PROCEED

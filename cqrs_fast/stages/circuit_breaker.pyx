@@ -9,19 +9,13 @@ from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.policies.circuit_breaker cimport (
-    BreakerPlan,
-    CircuitBreaker,
-    new_breaker,
-    plan_of,
+    BreakerPlan, CircuitBreaker, new_breaker, plan_of,
 )
 from cqrs_fast.policies.core.circuit_breaker cimport (
-    Permit,
-    Picture,
-    breaker_passes,
-    breaker_unmoved,
+    Permit, Picture, breaker_passes, breaker_unmoved,
 )
 
 from operator import attrgetter
@@ -31,19 +25,14 @@ from msgspec.structs import asdict
 from cqrs_fast.base.arguments import choice
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.errors import HandlerNotFoundError
-from cqrs_fast.policies.circuit_state import (
-    CircuitSettings,
-    check,
-    seed_of,
-    worst,
-)
+from cqrs_fast.policies.circuit_state import CircuitSettings, check, seed_of, worst
 
 cdef object NAME_OF = attrgetter("__name__")
 
 
 @cython.final
 cdef class CircuitBreakerMiddleware(Stage):
-    """Refuse dispatches of a message whose handler keeps failing, until it recovers.
+    """Reject dispatches of a message whose handler keeps failing, until it recovers.
 
     Each registered name has a breaker of its own, apart for commands and for queries.
     Those that may not pass raise CircuitOpenError before anything inside runs.
@@ -81,8 +70,8 @@ cdef class CircuitBreakerMiddleware(Stage):
     cdef str per
     cdef dict stages                # (kind of bus, registered name): its BreakerStage
     cdef dict shared                # kind of bus: the BreakerStage of all, per="bus"
-    cdef str forced                 # what was last done to all, if it still holds
-    cdef list covered               # of one whose settings another one takes over
+    cdef str forced                 # the method last called for all, if in effect
+    cdef list covered               # of new settings: a Cover for each built route
 
     def __init__(self, failure_threshold=5, timeout=30.0, *, per="handler", seed=None,
                  clock=None, **settings):
@@ -121,7 +110,7 @@ cdef class CircuitBreakerMiddleware(Stage):
         else:
             known = self.new_stage(spec, spec.name, f"{spec.kind} {spec.name}")
         stage = stages.setdefault(key, known)
-        # They may have changed while it was made; those of before are let go of last.
+        # The settings may have changed meanwhile; the old ones are released last.
         made_by = stage.breaker.checked
         if made_by is not self.plan.checked:
             stage.breaker.configure(self.plan)
@@ -199,9 +188,9 @@ cdef class CircuitBreakerMiddleware(Stage):
             breaker.reset()
 
     def force_open(self, name=None):
-        """Refuse every dispatch of a registered name, or of all, until `reset`.
+        """Reject every dispatch of a registered name, or of all, until `reset`.
 
-        Without a name that holds for what is registered later, too.
+        Without a name it also applies to names registered later.
         """
         cdef CircuitBreaker breaker
         if name is None:
@@ -212,7 +201,7 @@ cdef class CircuitBreakerMiddleware(Stage):
     def disable(self, name=None):
         """Admit every dispatch of a registered name, or of all, until `reset`.
 
-        Without a name that holds for what is registered later, too.
+        Without a name it also applies to names registered later.
         """
         cdef CircuitBreaker breaker
         if name is None:
@@ -318,8 +307,7 @@ cdef class BreakerStage(Stage):
         cdef CircuitBreaker breaker = self.breaker
         if breaker.ask(<Permit *>f.slot, &seen):
             return PROCEED
-        name = own_name(<Route>f.route, <object>f.message)
-        set_error(f, breaker.refusal(&seen, "CircuitBreakerMiddleware", name))
+        set_error(f, breaker.refusal(&seen, "CircuitBreakerMiddleware", frame_name(f)))
         return STOP
 
     cdef int leave(self, Frame *f) except -1:

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.callables import log_level, logger_of
@@ -26,7 +26,7 @@ cdef class DebugMiddleware(Stage):
     `Secret[...]` and those with a name such as `password` or `token` are masked, values
     are cut at 200 characters, control characters are escaped, and an object of an
     unknown class appears as its class. What is secret and not marked is logged: leave
-    this out of production. Of an error only the class is told.
+    this out of production. Of an error only the class is logged.
 
     Parameters:
         logger: a logging.Logger or the name of one; "cqrs_fast" by default.
@@ -68,7 +68,7 @@ cdef class DebugMiddleware(Stage):
         return PROCEED
 
     cdef int log_message(self, Frame *f) except -1:
-        name = logged_name(own_name(<Route>f.route, <object>f.message))
+        name = logged_name(frame_name(f))
         self.logger.log(
             self.level,
             "%s received %s",
@@ -79,7 +79,7 @@ cdef class DebugMiddleware(Stage):
         return 0
 
     cdef int log_outcome(self, Frame *f, int64_t elapsed_ns) except -1:
-        name = logged_name(own_name(<Route>f.route, <object>f.message))
+        name = logged_name(frame_name(f))
         duration_ms = elapsed_ns / 1e6
         if f.error == NULL:
             verb, what = "returned", redact(<object>f.result)

@@ -1,4 +1,4 @@
-from typing import Any, final
+from typing import final
 
 from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import LoadSheddingStats
@@ -7,7 +7,6 @@ from cqrs_fast.stats import LoadSheddingStats
 class LoadSheddingMiddleware(Stage):
     def __init__(self, *, min_samples: int = 100) -> None: ...
     def update(self, *, min_samples: int = ...) -> None: ...
-    def settings(self) -> dict[str, Any]: ...
     def stats(self) -> LoadSheddingStats: ...
 
 @final

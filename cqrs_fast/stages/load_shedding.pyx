@@ -10,15 +10,12 @@ from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.base.arguments import whole_number
 from cqrs_fast.errors import (
-    ContextCancelledError,
-    DeadlineExceededError,
-    OverloadedError,
-    RejectedError,
+    ContextCancelledError, DeadlineExceededError, OverloadedError, RejectedError,
 )
 from cqrs_fast.stats import LoadSheddingStats
 
@@ -124,7 +121,7 @@ cdef class ServiceTime(Stage):
         cdef int64_t now_ns = f.now_ns
         cdef int64_t left_ns
         if (<Route>f.route).calls_user_code:
-            # What users' code outside of this took is no service time.
+            # Time spent in users' code outside of this stage is no service time.
             now_ns = read_clock((<Route>f.route).clock)
         if f.deadline_ns != NO_DEADLINE or f.limited:
             left_ns = self.time_left(f, now_ns)
@@ -132,7 +129,7 @@ cdef class ServiceTime(Stage):
                 return self.reject(f, now_ns, left_ns)
         f.slot.a = now_ns
         if not 0 < self.passed_ns - now_ns < LET_THROUGH_NS:
-            # Else it came in before the last that passed.
+            # Otherwise it came in before the one that passed last.
             self.passed_ns = now_ns
         self.admitted += 1
         return PROCEED
@@ -145,7 +142,7 @@ cdef class ServiceTime(Stage):
         return f.deadline_ns - now_ns
 
     cdef bint is_late(self, Frame *f, int64_t now_ns, int64_t left_ns) except -1:
-        """Whether it, with less time than the mean, is not to pass."""
+        """Whether a dispatch with less time than the mean is rejected."""
         if self.samples < self.owner.min_samples:
             return False
         if is_critical(type(<object>f.message)):
@@ -159,18 +156,17 @@ cdef class ServiceTime(Stage):
     cdef int reject(self, Frame *f, int64_t now_ns, int64_t left_ns) except -1:
         cdef int64_t wait_ns = max(self.passed_ns + LET_THROUGH_NS - now_ns, 0)
         self.rejected += 1
-        # Never, where its own time is over.
+        # None if its own deadline has passed.
         retry_after = None if left_ns <= 0 else wait_ns / 1e9
-        name = own_name(<Route>f.route, <object>f.message)
-        set_error(f, OverloadedError(retry_after, KIND, name))
+        set_error(f, OverloadedError(retry_after, KIND, frame_name(f)))
         return STOP
 
     cdef int leave(self, Frame *f) except -1:
         # hot
         cdef int64_t took_ns = min(max(f.now_ns - f.slot.a, 0), MOST_NS)
-        if f.error != NULL and not self.tells(f, took_ns):
+        if f.error != NULL and not self.is_sample(f, took_ns):
             if self.passed_ns == f.slot.a and is_cancelled(f):
-                # It was to be measured and was not: another one may pass for it.
+                # It passed to be measured and was not: let another one pass.
                 self.passed_ns -= LET_THROUGH_NS
             return PROCEED
         if self.samples == 0:
@@ -180,8 +176,8 @@ cdef class ServiceTime(Stage):
         self.samples += 1
         return PROCEED
 
-    cdef bint tells(self, Frame *f, int64_t took_ns) except -1:
-        """Whether an error says how long it takes."""
+    cdef bint is_sample(self, Frame *f, int64_t took_ns) except -1:
+        """Whether a dispatch that failed is a measurement of the service time."""
         if is_transparent(f.error):
             return False
         error = <object>f.error

@@ -1,5 +1,5 @@
 from logging import Logger
-from typing import Any, final
+from typing import final
 
 from cqrs_fast.pipeline.stage import Stage
 
@@ -14,4 +14,3 @@ class LoggingMiddleware(Stage):
         slow_threshold: float | None = None,
         sample: int = 1,
     ) -> None: ...
-    def settings(self) -> dict[str, Any]: ...

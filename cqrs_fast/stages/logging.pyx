@@ -1,4 +1,4 @@
-"""Logging: one record for each dispatch, without a word of what it carried."""
+"""Logging: one record for each dispatch, without the content of the message."""
 
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
@@ -6,7 +6,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport DOMAIN, OUTCOMES, outcome_of
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.base.arguments import seconds_to_ns, whole_number
@@ -24,10 +24,10 @@ cdef enum:
 cdef class LoggingMiddleware(Stage):
     """Log one record for each dispatch, on its way out.
 
-    A record tells the message's name, the outcome, the duration in milliseconds and the
+    A record has the message's name, the outcome, the duration in milliseconds and the
     class of an error: never a field, a result or the text of an error. The record has
     them as `message_name`, `outcome`, `duration_ms` and `error_type` too, for logs with
-    structure. Outermost it sees every dispatch once, also one that is refused because
+    structure. Outermost it sees every dispatch once, also one that is rejected because
     the bus is closed or the context done.
 
     Parameters:
@@ -128,7 +128,7 @@ cdef class LoggingMiddleware(Stage):
         return PROCEED
 
     cdef int log(self, Frame *f, object level, int64_t elapsed_ns, bint slow) except -1:
-        name = logged_name(own_name(<Route>f.route, <object>f.message))
+        name = logged_name(frame_name(f))
         outcome = OUTCOMES[<int>outcome_of(f)]
         duration_ms = elapsed_ns / 1e6
         error_type = None if f.error == NULL else type(<object>f.error).__name__

@@ -49,8 +49,8 @@ cdef class RetryMiddleware(Stage):
     cdef RetryPolicy policy
     cdef bint timed                     # as the policy is
     cdef bint retry_commands
-    cdef bint quiet                     # made for every message of a configuration
-    cdef set warned                     # names of the commands that it told of
+    cdef bint quiet                     # made by a configuration: warns about nothing
+    cdef set warned                     # names of the commands it warned about
 
     def __cinit__(self):
         self.has_slot = self.may_wait = self.skips_results = True
@@ -116,7 +116,7 @@ cdef class RetryMiddleware(Stage):
         if self.policy.clock is None and spec.clock is not None:
             self.policy.tell_time_by(spec.clock)
         cls = spec.message_class
-        # What a name alone stands for is looked at when it fails.
+        # A message registered by name is checked when it fails.
         if spec.kind != "command" or self.retry_commands or cls is None:
             return self
         if may_be_repeatable(cls):
@@ -141,7 +141,7 @@ cdef class RetryMiddleware(Stage):
 
     cdef int leave(self, Frame *f) except -1:
         cdef int64_t delay_ns
-        # Between two attempts it was ended from outside.
+        # The dispatch was ended from outside between two attempts.
         if f.ending != NOT_ENDED or is_transparent(f.error):
             return PROCEED
         error = <object>f.error
@@ -163,10 +163,7 @@ cdef class RetryMiddleware(Stage):
 
 
 def quiet_retry(**settings):
-    """Return a RetryMiddleware that says nothing of commands that it cannot serve.
-
-    For a pipeline that has it for every message, as a configuration says.
-    """
+    """Return a RetryMiddleware that does not warn about commands it cannot retry."""
     cdef RetryMiddleware retry = RetryMiddleware(**settings)
     retry.quiet = True
     return retry

@@ -1,5 +1,5 @@
 from logging import Logger
-from typing import Any, final
+from typing import final
 
 from cqrs_fast.pipeline.stage import Stage
 
@@ -12,4 +12,3 @@ class SlowCallMiddleware(Stage):
         logger: Logger | str | None = None,
         level: int = 30,
     ) -> None: ...
-    def settings(self) -> dict[str, Any]: ...

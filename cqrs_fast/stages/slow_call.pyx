@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport Stage
 
 from cqrs_fast.base.arguments import seconds_to_ns
@@ -22,7 +22,7 @@ cdef enum:
 cdef class SlowCallMiddleware(Stage):
     """Log one record for each dispatch that took at least `threshold` seconds.
 
-    It tells the message's name and the duration in milliseconds, in its text and as
+    It contains the message's name and the duration in milliseconds, in its text and as
     `message_name` and `duration_ms`; a dispatch that fails counts as one that succeeds.
 
     Parameters:
@@ -74,7 +74,7 @@ cdef class SlowCallMiddleware(Stage):
         return PROCEED
 
     cdef int log(self, Frame *f, int64_t elapsed_ns) except -1:
-        name = logged_name(own_name(<Route>f.route, <object>f.message))
+        name = logged_name(frame_name(f))
         duration_ms = elapsed_ns / 1e6
         self.logger.log(
             self.level,

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, Literal, final
+from typing import Literal, final
 
 from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import TimeoutStats
@@ -22,5 +22,4 @@ class TimeoutMiddleware(Stage):
         seconds: float | None = ...,
         on_late: Literal["return", "raise"] = ...,
     ) -> None: ...
-    def settings(self) -> dict[str, Any]: ...
     def stats(self) -> TimeoutStats: ...

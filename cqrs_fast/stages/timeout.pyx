@@ -10,10 +10,7 @@ from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.frame cimport LATE, PROCEED, Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport (
-    caller_context,
-    stage_now,
-    system_now,
-    timeout_left_ns,
+    caller_context, stage_now, system_now, timeout_left_ns,
 )
 from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
@@ -24,12 +21,12 @@ from cqrs_fast.stats import TimeoutStats
 
 
 cdef enum:
-    CLOSE_NS = 10_000       # more than a dispatch's reading is off by
+    CLOSE_NS = 10_000       # larger than the error of a frame's clock reading
 
 
 @cython.final
 cdef class LateCount:
-    """How many handlers ended late, under all timeouts that follow one another."""
+    """The number of late handlers; a timeout shares it with its replacements."""
 
     cdef int64_t late
 
@@ -84,7 +81,7 @@ cdef class TimeoutMiddleware(Stage):
         self.raises = choice("on_late", on_late, ("return", "raise")) == "raise"
         self.clock = as_clock(clock)
         self.count = LateCount.__new__(LateCount)
-        # Its clock is not the pipeline's: the time is looked at before the handler.
+        # Its clock is not the pipeline's: it is read before the handler runs.
         self.calls_user_code = self.clock is not None
 
     def settings(self):
@@ -163,7 +160,7 @@ cdef class TimeoutMiddleware(Stage):
         return PROCEED
 
     cdef bint inherit(self, Frame *f) except -1:
-        """Keep a deadline that is nearer than this one; True where there is one."""
+        """Keep a deadline that is nearer than this one; return whether there is one."""
         cdef int64_t left_ns = NO_DEADLINE
         cdef int64_t caller_ns = NO_DEADLINE
         Py_XINCREF(f.deadline_clock)
@@ -186,7 +183,7 @@ cdef class TimeoutMiddleware(Stage):
         # hot
         cdef Slot *slot = f.slot
         cdef bint late = False
-        # A deadline from further outside is that one's to judge by.
+        # A deadline set further outside is checked by the stage that set it.
         if f.deadline_ns != slot.a:
             if (
                 f.deadline_clock != f.bus_clock
@@ -199,7 +196,7 @@ cdef class TimeoutMiddleware(Stage):
         return self.judge(f) if late else PROCEED
 
     cdef int judge(self, Frame *f) except -1:
-        """Count what ended late; what was ended by the deadline did not."""
+        """Count a late end; a handler that the deadline interrupted is not late."""
         if f.error != NULL:
             if is_transparent(f.error):
                 return PROCEED

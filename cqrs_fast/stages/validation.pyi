@@ -1,4 +1,4 @@
-from typing import Any, final
+from typing import final
 
 from cqrs_fast.pipeline.stage import Stage
 
@@ -8,4 +8,3 @@ class ClassCheck: ...
 @final
 class ValidationMiddleware(Stage):
     def __init__(self, *, max_errors: int = 32) -> None: ...
-    def settings(self) -> dict[str, Any]: ...

@@ -50,11 +50,11 @@ cdef class ClassCheck:
 
 @cython.final
 cdef class ValidationMiddleware(Stage):
-    """Refuse a message whose fields break the rules of its class.
+    """Reject a message whose fields break the rules of its class.
 
     Checks what msgspec would when it decodes: types, without any coercion, and the
     constraints of `Meta(...)`; then the message's own `validate()`, once every field is
-    right. A length is looked at before a pattern: put `max_length` beside each
+    right. A length is checked before a pattern: put `max_length` beside each
     `Meta(pattern=...)`, for a regular expression may backtrack without bound in a long
     text. A message is held to the rules of its own class, also where the handler of a
     base class or of a name serves it. A class in which nothing can be wrong has no such
@@ -64,8 +64,8 @@ cdef class ValidationMiddleware(Stage):
         max_errors: how many errors are collected before the check stops.
 
     Raises TypeError or ValueError for a `max_errors` that makes no sense. A dispatch
-    that is refused raises ValidationError with all errors, none of which has a value in
-    it; an exception of `validate()` that is no ValueError reaches the caller as it is.
+    that is rejected raises ValidationError with all errors, none of them with a value;
+    an exception of `validate()` that is no ValueError reaches the caller as it is.
     A class with an annotation that cannot be resolved or checked, such as
     `Callable[[int], str]` or a plain Protocol, is a TypeError at registration, or at
     the first dispatch where a base class or a name serves it; `Any` says that anything

@@ -349,7 +349,7 @@ static inline void cqrs_breaker_force(
     cqrs_release(&b->lock);
 }
 
-/* See what there is to see at `now_ns`; takes no permit. */
+/* Fill in `seen` as of `now_ns`; takes no permit. */
 static inline void cqrs_breaker_look(
     cqrs_breaker *b, int64_t now_ns, cqrs_breaker_picture *seen,
     cqrs_breaker_changes *changes

@@ -5,9 +5,9 @@
  * the entry goes. Node 0 is the head of the list: its next is the coldest, its prev the
  * one used last; as an id it stands for none.
  *
- * No function runs Python code, but for cqrs_lru_find and cqrs_lru_remove_group, which
- * call `eq`, and cqrs_lru_release and cqrs_lru_free, which drop references. What is
- * removed is dead until cqrs_lru_release: a table is consistent whenever Python runs.
+ * Python code runs only in cqrs_lru_find, which calls `eq`, and in cqrs_lru_release and
+ * cqrs_lru_free, which drop references. A removed entry is dead until cqrs_lru_release: a
+ * table is consistent whenever Python code runs.
  * Ids must not be kept over any of these. The GIL is what makes the functions atomic.
  */
 #ifndef CQRS_FAST_LRU_H
@@ -182,47 +182,6 @@ static inline uint32_t cqrs_lru_resize(cqrs_lru *t, uint32_t max) {
     }
     t->max = max;
     return evicted;
-}
-
-/* Remove the entries of a group that equal `key`, as `eq` tells with `scope`; return
-   how many, or -1 with an exception. */
-CQRS_LRU_INLINE int64_t cqrs_lru_remove_group(
-    cqrs_lru *t, uint32_t group_hash, PyObject *key, PyObject *scope, cqrs_lru_eq eq
-) {
-    int64_t removed = 0;
-    int restarts = 0;
-    uint32_t id = cqrs_lru_group_first(t, group_hash), next;
-    while (id) {
-        const cqrs_lru_node *n = &t->nodes[id];
-        PyObject *its_key = n->key, *its_scope = n->scope;
-        uint64_t version = t->version;
-        Py_INCREF(its_key);
-        Py_XINCREF(its_scope);
-        int equal = eq(n, key, scope);
-        Py_DECREF(its_key);
-        Py_XDECREF(its_scope);
-        if (equal < 0) {
-            return -1;
-        }
-        if (version != t->version) {
-            if (++restarts == CQRS_LRU_RESTARTS) {
-                PyErr_SetString(
-                    PyExc_RuntimeError,
-                    "the comparison of keys keeps changing the cache"
-                );
-                return -1;
-            }
-            id = cqrs_lru_group_first(t, group_hash);
-            continue;
-        }
-        next = cqrs_lru_group_next(t, id);
-        if (equal) {
-            cqrs_lru_remove(t, id);
-            removed++;
-        }
-        id = next;
-    }
-    return removed;
 }
 
 /* Remove everything and give the memory back. Runs Python code, on an empty table. */

@@ -56,9 +56,6 @@ cdef extern from "cqrs_fast/policies/core/lru.h":
     void lru_remove "cqrs_lru_remove"(Lru *, uint32_t id) noexcept
     uint32_t lru_sweep "cqrs_lru_sweep"(Lru *, int64_t now_ns) noexcept
     uint32_t lru_resize "cqrs_lru_resize"(Lru *, uint32_t max) noexcept
-    int64_t lru_remove_group "cqrs_lru_remove_group"(
-        Lru *, uint32_t group_hash, PyObject *key, PyObject *scope, lru_eq eq
-    ) except -1
     void lru_release "cqrs_lru_release"(Lru *) noexcept
     # Empty it; it can be used again.
     void lru_free "cqrs_lru_free"(Lru *) noexcept

@@ -25,8 +25,8 @@ static int cqrs_lru_slot_clear(PyObject *self) {
     return cqrs_lru_generated_clear(self);
 }
 
-/* For the one such type of a module; `offset` is where its table lies. The flag is what a
-   `match` statement looks at. */
+/* For the one such type of a module; its table is at `offset`. A `match` statement checks
+   the flag. */
 static void cqrs_lru_set_slots(PyTypeObject *type, Py_ssize_t offset) {
     cqrs_lru_offset = offset;
     cqrs_lru_generated_traverse = type->tp_traverse;

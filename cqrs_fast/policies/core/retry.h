@@ -76,8 +76,7 @@ static inline int64_t cqrs_retry_ceiling(
     if (delay == 0) {
         return 0;
     }
-    /* By squaring: a dozen steps for any attempt, and what overflows to infinity is
-       more than the most. */
+    /* By squaring: a dozen steps for any attempt; infinity exceeds the maximum too. */
     while (exponent > 0 && delay < most) {
         if (exponent & 1) {
             delay *= factor;

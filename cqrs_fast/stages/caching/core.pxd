@@ -23,8 +23,8 @@ cdef class CacheCore:
     cdef Random random
     cdef dict ttls                      # address of a class: (class, ns)
     cdef uint64_t hits, misses, bypasses
-    cdef uint64_t uncacheable           # of the bypasses, and what is passed over
-    cdef set told                       # of which messages that was: (name, is_error)
+    cdef uint64_t uncacheable           # bypasses without a key, and passed over
+    cdef set logged                     # (name, is_error) that pass_over has logged
 
     # The key and its hash without a scope; raises Unkeyable, and what users' code does.
     cdef object make_key(
@@ -33,7 +33,7 @@ cdef class CacheCore:
     # How long an answer to a query of this class is used, 0: it is not stored.
     cdef int64_t lifetime(self, CacheSettings config, object cls) except -1
     cdef int64_t shortened(self, CacheSettings config, int64_t ttl_ns) noexcept
-    # Count a result that its use consumes, or an error without copies; tell of it once.
+    # Count a result that its use consumes, or an error without copies; log it once.
     cdef int pass_over(self, str name, object outcome) except -1
     cdef int put(self, Load load, object value, int64_t ttl_ns) except -1
 

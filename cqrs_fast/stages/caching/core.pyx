@@ -33,7 +33,7 @@ cdef class CacheCore:
         self.random.state = seed
         self.clock = clock
         self.ttls = {}
-        self.told = set()
+        self.logged = set()
         self.loads = Loads()
         self.cache = QueryCache()
         self.cache.resize(config.max_size)
@@ -63,11 +63,11 @@ cdef class CacheCore:
         return <int64_t>(ttl_ns * (1.0 - random_unit(&self.random) * config.jitter))
 
     cdef int pass_over(self, str name, object outcome) except -1:
-        told = name, isinstance(outcome, BaseException)
+        once = name, isinstance(outcome, BaseException)
         self.uncacheable += 1
-        if told not in self.told:
-            self.told.add(told)
-            instead = "not stored" if told[1] else "neither cached nor shared"
+        if once not in self.logged:
+            self.logged.add(once)
+            instead = "not stored" if once[1] else "neither cached nor shared"
             log_unshared(name, outcome, f"it is {instead}")
         return 0
 

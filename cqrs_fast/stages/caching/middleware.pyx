@@ -40,8 +40,8 @@ cdef class CachingMiddleware(Stage):
 
     A result that its use consumes (its own iterator, such as a generator or an open
     file, an async iterator, an awaitable) is neither stored nor shared: who waits for
-    it computes. It counts as `uncacheable`, and is told once for each message. What
-    lies inside of a list or another object is not looked at.
+    it computes. It counts as `uncacheable`, and is logged once for each message. The
+    content of a list or another object is not checked.
 
     Parameters:
         ttl: the most seconds that an answer is used; 0 stores nothing.
@@ -54,8 +54,8 @@ cdef class CachingMiddleware(Stage):
         ttl_jitter: from 0 to 1: the part of `ttl` that is shortened at random.
         negative_ttl: the seconds that an error of `negative_on` is used; 0 for none.
             Each hit raises a copy of its own, made without its constructor. One that
-            cannot be copied is not stored; it counts as `uncacheable`, and is told once
-            for each message.
+            cannot be copied is not stored; it counts as `uncacheable`, and is logged
+            once for each message.
         negative_on: Exception classes.
         single_flight: whether those who miss while one computes wait for its outcome.
             They get its error too, each a copy of its own.
@@ -79,16 +79,8 @@ cdef class CachingMiddleware(Stage):
 
     cdef CacheCore core
 
-    def __init__(self, ttl=600.0, *, max_size=10000, scope="principal", key=None,
-                 condition=None, tags=None, ttl_jitter=0.0, negative_ttl=0.0,
-                 negative_on=(), single_flight=True, flight_wait_max=30.0, copy="none",
-                 ttl_from="store", seed=None, clock=None):
-        config = CacheSettings(
-            ttl=ttl, max_size=max_size, scope=scope, key=key, condition=condition,
-            tags=tags, ttl_jitter=ttl_jitter, negative_ttl=negative_ttl,
-            negative_on=negative_on, single_flight=single_flight,
-            flight_wait_max=flight_wait_max, copy=copy, ttl_from=ttl_from,
-        )
+    def __init__(self, ttl=600.0, *, seed=None, clock=None, **settings):
+        config = CacheSettings(ttl, **settings)
         if seed is None:
             seed = int.from_bytes(urandom(8), "little")
         seed = whole_number("seed", seed, 0, MOST_SEED)
@@ -193,9 +185,8 @@ cdef class CachingMiddleware(Stage):
         return self.core.cache.drop_all()
 
     def sweep(self):
-        """Remove all entries whose time is over; return how many."""
-        cdef int64_t now_ns = read_clock(self.core.clock)
-        return self.core.cache.sweep(now_ns)
+        """Remove all expired entries; return how many."""
+        return self.core.cache.sweep(read_clock(self.core.clock))
 
     def _check(self):
         """Raise AssertionError unless the tables are in order; for tests."""

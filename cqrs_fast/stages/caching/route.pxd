@@ -26,7 +26,7 @@ cdef class CachedRoute(Stage):
     cdef bint tag(self, Frame *f, Load load) except -1
     cdef int go_on(self, Frame *f) except -1
     cdef int take(self, Frame *f, Load load) except -1
-    cdef int tell(self, Frame *f, object error) except -1
+    cdef int report(self, Frame *f, object error) except -1
     # On the way out.
     cdef object store(self, Frame *f, Load load, object value)
     cdef int store_error(self, Frame *f, Load load, object error) except -1

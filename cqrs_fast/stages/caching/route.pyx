@@ -27,13 +27,7 @@ from cqrs_fast.validation.key_ops cimport scope_of
 from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
 from cqrs_fast.validation.key_values cimport KEY_BUDGET, KeyState, add_value
 from cqrs_fast.validation.keys cimport typed_key
-from cqrs_fast.waits.flight cimport (
-    ANSWERED,
-    FAILED,
-    LEADING,
-    Flight,
-    Role,
-)
+from cqrs_fast.waits.flight cimport ANSWERED, FAILED, LEADING, Flight, Role
 
 from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.error_copies import copied_error, detached_error
@@ -153,7 +147,7 @@ cdef class CachedRoute(Stage):
             core.uncacheable += 1
             key = scope = None
         except Exception as error:
-            self.tell(f, error)
+            self.report(f, error)
             key = scope = None
         if key is None:
             return self.bypass(f)
@@ -179,7 +173,7 @@ cdef class CachedRoute(Stage):
         self.core.bypasses += 1
         return PROCEED
 
-    cdef int tell(self, Frame *f, object error) except -1:
+    cdef int report(self, Frame *f, object error) except -1:
         """Report an error of users' code."""
         report_callback_error("caching", (<Route>f.route).name, error)
         return 0
@@ -200,7 +194,7 @@ cdef class CachedRoute(Stage):
             f.notes |= CACHE_HIT
             return STOP
         except Exception as error:
-            self.tell(f, error)
+            self.report(f, error)
         return self.bypass(f)
 
     cdef int miss(self, Frame *f, Load load) except -1:
@@ -247,7 +241,7 @@ cdef class CachedRoute(Stage):
             load.tags = frozen_tags(load.config.tags(<object>f.message))
             return True
         except Exception as error:
-            self.tell(f, error)
+            self.report(f, error)
         return False
 
     cdef int go_on(self, Frame *f) except -1:
@@ -277,7 +271,7 @@ cdef class CachedRoute(Stage):
                 else:
                     set_result(f, load.config.copier(outcome))
             except Exception as error:
-                self.tell(f, error)
+                self.report(f, error)
             else:
                 core.loads.remove(load)
                 core.loads.shared += 1
@@ -296,7 +290,7 @@ cdef class CachedRoute(Stage):
             return PROCEED
         load = <Load>f.slot.object
         if not load.running:
-            # Its wait was ended from outside; it may just have been told to lead.
+            # Its wait was ended from outside; it may just have become the leader.
             load.resume()
             loads.remove(load)
             loads.pass_on(load)
@@ -340,7 +334,7 @@ cdef class CachedRoute(Stage):
             try:
                 value = config.copier(value)
             except Exception as error:
-                self.tell(f, error)
+                self.report(f, error)
                 separate = False
         if separate:
             core.put(load, value, core.lifetime(config, type(<object>f.message)))

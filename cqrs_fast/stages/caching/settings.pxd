@@ -1,4 +1,4 @@
-"""CacheSettings: what a CachingMiddleware was told, checked; never changed."""
+"""CacheSettings: the checked parameters of a CachingMiddleware; immutable."""
 
 from libc.stdint cimport int64_t, uint32_t
 

@@ -2,22 +2,6 @@ from typing import Any, final
 
 @final
 class CacheSettings:
-    def __init__(
-        self,
-        *,
-        ttl: float,
-        max_size: int,
-        scope: Any,
-        key: Any,
-        condition: Any,
-        tags: Any,
-        ttl_jitter: float,
-        negative_ttl: float,
-        negative_on: Any,
-        single_flight: bool,
-        flight_wait_max: float,
-        copy: Any,
-        ttl_from: str,
-    ) -> None: ...
+    def __init__(self, ttl: float, **settings: Any) -> None: ...
     @property
     def given(self) -> dict[str, Any]: ...

@@ -1,4 +1,4 @@
-"""CacheSettings: what a CachingMiddleware was told, checked; never changed."""
+"""CacheSettings: the checked parameters of a CachingMiddleware; immutable."""
 
 cimport cython
 
@@ -8,12 +8,7 @@ from cqrs_fast.policies.core.lru cimport LRU_MOST
 import copy as copying
 
 from cqrs_fast.base.arguments import (
-    choice,
-    exception_classes,
-    flag,
-    real_number,
-    seconds_or_zero,
-    seconds_to_ns,
+    choice, exception_classes, flag, real_number, seconds_or_zero, seconds_to_ns,
     whole_number,
 )
 from cqrs_fast.base.callables import plain_callable
@@ -28,9 +23,10 @@ cdef str INSTEAD = "it is asked on the way into a sync or async dispatch alike"
 cdef class CacheSettings:
     """The parameters of CachingMiddleware, checked."""
 
-    def __init__(self, *, ttl, max_size, scope, key, condition, tags, ttl_jitter,
-                 negative_ttl, negative_on, single_flight, flight_wait_max, copy,
-                 ttl_from):
+    def __init__(self, ttl, *, max_size=10000, scope="principal", key=None,
+                 condition=None, tags=None, ttl_jitter=0.0, negative_ttl=0.0,
+                 negative_on=(), single_flight=True, flight_wait_max=30.0, copy="none",
+                 ttl_from="store"):
         self.ttl_ns = seconds_or_zero("ttl", ttl)
         self.max_size = whole_number("max_size", max_size, 1, LRU_MOST)
         self.take_scope(scope)

@@ -14,17 +14,11 @@ from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport is_own_fate, remaining_ns
 from cqrs_fast.pipeline.frame cimport ENDED, PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport seen_context, set_error, set_result
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport wait_in_line
 from cqrs_fast.stages.idempotency.records cimport (
-    ENDED_FINALLY,
-    IN_PROGRESS,
-    SUCCEEDED,
-    UNREPEATABLE,
-    Attempt,
-    Record,
-    Records,
+    ENDED_FINALLY, IN_PROGRESS, SUCCEEDED, UNREPEATABLE, Attempt, Record, Records,
 )
 from cqrs_fast.validation.freezing cimport fingerprint_of, freeze_key
 from cqrs_fast.validation.key_hash cimport hash_frozen, same_key
@@ -34,18 +28,13 @@ from cqrs_fast.validation.keys cimport typed_key
 from cqrs_fast.waits.flight cimport ALONE, ANSWERED, LEADING, Flight, Role
 
 from cqrs_fast.base.arguments import (
-    choice,
-    exception_classes,
-    seconds_to_ns,
-    whole_number,
+    choice, exception_classes, seconds_to_ns, whole_number,
 )
 from cqrs_fast.base.callables import plain_callable
 from cqrs_fast.base.error_copies import copied_error
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.errors import (
-    IdempotencyConflictError,
-    IdempotencyInProgressError,
-    OverloadedError,
+    IdempotencyConflictError, IdempotencyInProgressError, OverloadedError,
 )
 from cqrs_fast.stats import IdempotencyStats
 from cqrs_fast.validation.freezing import Unkeyable
@@ -67,13 +56,13 @@ cdef class IdempotencyMiddleware(Stage):
     whoever sends the same again gets that result. With other fields it is an
     IdempotencyConflictError. A command that fails may be sent again, and is done again.
     One whose result its use consumes, a generator or an open file say, is not done
-    again either: its duplicates get a ResultTypeError, and it is told of once.
+    again either: its duplicates get a ResultTypeError; it is logged once.
 
     Parameters:
         key: `key(command)` returns its key; by default its `idempotency_key`.
         ttl: the seconds that a result is kept.
         max_records: how many there may be. When it is full and none has expired, new
-            keys are refused with an OverloadedError.
+            keys are rejected with an OverloadedError.
         on_duplicate: "wait" for the one in progress and get its outcome, a copy of its
             error included, or "raise" an IdempotencyInProgressError. That is raised
             too where waiting would never end: inside of the command itself, and for a
@@ -206,7 +195,7 @@ cdef class IdempotencyMiddleware(Stage):
         return STOP
 
     cdef Attempt attempt_of(self, Frame *f):
-        """What is known of a command with a key; None without one."""
+        """Return the attempt of a command with a key, or None without a key."""
         cdef Attempt attempt
         cdef uint64_t group, hash
         cdef KeyPlan plan
@@ -231,7 +220,7 @@ cdef class IdempotencyMiddleware(Stage):
         return attempt
 
     cdef int decide(self, Frame *f, Attempt attempt) except -1:
-        """Do it, wait for who does it, or answer it."""
+        """Run the command, wait for the one in progress, or answer it."""
         cdef int64_t now_ns = read_clock(self.clock)
         cdef Record record = Record.__new__(Record)
         cdef Record known
@@ -263,37 +252,29 @@ cdef class IdempotencyMiddleware(Stage):
     cdef int repeat(
         self, Frame *f, Attempt attempt, Record known, int64_t now_ns
     ) except -1:
-        """There is a record of this key already."""
+        """Answer a command whose key has a record, or wait for its outcome."""
         cdef PyObject *fields = <PyObject *>attempt.fingerprint
-        name = None
         if not same_key(attempt.key.plan, <PyObject *>known.fingerprint, fields):
             self.conflicts += 1
-            name = own_name(<Route>f.route, <object>f.message)
-            set_error(f, IdempotencyConflictError(name))
+            set_error(f, IdempotencyConflictError(frame_name(f)))
             return STOP
         if known.progress == IN_PROGRESS:
             if self.waits and self.may_wait and known.flight.admits(attempt):
                 known.flight.join(attempt)
-                return wait_in_line(
-                    f, attempt, self.clock, known.expires_ns - now_ns
-                )
-            name = own_name(<Route>f.route, <object>f.message)
-            set_error(f, IdempotencyInProgressError(None, KIND, name))
+                return wait_in_line(f, attempt, self.clock, known.expires_ns - now_ns)
+            set_error(f, IdempotencyInProgressError(None, KIND, frame_name(f)))
             return STOP
         self.replayed += 1
         if known.progress == SUCCEEDED:
             set_result(f, known.outcome)
         else:
-            name = own_name(<Route>f.route, <object>f.message)
-            set_error(f, self.records.detached(name, known.outcome))
+            set_error(f, self.records.detached(frame_name(f), known.outcome))
         return STOP
 
     cdef int refuse(self, Frame *f, int64_t now_ns) except -1:
         self.refused += 1
-        wait_ns = max(self.records.next_ns() - now_ns, 0)
-        retry_after = wait_ns / 1e9
-        name = own_name(<Route>f.route, <object>f.message)
-        set_error(f, OverloadedError(retry_after, KIND, name))
+        retry_after = max(self.records.next_ns() - now_ns, 0) / 1e9
+        set_error(f, OverloadedError(retry_after, KIND, frame_name(f)))
         return STOP
 
     cdef int take_over(self, Frame *f, Attempt attempt) except -1:
@@ -329,17 +310,16 @@ cdef class IdempotencyMiddleware(Stage):
             if record is not None and record.flight is not flight:
                 record = None
         # One that lost its lease to another changes nothing of the other's record.
-        # An ended wait of its own: it has just been told to lead, and did nothing.
+        # Its own wait was ended: it was just made the leader, and did nothing.
         if f.error != NULL and (f.ending == ENDED or is_own_fate(f)):
             if not flight.pass_on() and record is not None:
                 self.records.remove(record)
             return PROCEED
-        again = None        # what there is in the place of a result that is used up
+        again = None        # what duplicates get if the result is used up
         try:
             if f.error == NULL and is_used_up(f.result):
                 again = UNREPEATABLE
-                name = own_name(<Route>f.route, <object>f.message)
-                again = self.records.unrepeatable(name, <object>f.result)
+                again = self.records.unrepeatable(frame_name(f), <object>f.result)
             if record is not None and self.records.holds(record):
                 self.note(f, record, again)
         except BaseException:
@@ -373,7 +353,7 @@ cdef class IdempotencyMiddleware(Stage):
         return names_domain(self.final_on, f.error, domain_errors)
 
     cdef int note(self, Frame *f, Record record, object again) except -1:
-        """Keep the outcome, or `again` in its place, or forget the key."""
+        """Keep the outcome, or `again` instead of it, or forget the key."""
         cdef int64_t expires_ns
         if f.error != NULL and not self.is_final(f):
             return self.records.remove(record)
@@ -383,8 +363,7 @@ cdef class IdempotencyMiddleware(Stage):
         elif f.error == NULL:
             self.records.complete(record, SUCCEEDED, <object>f.result, expires_ns)
         else:
-            name = own_name(<Route>f.route, <object>f.message)
-            error = self.records.detached(name, <object>f.error)
+            error = self.records.detached(frame_name(f), <object>f.error)
             self.records.complete(record, ENDED_FINALLY, error, expires_ns)
         return 0
 

@@ -38,7 +38,7 @@ cdef class Records:
     cdef dict known             # TypedKey -> Record
     cdef list due               # a heap of (expires_ns, number, record), some outdated
     cdef int64_t number
-    cdef set told               # of which commands that was: (name, is_error)
+    cdef set logged             # (name, is_error) of what was logged as unrepeatable
     cdef object __weakref__
 
     # The record that is in force, or None.
@@ -52,10 +52,10 @@ cdef class Records:
     cdef int complete(
         self, Record record, Progress progress, object outcome, int64_t expires_ns
     ) except -1
-    # The error for duplicates where the result is used up, or the error has no copies;
-    # told once.
+    # The error for duplicates if the result is used up or the error has no copies; logs
+    # it once for each command.
     cdef object unrepeatable(self, str name, object outcome)
-    # A copy of an error that holds no frames, or that in its place.
+    # A copy of an error without frames, or the error of `unrepeatable`.
     cdef object detached(self, str name, object error)
     cdef int remove(self, Record record) except -1
     cdef bint holds(self, Record record) except -1

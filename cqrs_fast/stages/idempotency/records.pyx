@@ -23,7 +23,7 @@ UNREPEATABLE = ResultTypeError(LASTING, f"one {USED_UP}")
 
 
 cdef enum:
-    # So many outdated entries of the heap are let be.
+    # The heap keeps up to this many outdated entries.
     SPARE = 64
 
 
@@ -44,7 +44,7 @@ cdef class Records:
     def __cinit__(self):
         self.known = {}
         self.due = []
-        self.told = set()
+        self.logged = set()
         on_fork(self)
 
     def _after_fork(self):
@@ -94,11 +94,11 @@ cdef class Records:
 
     cdef object unrepeatable(self, str name, object outcome):
         kind = type(outcome).__name__
-        told = name, isinstance(outcome, BaseException)
-        if told not in self.told:
-            self.told.add(told)
+        once = name, isinstance(outcome, BaseException)
+        if once not in self.logged:
+            self.logged.add(once)
             log_unshared(name, outcome, "a duplicate gets an error")
-        if told[1]:
+        if once[1]:
             return ResultTypeError(COPIED, f"an error, a {kind}, {UNCOPIED}", name)
         return ResultTypeError(LASTING, f"a {kind}, {USED_UP}", name)
 
@@ -149,7 +149,7 @@ cdef class Records:
             heapify(kept)
             self.due = kept
         except MemoryError:
-            # It may as well stay as it is.
+            # The heap stays correct with its outdated entries.
             pass
         return 0
 

@@ -1,4 +1,4 @@
-"""Rate limiting: refuse what comes too fast, or let it wait for its turn."""
+"""Rate limiting: reject dispatches over the limit, or let them wait in line."""
 
 cimport cython
 from cpython.ref cimport PyObject
@@ -13,18 +13,14 @@ from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport frame_context, set_error, stage_now
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
 from cqrs_fast.policies.core.token_bucket cimport bucket_remaining, bucket_take
 from cqrs_fast.policies.keyed_buckets cimport Bucket
 from cqrs_fast.policies.token_bucket cimport NewRate, TokenBucket
 from cqrs_fast.stages.rate_limiting.token_line cimport (
-    TokenLine,
-    TokenLines,
-    estimate,
-    line_of,
-    take_free,
+    TokenLine, TokenLines, estimate, line_of, take_free,
 )
 from cqrs_fast.waits.line cimport Ticket
 
@@ -51,7 +47,7 @@ cdef class RateLimitingMiddleware(Stage):
     In any interval of t seconds at most `burst + requests_per_window * t / window`
     dispatches are admitted, by the time at which each came in; with the default burst
     that is up to twice the limit in one unlucky window. A token that was taken is never
-    given back, also where the dispatch fails or is refused further in. All buses and
+    given back, also if the dispatch fails or is rejected further in. All buses and
     routes that share this object share its limit.
 
     One that finds no token is rejected with RateLimitExceededError, whose `retry_after`
@@ -172,7 +168,7 @@ cdef class RateLimitingMiddleware(Stage):
 
     cdef Stage served(self, RouteSpec spec, QueueingLimiter queueing):
         self.built = True
-        # Who waits goes by the clock that it came under.
+        # Waiting dispatches keep the clock that they arrived with.
         if self.clock is None and spec.clock is not None and self.lines.waiting == 0:
             self.tokens.tell_time_by(spec.clock)
             self.clock = self.lines.clock = spec.clock
@@ -206,7 +202,7 @@ cdef class RateLimitingMiddleware(Stage):
                     "built that cannot wait, so make a RateLimitingMiddleware with a "
                     "max_wait"
                 )
-            # Pipelines stay as they are.
+            # Built pipelines do not change.
             limits.queueing = self.queueing
         return 0
 
@@ -271,8 +267,7 @@ cdef class RateLimitingMiddleware(Stage):
         self, Frame *f, Bucket bucket, int64_t now_ns, int64_t wait_ns
     ) except -1:
         self.rejected += 1
-        name = own_name(<Route>f.route, <object>f.message)
-        error = exceeded.fresh(wait_ns / 1e9, "RateLimitingMiddleware", name)
+        error = exceeded.fresh(wait_ns / 1e9, "RateLimitingMiddleware", frame_name(f))
         exceeded.put(error, 0, self.tokens.requests_per_window)
         exceeded.put(error, 1, self.tokens.window)
         exceeded.put(error, 2, bucket_remaining(&bucket.state, now_ns))
@@ -280,7 +275,7 @@ cdef class RateLimitingMiddleware(Stage):
         return STOP
 
     cdef int wake_all(self) except -1:
-        """Let whoever has the turn in a line look at its bucket again."""
+        """Let the ticket that has the turn in each line check its bucket again."""
         cdef Bucket bucket
         if self.lines.waiting == 0:
             return 0
@@ -291,7 +286,7 @@ cdef class RateLimitingMiddleware(Stage):
 
 
 cdef int check_hashable(object key) except -1:
-    # Named by its type: a key may tell who somebody is.
+    # Only the type is shown: a key may identify a person.
     try:
         hash(key)
     except TypeError:
@@ -340,7 +335,7 @@ cdef class QueueingLimiter(Stage):
         return self.queue_up(f, bucket, now_ns)
 
     cdef int leave(self, Frame *f) except -1:
-        # A wait that was ended from outside.
+        # The wait was ended from outside.
         cdef Ticket ticket
         if f.slot.object != NULL:
             ticket = <Ticket>f.slot.object
@@ -374,7 +369,7 @@ cdef class QueueingLimiter(Stage):
         return self.look(f, ticket, now_ns)
 
     cdef int look(self, Frame *f, Ticket ticket, int64_t now_ns) except -1:
-        """Take a token if it has the turn, or wait on."""
+        """Take a token if it has the turn, or keep waiting."""
         cdef RateLimitingMiddleware limits = self.limits
         cdef TokenLine line = <TokenLine>ticket.line
         cdef int64_t wait_ns = 0
