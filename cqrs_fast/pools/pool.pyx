@@ -10,7 +10,7 @@ must not be interrupted, with the permit held.
 cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
-from cqrs_fast.base.awaitables cimport is_awaitable
+from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.sealing cimport constructed
