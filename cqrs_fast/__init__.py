@@ -57,8 +57,8 @@ _NAMES = {
     ),
 }
 
-# What every program needs. The others are loaded when they are first asked for: each
-# compiled module costs a part of a millisecond.
+# Needed by every program. The other modules are loaded at first use, because each
+# compiled module takes a fraction of a millisecond.
 _AT_ONCE = (
     "assembly.composite",
     "assembly.description",
@@ -89,10 +89,10 @@ def __getattr__(name: str) -> object:
 
 
 def _plain_clock() -> object:
-    """Return what `CoarseClock` stands for until the next release."""
+    """Return the replacement of `CoarseClock`, until the next release."""
     from warnings import warn
 
-    text = "cqrs_fast.CoarseClock is the plain clock now: give no clock= instead"
+    text = "cqrs_fast.CoarseClock is the plain clock now: omit clock= instead"
     warn(text, DeprecationWarning, stacklevel=3)
     return _import_module("cqrs_fast.base.clock").Clock
 

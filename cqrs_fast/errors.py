@@ -1,9 +1,9 @@
 """The errors of cqrs_fast: one tree below `CQRSError`.
 
-Each error carries plain, typed attributes and builds its text only when somebody
-reads it. None of them ever holds a field value of a message, a result or a context
-value. All can be pickled and copied: what travels is the type, the arguments and
-the plain attributes, without notes, causes and tracebacks.
+Each error has plain, typed attributes and builds its text only when it is read. None
+holds a field value of a message, a result or a context value. All can be pickled and
+copied: a copy has the type, the arguments and the plain attributes, but no notes,
+causes and tracebacks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _restore(
 
 
 class CQRSError(Exception):
-    """Report a failure of the library itself; catch it to catch every error here.
+    """Report a failure of the library itself; the base of all its errors.
 
     Attributes:
         outcome: the metric outcome that a dispatch ending with this error counts as.
@@ -90,9 +90,9 @@ class HandlerAlreadyRegisteredError(CQRSError):
 
 
 class AsyncHandlerError(CQRSError, TypeError):
-    """Report a dispatch that would have to wait where waiting is not possible.
+    """Report a synchronous dispatch of an async route.
 
-    `execute` cannot run what is async: await `execute_async` instead.
+    `execute` cannot run async code: await `execute_async` instead.
 
     Attributes:
         name: the name of the message.
@@ -116,11 +116,11 @@ class AsyncHandlerError(CQRSError, TypeError):
 class ValidationError(CQRSError, ValueError):
     """Report a message or payload that breaks its own rules; correct the input.
 
-    A text given instead of the list becomes one error of the path `$`.
+    A text in place of the list becomes one error at the path `$`.
 
     Attributes:
-        errors: a list of (path, code, message); no value is ever part of it.
-        name: the name of the message, or None where it is not known.
+        errors: a list of (path, code, message), without any value of the input.
+        name: the name of the message, or None if it is not known.
     """
 
     outcome = "invalid"
@@ -166,19 +166,19 @@ class ResultTypeError(CQRSError, TypeError):
 
 
 class DeadlineExceededError(CQRSError, TimeoutError):
-    """Report a call whose time was up; give it more time, or make it faster.
+    """Report a call that took too long; give it more time, or make it faster.
 
     Attributes:
-        timeout: the time allowed in seconds, or None where only a deadline is known.
+        timeout: the time allowed in seconds, or None if only a deadline is known.
         stage: "queue" (while it waited), "handler" (while or after it ran) or
-            "context" (its context was over before the handler began).
-        name: the name of the message, or None where it is not known.
+            "context" (the deadline of its context passed before the handler began).
+        name: the name of the message, or None if it is not known.
     """
 
     outcome = "timeout"
 
-    # OSError is a base: it leaves parsing of the arguments to __init__ where a
-    # subclass overrides only that, and so takes none of ours for an errno.
+    # OSError, a base, parses no arguments in __new__ if a subclass overrides only
+    # __init__, so it takes none of these for an errno.
     def __init__(
         self, timeout: float | None = None, stage: str = "context",
         name: str | None = None,
@@ -262,12 +262,12 @@ class IdempotencyConflictError(CQRSError):
 
 
 class RejectedError(CQRSError):
-    """Report a call that a policy refused before its handler ran; try later.
+    """Report a call that a policy rejected before its handler ran; try later.
 
     Attributes:
-        retry_after: seconds (>= 0) after which this call would be admitted if nobody
-            else called, or None where that is not known.
-        middleware: the class name of the middleware that refused, or None.
+        retry_after: seconds (>= 0) after which this call would be admitted if there
+            were no other calls, or None if that is not known.
+        middleware: the class name of the middleware that rejected it, or None.
         name: the name of the message, or None.
     """
 
@@ -361,7 +361,7 @@ class BulkheadFullError(RejectedError):
 
 
 class OverloadedError(RejectedError):
-    """Report a call that would be done too late, or for which a store has no room.
+    """Report a call that would end too late, or for which a store has no room.
 
     Try later; raise the bound of the store, or shorten its time to live.
     """
@@ -393,7 +393,7 @@ class BusClosedError(RejectedError):
 
 
 class MiddlewareOrderWarning(UserWarning):
-    """Warn of middleware in an order that defeats what one of them is for.
+    """Warn of an order of middleware that defeats the purpose of one of them.
 
-    The text names both, says what goes wrong and which order to use instead.
+    The text names both, the consequence, and the order to use instead.
     """

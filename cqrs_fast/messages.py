@@ -10,8 +10,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
-from cqrs_fast.base.message_meta import MessageMeta
-from cqrs_fast.base.message_names import message_name
+from cqrs_fast.base.message_names import MessageMeta, message_name
 from cqrs_fast.redaction import masked_repr, rich_fields
 
 __all__ = ["Command", "Event", "Query", "Secret", "message_name"]
@@ -31,7 +30,7 @@ def _tag(cls: type) -> str:
 
 
 class _Message(msgspec.Struct, metaclass=MessageMeta, tag_field="$type"):
-    """Hold what commands, queries and events have in common."""
+    """The base of commands, queries and events."""
 
     def __repr__(self) -> str:
         return masked_repr(self)
@@ -43,9 +42,9 @@ class _Message(msgspec.Struct, metaclass=MessageMeta, tag_field="$type"):
 class Command(_Message, Generic[R_co]):
     """Ask for a change; the type argument is the type of the result.
 
-    Subclasses declare fields as a `msgspec.Struct` does and take its options.
-    `idempotent = True` says that running the command twice does what once does,
-    which allows retries of it.
+    Subclasses declare fields as a `msgspec.Struct` does and accept its options.
+    `idempotent = True` says that running the command twice has the effect of running
+    it once; then it may be retried.
     """
 
     __message_kind__ = "command"
@@ -69,7 +68,7 @@ class Query(_Message, Generic[R_co]):
 
 
 class Event(_Message):
-    """Tell of something that happened."""
+    """Report something that happened."""
 
     __message_kind__ = "event"
 

@@ -1,1 +1,1 @@
-"""What every other room stands on: clocks, forks, checks, reports, C-level helpers."""
+"""Shared by all other rooms: clocks, forks, checks, reports, helpers in C."""

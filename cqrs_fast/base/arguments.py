@@ -1,8 +1,8 @@
-"""Check the numbers of constructors: errors name the argument and its value."""
+"""Check the arguments of constructors: errors name the argument and its value."""
 
 from __future__ import annotations
 
-# As long as any wait of the pipeline may be; in nanoseconds it fits an int64.
+# The longest wait of the pipeline; in nanoseconds it fits an int64.
 MOST_SECONDS = 1e9
 
 
@@ -45,7 +45,7 @@ def real_number(argument: str, number: object, least: float, most: float) -> flo
 
 
 def flag(argument: str, value: object) -> bool:
-    """Return a bool that is one."""
+    """Return a bool; nothing else is converted."""
     if not isinstance(value, bool):
         raise TypeError(f"{argument} must be a bool, got {value!r}")
     return value
@@ -64,14 +64,13 @@ def choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
 def exception_classes(argument: str, classes: object) -> tuple[type[Exception], ...]:
     """Return an Exception class, or several in a tuple, list or set, as a tuple.
 
-    What is no Exception, a cancellation say, is nobody else's to see.
+    Other BaseExceptions, such as a cancellation, must always pass.
     """
     found: list[type[Exception]] = []
     several = isinstance(classes, tuple | list | set | frozenset)
     for one in classes if several else (classes,):  # type: ignore[attr-defined]
         if not isinstance(one, type) or not issubclass(one, Exception):
-            raise TypeError(
-                f"{argument} must be an Exception class or several, got {one!r}"
-            )
+            text = f"{argument} must be an Exception class or several, got {one!r}"
+            raise TypeError(text)
         found.append(one)
     return tuple(found)

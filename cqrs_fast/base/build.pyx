@@ -4,7 +4,7 @@
 cdef extern from *:
     """
     #ifndef CQRS_FAST_BUILD_MODE
-    #error "build with setup.py, which names the mode"
+    #error "build with setup.py, which sets the mode"
     #endif
     """
     const char *CQRS_FAST_BUILD_MODE

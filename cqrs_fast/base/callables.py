@@ -18,7 +18,7 @@ def log_level(argument: str, level: object) -> int:
 
 
 def logger_of(argument: str, logger: object) -> Logger:
-    """Return the logger that is meant: itself, by its name, or for None our own."""
+    """Return a logger given as itself or by name; `cqrs_fast` for None."""
     import logging
 
     if logger is None:
@@ -26,19 +26,18 @@ def logger_of(argument: str, logger: object) -> Logger:
     if isinstance(logger, str):
         return logging.getLogger(logger)
     if not isinstance(logger, logging.Logger):
-        raise TypeError(
-            f"{argument} must be a logging.Logger, a name or None, got {logger!r}"
-        )
+        text = f"{argument} must be a logging.Logger, a name or None, got {logger!r}"
+        raise TypeError(text)
     return logger
 
 
 def plain_callable(
     argument: str, function: object, instead: str, *, yields: bool = False
 ) -> Callable[..., object]:
-    """Return a callable that does its work when it is called: that is not async.
+    """Return a callable that does its work when it is called, so no async function.
 
     Parameters:
-        instead: tells what to do with one that is.
+        instead: what to do with an async function, for the error text.
         yields: whether it may be a generator function.
     """
     if not callable(function):

@@ -1,10 +1,10 @@
-"""Tell of what must not change the outcome of a dispatch, on the `cqrs_fast` logger."""
+"""Log errors that must not change the outcome of a dispatch."""
 
 from __future__ import annotations
 
 import time
 
-# One line a second for each kind of callback: a broken one is called at full rate.
+# One line a second for each kind: a broken callback may fail at full rate.
 _INTERVAL = 1.0
 _last: dict[str, float] = {}
 _suppressed: dict[str, int] = {}
@@ -13,9 +13,8 @@ _suppressed: dict[str, int] = {}
 def report_callback_error(kind: str, name: str, error: BaseException) -> None:
     """Log `error`, raised by a callback of `kind` in a dispatch of `name`.
 
-    Goes to the `cqrs_fast` logger with its traceback, at most once a second for each
-    kind; the next line says how many were left out. Safe from any thread; never raises
-    an Exception itself.
+    Logs to `cqrs_fast` with the traceback, at most once a second for each kind; the
+    next line counts those left out. Safe from any thread; never raises an Exception.
     """
     now = time.monotonic()
     if now - _last.get(kind, -_INTERVAL) < _INTERVAL:
@@ -26,7 +25,7 @@ def report_callback_error(kind: str, name: str, error: BaseException) -> None:
     import logging
 
     logging.getLogger("cqrs_fast").error(
-        "%s of %s raised %s; the dispatch goes on (%d more like it left out)",
+        "%s of %s raised %s; the dispatch continues (%d similar errors left out)",
         kind,
         name,
         type(error).__name__,
@@ -36,13 +35,13 @@ def report_callback_error(kind: str, name: str, error: BaseException) -> None:
 
 
 def log_unshared(name: str, outcome: object, instead: str) -> None:
-    """Log that a result of `name` can be used once only, or its error not be copied.
+    """Log that a result of `name` cannot be shared, or its error cannot be copied.
 
-    Never raises an Exception itself; who calls it sees to it that it is told once.
+    Never raises an Exception. The caller logs each handler only once.
 
     Parameters:
-        outcome: what the handler returned, or an exception that it raised.
-        instead: tells what comes of it.
+        outcome: the result of the handler, or an exception that it raised.
+        instead: the consequence, for the text.
     """
     import logging
 
@@ -51,11 +50,11 @@ def log_unshared(name: str, outcome: object, instead: str) -> None:
         what = f"raised a {kind}, which cannot be copied"
         remedy = "raise one of a Python class without __del__"
     else:
-        what = f"returned a {kind}, which is used up by its use"
-        remedy = "return a list, say"
+        what = f"returned a {kind}, which is used up by its first use"
+        remedy = "return a list, for example"
     try:
         logging.getLogger("cqrs_fast").warning(
-            "the handler of %s %s: %s; %s (told once)", name, what, instead, remedy
+            "the handler of %s %s: %s; %s (logged once)", name, what, instead, remedy
         )
     except Exception as error:
         report_callback_error("logging", name, error)

@@ -1,12 +1,92 @@
-/* Calling users' code, and what it returns: a value, or something to await first. */
+/* Call user code, and find out whether its result must be awaited. */
 #ifndef CQRS_FAST_CALLING_H
 #define CQRS_FAST_CALLING_H
 
 #include <Python.h>
-#include "awaitables.h"
 
-/* Call `callee(*args)`, where args[-1] is free to write: what PyObject_Vectorcall
-   does without its check of the result, and a bound method without a detour. */
+static inline int cqrs_is_old_coroutine(PyObject *value) {
+    if (!PyGen_CheckExact(value)) {
+        return 0;
+    }
+#if PY_VERSION_HEX >= 0x030c0000
+    PyCodeObject *code = PyGen_GetCode((PyGenObject *)value);
+#else
+    PyCodeObject *code = ((PyGenObject *)value)->gi_code;
+    Py_INCREF(code);
+#endif
+    int flags = code->co_flags;
+    Py_DECREF(code);
+    return flags & CO_ITERABLE_COROUTINE;
+}
+
+/* Whether `await value` would work; a few loads for a plain value. */
+static inline int cqrs_is_awaitable(PyObject *value) {
+    PyAsyncMethods *slots = Py_TYPE(value)->tp_as_async;
+    /* Generators have such slots too. */
+    if (slots == NULL) {
+        return 0;
+    }
+    return slots->am_await != NULL || cqrs_is_old_coroutine(value);
+}
+
+static inline int cqrs_is_async_generator(PyObject *value) {
+    return PyAsyncGen_CheckExact(value);
+}
+
+/* Whether its work is still to be done: an awaitable or an async generator. */
+static inline int cqrs_is_promise(PyObject *value) {
+    return cqrs_is_awaitable(value) || PyAsyncGen_CheckExact(value);
+}
+
+/* The same, or a generator, which may come from a generator function. */
+static inline int cqrs_may_be_promise(PyObject *value) {
+    PyAsyncMethods *slots = Py_TYPE(value)->tp_as_async;
+    if (slots == NULL) {
+        return 0;
+    }
+    return slots->am_await != NULL || PyAsyncGen_CheckExact(value)
+           || PyGen_CheckExact(value);
+}
+
+/* Whether the slot returns the value itself, is empty or raises: then the value can be
+   iterated only once. */
+static int cqrs_iterates_itself(PyObject *value, getiterfunc iterate) {
+    PyObject *made;
+    if (iterate == NULL || iterate == PyObject_SelfIter) {
+        return 1;
+    }
+    made = iterate(value);
+    if (made == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return -1;
+        }
+        PyErr_Clear();
+        return 1;
+    }
+    Py_DECREF(made);
+    return made == value;
+}
+
+/* Whether its use consumes it: an awaitable, or its own iterator, sync or async;
+   -1 with a BaseException that is no Exception. Users' `__iter__` may run. */
+static int cqrs_is_used_up(PyObject *value) {
+    PyTypeObject *type = Py_TYPE(value);
+    PyAsyncMethods *slots = type->tp_as_async;
+    int found = 0;
+    if (slots != NULL && slots->am_await != NULL) {
+        return 1;
+    }
+    if (slots != NULL && slots->am_anext != NULL) {
+        found = cqrs_iterates_itself(value, slots->am_aiter);
+    }
+    if (found == 0 && PyIter_Check(value)) {
+        found = cqrs_iterates_itself(value, type->tp_iter);
+    }
+    return found;
+}
+
+/* Call `callee(*args)`; args[-1] may be overwritten. This is PyObject_Vectorcall with a
+   cheaper check of the result and a short way to bound methods. */
 static inline PyObject *cqrs_call(PyObject *callee, PyObject **args, size_t count) {
     size_t flags = PY_VECTORCALL_ARGUMENTS_OFFSET;
     PyTypeObject *type;
@@ -39,7 +119,7 @@ static inline PyObject *cqrs_call_one(PyObject *callee, PyObject *argument) {
     return cqrs_call(callee, args + 1, 1);
 }
 
-/* PyIter_Send for what mostly is a coroutine. */
+/* PyIter_Send, faster for coroutines. */
 static inline PySendResult cqrs_send(
     PyObject *iterator, PyObject *sent, PyObject **out
 ) {
@@ -49,7 +129,7 @@ static inline PySendResult cqrs_send(
     return PyIter_Send(iterator, sent, out);
 }
 
-/* The iterator that `await value` steps; steals the reference. */
+/* The iterator of `await value`; steals the reference. */
 static PyObject *cqrs_awaitable_iterator(PyObject *value) {
     if (PyCoro_CheckExact(value) || cqrs_is_old_coroutine(value)) {
         return value;

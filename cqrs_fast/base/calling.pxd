@@ -1,11 +1,16 @@
-"""Calling users' code, and what it returns: a value, or something to await first."""
+"""Call user code, and find out whether its result must be awaited."""
 
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.awaitables cimport is_async_generator, is_awaitable, is_promise
-
 
 cdef extern from "cqrs_fast/base/calling.h":
+    # A few loads for a plain value; `is_used_up` may run users' `__iter__`.
+    bint is_awaitable "cqrs_is_awaitable"(PyObject *value) noexcept
+    bint is_async_generator "cqrs_is_async_generator"(PyObject *value) noexcept
+    bint is_promise "cqrs_is_promise"(PyObject *value) noexcept
+    bint may_be_promise "cqrs_may_be_promise"(PyObject *value) noexcept
+    int is_used_up "cqrs_is_used_up"(PyObject *value) except -1
+
     PyObject *awaitable_iterator "cqrs_awaitable_iterator"(PyObject *value) noexcept
 
     # A new reference, or NULL with an exception.

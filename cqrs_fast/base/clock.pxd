@@ -1,25 +1,42 @@
-"""Monotonic time in int64 nanoseconds, and the alarms of clocks that are not real."""
+"""Monotonic time in int64 nanoseconds, and the alarms of manual clocks."""
 
 from libc.stdint cimport int64_t
 
 
-cdef class Clock:
-    """A source of time. None stands for the system clock wherever a Clock is taken."""
+cdef extern from "cqrs_fast/base/clock.h":
+    ctypedef struct CounterClock "cqrs_counter_clock":
+        pass
+    bint HAS_COUNTER "CQRS_HAS_COUNTER"
+    int64_t counter_ns "cqrs_counter_ns"(CounterClock *clock) noexcept
+    # The same reading as time.monotonic_ns().
+    int64_t monotonic_ns "cqrs_monotonic_ns"() noexcept nogil
+    # Whether the system clock has reached `due_ns`.
+    bint is_reached "cqrs_reached"(int64_t due_ns) noexcept nogil
 
-    # The present reading; an error of a user's callable passes through.
+
+# The counter of this process; use it only under the GIL.
+cdef CounterClock counter_clock
+# Whether the system clock uses that counter, so that it is reliable.
+cdef bint counter_is_steady
+
+
+cdef class Clock:
+    """A source of time. In place of any Clock, None means the system clock."""
+
+    # The present reading; raises what a user's callable raises.
     cdef int64_t now(self) except? -1
-    # Whether a wait of `delay_ns` is left to real time; a manual clock says no and
-    # calls waiter.wake() once its own time has come.
+    # Whether a wait of `delay_ns` takes real time; a manual clock returns False and
+    # calls waiter.wake() at its time.
     cdef bint waits_really(self, int64_t delay_ns, object waiter) except -1
-    # Whether this clock itself calls waiter.wake() once `delay_ns` has passed; nobody
-    # waits for it, so an automatic clock does not move.
+    # Whether this clock calls waiter.wake() after `delay_ns`; nobody waits for it, so a
+    # clock with auto_advance does not move.
     cdef bint set_alarm(self, int64_t delay_ns, object waiter) except -1
-    # Whether it is told to move, so that no timer of an event loop goes by it.
+    # Whether it moves only by `advance`; timers of event loops cannot follow it.
     cdef bint is_manual(self) noexcept
     cdef int forget(self, object waiter) except -1
 
 
-# Wake all of them, whatever event loops and signals raise meanwhile; then raise that.
+# Wake all, even if event loops or signals raise; then raise the last error.
 cdef int wake_all(object waiters) except -1
 
 # `clock` as given to a constructor: None, a Clock or a callable that returns ns.

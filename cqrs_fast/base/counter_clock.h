@@ -1,13 +1,13 @@
-/* The monotonic clock by the processor's counter of cycles.
+/* Monotonic time from the processor's cycle counter.
 
-   A reading of the system's clock waits for all instructions before it. One of the
-   counter does not, and the clock follows from it: from an anchor, where both were read,
-   and the rate between them. An anchor is good for a few milliseconds, and the next one
-   shows whether the counter went on as it did before. So a counter that jumps (of a
-   machine that is moved, say) puts the clock off by so much at most, and not for long.
+   A reading of the system clock waits for all earlier instructions; a reading of the
+   counter does not. The time follows from an anchor, a reading of both, and the rate of
+   the counter. An anchor is valid for a few milliseconds, and the next one shows whether
+   the rate still holds. So if the counter jumps (on a machine that is migrated, for
+   example), the error is limited in size and in time.
 
-   Pure but for the readings that are passed in: the tests give it those that they want.
-   Calls must exclude each other; under the GIL they do. */
+   Pure functions of the readings, so that tests can pass their own. Calls must exclude
+   each other; under the GIL they do. */
 
 #ifndef CQRS_COUNTER_CLOCK_H
 #define CQRS_COUNTER_CLOCK_H
@@ -23,26 +23,26 @@
 typedef struct {
     uint64_t anchor;    /* the counter there … */
     int64_t anchor_ns;  /* … and the clock */
-    uint64_t span;      /* how many counts the anchor is good for; 0: it is not */
-    uint64_t rate;      /* nanoseconds for a count, times 2^32; 0: not known yet … */
+    uint64_t span;      /* counts for which the anchor is valid; 0: it is not */
+    uint64_t rate;      /* nanoseconds per count, times 2^32; 0: not known yet … */
     int trusted;        /* … and whether an anchor has confirmed it */
-    int64_t told_ns;    /* the last reading: none is before it */
-    uint64_t origin;    /* where the rate is measured from … */
-    int64_t origin_ns;  /* … and when */
-    int faults;         /* against it; what goes well makes good for one each time */
+    int64_t told_ns;    /* the last reading returned: no later one is smaller */
+    uint64_t origin;    /* the start of the measurement of the rate … */
+    int64_t origin_ns;  /* … and its time */
+    int faults;         /* of the counter; each valid anchor removes one */
 } cqrs_counter_clock;
 
 enum {
     CQRS_SPAN_NS = 4 * 1000 * 1000,
-    CQRS_FIRST_RATE_NS = 10 * 1000 * 1000,  /* long enough to know the rate … */
-    CQRS_RATE_NS = 1000 * 1000 * 1000,      /* … and for how long it is measured */
-    CQRS_TRIAL_NS = 1000 * 1000,            /* before the first one is trusted */
-    CQRS_INTERRUPTED = 500, /* so many counts between its two readings are too many */
-    CQRS_STEADY = 1024,     /* one part of so many may come and go: slewing is less … */
-    CQRS_JUMP = 8,          /* a counter that is not steady is as bad as so many of these */
-    CQRS_GIVE_UP = 64       /* with so many faults it is not used any more */
+    CQRS_FIRST_RATE_NS = 10 * 1000 * 1000,  /* the first measurement of the rate … */
+    CQRS_RATE_NS = 1000 * 1000 * 1000,      /* … and the later ones */
+    CQRS_TRIAL_NS = 1000 * 1000,            /* before the first rate is trusted */
+    CQRS_INTERRUPTED = 500, /* counts between its two readings that spoil an anchor */
+    CQRS_STEADY = 1024,     /* allowed deviation: one part of this (slewing is less) … */
+    CQRS_JUMP = 8,          /* faults for a counter that deviates more */
+    CQRS_GIVE_UP = 64       /* faults after which the counter is no longer used */
 };
-#define CQRS_STEADY_NS 1000 /* … and so much in any case */
+#define CQRS_STEADY_NS 1000 /* … plus this */
 
 static inline int64_t cqrs_never_back(cqrs_counter_clock *clock, int64_t now_ns) {
     if (now_ns > clock->told_ns) {
@@ -51,24 +51,24 @@ static inline int64_t cqrs_never_back(cqrs_counter_clock *clock, int64_t now_ns)
     return clock->told_ns;
 }
 
-/* Whether a reading of the counter is worth its price. */
+/* Whether the counter is still used. */
 static inline int cqrs_counter_is_used(const cqrs_counter_clock *clock) {
     return clock->faults < CQRS_GIVE_UP;
 }
 
-/* Tell the time at `counter`, or -1 where that needs an anchor. */
+/* Return the time at `counter`, or -1 if that needs a new anchor. */
 static inline int64_t cqrs_counter_time(cqrs_counter_clock *clock, uint64_t counter) {
     uint64_t passed = counter - clock->anchor;
     if (passed >= clock->span) {
         return -1;
     }
-    /* No overflow: it is milliseconds. */
+    /* No overflow: the span is milliseconds. */
     return cqrs_never_back(
         clock, clock->anchor_ns + (int64_t)((passed * clock->rate) >> 32)
     );
 }
 
-/* Whether the counter went on as before since the last anchor. */
+/* Whether the rate of the counter has held since the last anchor. */
 static inline int cqrs_counter_agrees(
     const cqrs_counter_clock *clock, uint64_t counter, int64_t now_ns
 ) {
@@ -80,7 +80,7 @@ static inline int cqrs_counter_agrees(
         && counted_ns <= (wide)(elapsed_ns + allowed_ns);
 }
 
-/* Measure the rate, from the origin to a reading of both. */
+/* Measure the rate from the origin to a reading of both. */
 static inline void cqrs_counter_measure(
     cqrs_counter_clock *clock, uint64_t counter, int64_t now_ns
 ) {
@@ -96,7 +96,7 @@ static inline void cqrs_counter_measure(
     }
 }
 
-/* Tell the time by a reading of the clock between two of the counter, and take that as
+/* Return the time from a reading of the clock between two of the counter, and make it
    the anchor. */
 static inline int64_t cqrs_counter_anchor(
     cqrs_counter_clock *clock, uint64_t before, int64_t now_ns, uint64_t after
@@ -105,7 +105,7 @@ static inline int64_t cqrs_counter_anchor(
     int known;
     clock->span = 0;
     if (clock->told_ns - now_ns > 2 * CQRS_SPAN_NS) {
-        clock->told_ns = now_ns;  /* the system's clock itself went back */
+        clock->told_ns = now_ns;  /* the system clock itself went back */
     }
     if (after - before > CQRS_INTERRUPTED) {
         clock->faults++;

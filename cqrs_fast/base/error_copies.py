@@ -1,20 +1,17 @@
-"""Copies of exceptions, for somebody else to raise, made by no constructor.
+"""Copy exceptions, so that other callers can raise them, without their constructors.
 
-A copy is put together from what an exception holds: its class, `args`, attributes,
-slots of every class (private ones too), notes, cause, and what C keeps of the built-in
-ones. Attributes are read and written by the descriptors of the classes themselves, so
-no `__new__`, `__init__`, `__setattr__`, `__getattribute__`, property or `__reduce__` of
-users runs. What users' code does with a copy is tried before it is believed: its `str`
-and `repr` must be those of the original.
+A copy has the class, `args`, attributes, slots (private ones too), notes and cause of
+an exception, and the C fields of built-in ones. It is made through the descriptors of
+the classes, so no `__new__`, `__init__`, `__setattr__`, `__getattribute__`, property or
+`__reduce__` of users runs. A copy must have the `str` and `repr` of the original.
 
-Nothing is copied whose class keeps state where Python cannot see it, as extension types
-may, nor what has a `__del__`, which would run twice.
+An exception is not copied if its class may keep state that Python cannot see, as
+extension types do, or has a `__del__`, which would run twice.
 
-A detached copy may be stored: it leads to no frame, and so to no local variable of a
-caller. Its cause is detached in turn, and so are exceptions among its members, args and
-attributes, and in tuples, lists, sets and dicts there, down to two in one another. It
-lacks tracebacks and frames that are found there, and the `obj` of an AttributeError.
-Other values are shared with the original.
+A detached copy may be stored: it holds no frame, and so no local variable of a caller.
+Its cause is detached too, and so are exceptions among its members, args and attributes,
+and in two levels of tuples, lists, sets and dicts there. It omits tracebacks and frames
+there, and the `obj` of an AttributeError. Other values are shared with the original.
 """
 
 from __future__ import annotations
@@ -22,25 +19,20 @@ from __future__ import annotations
 import builtins
 from operator import is_
 from struct import calcsize
-from types import (
-    FrameType,
-    GetSetDescriptorType,
-    MemberDescriptorType,
-    TracebackType,
-)
+from types import FrameType, GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any, NamedTuple
 from weakref import ref
 
 __all__ = ["copied_error", "detached_error"]
 
-# Causes of causes, members of groups in groups; what lies deeper is not copied.
+# Levels of causes and of groups; deeper exceptions are not copied.
 _DEEPEST = 32
-# Containers in containers, such as lists of errors by field.
+# Levels of containers, such as lists of errors by field.
 _NESTED = 2
 _POINTER = calcsize("P")
 
 _ABSENT: Any = object()
-# A subclass may define any of these names anew: these are never its own.
+# The originals: a subclass may redefine any of these names.
 _ARGS: Any = vars(BaseException)["args"]
 _CAUSE: Any = vars(BaseException)["__cause__"]
 _CONTEXT: Any = vars(BaseException)["__context__"]
@@ -49,7 +41,7 @@ _SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
 _TRACEBACK: Any = vars(BaseException)["__traceback__"]
 _MESSAGE: Any = vars(BaseExceptionGroup)["message"]
 _MEMBERS: Any = vars(BaseExceptionGroup)["exceptions"]
-# Whose attribute was missing: an object that the handler had at hand.
+# The object without the attribute: a local value of the handler.
 _OWNER: Any = vars(AttributeError)["obj"]
 _BASE: Any = vars(type)["__base__"]
 _MRO: Any = vars(type)["__mro__"]
@@ -57,16 +49,16 @@ _NAMES: Any = vars(type)["__dict__"]
 _SIZE: Any = vars(type)["__basicsize__"]
 _WEAKREF: Any = vars(type)["__weakrefoffset__"]
 
-# By address: a metaclass may hash and compare its classes in its own way.
+# By address: a metaclass may redefine the hash and comparison of its classes.
 _BUILT_IN: dict[int, type] = {
     id(one): one
     for one in vars(builtins).values()
     if isinstance(one, type) and issubclass(one, BaseException)
 }
 _CONTAINERS: tuple[Any, ...] = (tuple, list, set, frozenset, dict)
-# What built-in exceptions keep beside members.
+# Fields of built-in exceptions that are no members.
 _KEPT_IN_C = ("characters_written",)
-# What these keep is copied by name, below.
+# The fields of these are copied by name, below.
 _MADE_BY_HAND = {id(BaseException), id(BaseExceptionGroup)}
 
 
@@ -79,17 +71,17 @@ class _Layout(NamedTuple):
 
 
 class _NotDetached(Exception):
-    """An exception inside of another has no copy, so that one has none either."""
+    """An inner exception cannot be copied, so the outer one cannot either."""
 
 
 _layouts: dict[int, tuple[ref[type], _Layout | None]] = {}
 
 
 def copied_error(error: BaseException) -> BaseException:
-    """Return an equal of `error` without a traceback or context, to be raised at once.
+    """Return a copy of `error` without a traceback or context, to be raised at once.
 
-    That is `error` itself, its traceback and context removed, where no equal can be
-    made. Safe from any thread.
+    If it cannot be copied: `error` itself, its traceback and context removed. Safe from
+    any thread.
     """
     made = _copied(error, None, 0)
     if made is not None:
@@ -100,10 +92,10 @@ def copied_error(error: BaseException) -> BaseException:
 
 
 def detached_error(error: BaseException) -> BaseException | None:
-    """Return an equal of `error` that holds no frames; None where none can be made.
+    """Return a copy of `error` that holds no frames; None if it cannot be copied.
 
-    One is made to be stored, and one of that each time it is raised: nobody who raises
-    it adds to what is stored. Safe from any thread.
+    Store one copy and raise copies of it, so that raising never changes the stored one.
+    Safe from any thread.
     """
     return _copied(error, {}, 0)
 
@@ -117,8 +109,7 @@ def _copied(
             return None
         made = _filled(error, layout, memo, depth)
         return made if _texts(made) == _texts(error) else None
-    except Exception:
-        # Any way to fail means the same.
+    except Exception:  # any failure means that there is no copy
         return None
 
 
@@ -151,7 +142,7 @@ def _filled(
     if cause is not None and memo is not None:
         cause = _remembered(cause, memo, depth)
     _CAUSE.__set__(made, cause)
-    # After the cause, which sets it.
+    # After the cause, because that sets it.
     _SUPPRESS.__set__(made, _SUPPRESS.__get__(error))
     return made
 
@@ -165,11 +156,11 @@ def _attribute(name: str, value: Any, memo: dict[int, Any] | None, depth: int) -
 def _handed_on(
     value: Any, memo: dict[int, Any] | None, depth: int, nested: int = _NESTED
 ) -> Any:
-    """Return a value as its copy has it: itself, unless it leads to frames."""
+    """Return a value for the copy: the value itself, unless it leads to frames."""
     kind = type(value)
     if memo is None:
         return value
-    # By its true class: what a mock claims to be counts for nothing.
+    # By its true class: a mock only claims to be an exception.
     if issubclass(kind, BaseException):
         made = _remembered(value, memo, depth)
         if made is None:
@@ -178,7 +169,7 @@ def _handed_on(
     if kind is TracebackType or kind is FrameType:
         return None
     container = next((one for one in _CONTAINERS if issubclass(kind, one)), None)
-    # Only so deep: it may well contain itself.
+    # Limited, because a container may contain itself.
     if nested == 0 or container is None:
         return value
     if container is dict:
@@ -188,8 +179,7 @@ def _handed_on(
     others = [_handed_on(item, memo, depth, nested - 1) for item in items]
     if all(map(is_, others, items)):
         return value
-    if kind is not container:
-        # Its own constructor would run.
+    if kind is not container:  # its constructor would run
         raise _NotDetached
     if container is dict:
         return dict(zip(others[::2], others[1::2], strict=True))
@@ -199,9 +189,9 @@ def _handed_on(
 def _remembered(
     error: BaseException, memo: dict[int, Any], depth: int
 ) -> BaseException | None:
-    """Return the one copy of an exception, or None."""
+    """Return the copy of an exception, made once, or None."""
     if id(error) not in memo:
-        # While it is being copied, what leads back to it ends there.
+        # Until the copy is made, a cycle back to it ends with None.
         memo[id(error)] = None
         deeper = depth < _DEEPEST
         memo[id(error)] = _copied(error, memo, depth + 1) if deeper else None
@@ -217,15 +207,15 @@ def _read(member: Any, error: BaseException) -> Any:
 
 
 def _texts(error: BaseException) -> list[Any]:
-    """Return its `str` and `repr`; the class of the exception for one that raises."""
-    told: list[Any] = []
-    for tell in (str, repr):
+    """Return `str` and `repr` of an exception; a class name for one that raises."""
+    texts: list[Any] = []
+    for text_of in (str, repr):
         try:
-            # As it is: a subclass of str compares as it likes.
-            told.append(str.__str__(tell(error)))
+            # As a plain str: a subclass may redefine the comparison.
+            texts.append(str.__str__(text_of(error)))
         except Exception as raised:
-            told.append(type(raised).__name__)
-    return told
+            texts.append(type(raised).__name__)
+    return texts
 
 
 def _layout_of(cls: type[BaseException]) -> _Layout | None:
@@ -245,7 +235,7 @@ def _layout_of(cls: type[BaseException]) -> _Layout | None:
 
 
 def _layout(cls: type[BaseException]) -> _Layout | None:
-    """Return the layout of a class; None where it may keep what nobody finds."""
+    """Return the layout of a class; None if it may have state that is hidden."""
     base: Any = cls
     while id(base) not in _BUILT_IN:
         base = _BASE.__get__(base)

@@ -1,4 +1,4 @@
-/* The raised exception as a value: one spelling for CPython 3.11 to 3.13. */
+/* The raised exception as a value, for CPython 3.11 to 3.13. */
 #ifndef CQRS_FAST_ERRSTATE_H
 #define CQRS_FAST_ERRSTATE_H
 
@@ -6,7 +6,7 @@
 
 /* Take the raised exception out of the thread state: a new reference. */
 static Py_NO_INLINE PyObject *cqrs_take_raised(void) {
-    /* Without memory for a frame CPython 3.11 loses the exception that it had. */
+    /* CPython 3.11 loses the exception if it has no memory for a frame. */
     if (!PyErr_Occurred()) {
         PyErr_SetString(PyExc_SystemError, "an error came without an exception");
     }
@@ -25,7 +25,7 @@ static Py_NO_INLINE PyObject *cqrs_take_raised(void) {
 #endif
 }
 
-/* Raise `error` with the traceback that it has; steals the reference. */
+/* Raise `error` with its present traceback; steals the reference. */
 static inline void cqrs_raise_again(PyObject *error) {
 #if PY_VERSION_HEX >= 0x030c0000
     PyErr_SetRaisedException(error);
@@ -35,7 +35,7 @@ static inline void cqrs_raise_again(PyObject *error) {
 #endif
 }
 
-/* BaseExceptions that are no Exception pass every stage unchanged. */
+/* A BaseException that is no Exception passes every stage unchanged. */
 static inline int cqrs_is_transparent(PyObject *error) {
     return !PyType_IsSubtype(Py_TYPE(error), (PyTypeObject *)PyExc_Exception);
 }

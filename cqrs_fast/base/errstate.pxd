@@ -1,4 +1,4 @@
-"""The raised exception as a value: one spelling for CPython 3.11 to 3.13."""
+"""The raised exception as a value, for CPython 3.11 to 3.13."""
 
 from cpython.ref cimport PyObject
 

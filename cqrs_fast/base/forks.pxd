@@ -1,11 +1,11 @@
-"""Forks: what a child process forgets of the threads that only its parent has."""
+"""Forks: a child process drops the state of the threads of its parent."""
 
 from libc.stdint cimport uint32_t
 
 
-# How many forks lie between this process and the one that imported the package. What
-# was counted under another number is the parent's, and is not counted any more.
+# The number of forks between this process and the one that imported the package. A
+# count made under another number belongs to the parent and is void.
 cdef uint32_t fork_count
 
-# Call `one._after_fork()` in each child that is forked while it lives.
+# Call `one._after_fork()` in each child that is forked while `one` lives.
 cdef int on_fork(object one) except -1

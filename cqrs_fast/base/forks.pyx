@@ -1,10 +1,9 @@
-"""Forks: what a child process forgets of the threads that only its parent has.
+"""Forks: a child process drops the state of the threads of its parent.
 
-A child begins with a copy of everything and with one thread, the one that forked. What
-the others had begun (calls that are counted, permits, runs that others wait for, places
-in a line) would never end there, so whoever keeps such things drops them in the child,
-before `os.fork` returns. The calls that the forking thread is in go on; they see by
-`fork_count` that they are not counted any more.
+A child starts with a copy of all objects and with one thread, the one that forked. The
+work of the other threads (counted calls, permits, shared runs, places in a line) would
+never end there, so its owners drop it in the child, before `os.fork` returns. The calls
+of the forking thread continue; `fork_count` shows them that they are no longer counted.
 """
 
 import os
@@ -28,13 +27,13 @@ def notify_of_forks(one):
 
 
 def begin_child():
-    """Count a fork and let everything forget the other threads; runs in the child."""
+    """Count a fork and drop the state of the other threads; runs in the child."""
     global fork_count
     fork_count += 1
     for one in list(notified):
         one._after_fork()
 
 
-# Missing where there is no fork.
+# Missing on systems without fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=begin_child)

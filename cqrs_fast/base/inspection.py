@@ -1,4 +1,4 @@
-"""Find out, once at registration, which form a handler or a middleware has."""
+"""Inspect the form of handlers and middleware, once at registration."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class HandlerForm(NamedTuple):
 def handler_form(
     handler: object, *, is_async: bool | None = None, with_context: bool | None = None
 ) -> HandlerForm:
-    """Tell how to call `handler`; the two keywords override what its signature says.
+    """Return how to call `handler`; the two keywords override its signature.
 
-    Raises TypeError for anything that is no handler.
+    Raises TypeError for an object that is no handler.
     """
     call = _callable_of(handler)
     kind = generator_kind(call)
@@ -58,41 +58,38 @@ def handler_form(
 
 
 def message_of(handler: object) -> Any:
-    """Return the class that the handler's message parameter is annotated with.
+    """Return the class in the annotation of the handler's message parameter.
 
-    That may be a generic class with its arguments. Raises TypeError, with the reason,
-    where the annotation names no class.
+    It may be a generic class with its arguments. Raises TypeError, with the reason, if
+    the annotation names no class.
     """
     call = _callable_of(handler)
-    _takes_context(handler, call)  # what is no handler is told as that
+    _takes_context(handler, call)  # TypeError if it is no handler
     required = _required_positional(call)
     parameter = required[-1] if required else None
     annotation = parameter.annotation if parameter else inspect.Parameter.empty
     where = _describe(handler)
+    unknown = f"cannot tell which message {where} handles"
     remedy = "name the message: @bus.handler(CreateUser)"
     if parameter is None or annotation is inspect.Parameter.empty:
-        raise TypeError(
-            f"cannot tell which message {where} handles: annotate its last parameter "
-            f"with the message class, or {remedy}"
-        )
+        remedy = f"annotate its last parameter with the message class, or {remedy}"
+        raise TypeError(f"{unknown}: {remedy}")
     try:
         annotation = _resolved(call, annotation)
     except Exception as error:  # an annotation is any expression
-        reason = "what it names must be known at run time"
+        reason = "its names must exist at run time"
         if "<locals>" in where:
-            reason = "a function that has ended knows its classes no more"
+            reason = "the classes of a function that has ended are lost"
         raise TypeError(
-            f"cannot tell which message {where} handles: its annotation "
-            f"{annotation!r} cannot be resolved ({error}): {reason}; {remedy}"
+            f"{unknown}: its annotation {annotation!r} cannot be resolved ({error}): "
+            f"{reason}; {remedy}"
         ) from error
     meant = message_meant(annotation)
     if meant is None:
         reason = f"{annotation!r} is no class"
         if get_origin(annotation) in (Union, UnionType):
-            reason = f"{annotation} is a union: register each class of it by its own"
-        raise TypeError(
-            f"cannot tell which message {where} handles: {reason}, or {remedy}"
-        )
+            reason = f"{annotation} is a union: register each of its classes"
+        raise TypeError(f"{unknown}: {reason}, or {remedy}")
     return meant
 
 
@@ -109,13 +106,13 @@ def refuse_handler_class(cls: type) -> None:
 
 
 def is_around(function: object) -> bool:
-    """Tell whether a callable takes (ctx, message, next)."""
+    """Return whether a callable takes (ctx, message, next)."""
     required = _required_positional(function) if callable(function) else None
     return required is not None and len(required) == 3
 
 
 def is_factory(function: object) -> bool:
-    """Tell whether a callable takes (next) alone."""
+    """Return whether a callable takes (next) alone."""
     if not callable(function) or isinstance(function, type):
         return False
     required = _required_positional(function)
@@ -131,7 +128,7 @@ def _callable_of(handler: object) -> Callable[..., Any]:
     if (
         not inspect.isroutine(handler)
         and not isinstance(handler, partial)
-        # Of its class: a mock has every attribute that it is asked for.
+        # Of its class: a mock has every attribute.
         and callable(getattr(type(handler), "handle", None))
     ):
         return handler.handle  # type: ignore[attr-defined,no-any-return]
@@ -148,10 +145,10 @@ def _callable_of(handler: object) -> Callable[..., Any]:
 
 
 def _is_method_without_object(handler: object) -> bool:
-    """Tell whether a function was defined in a class and waits for its `self`.
+    """Return whether a function was defined in a class and needs its `self`.
 
-    By its names alone: in the body of its class it is a function like any other, and a
-    static method stays one. So the first parameter must have the name of convention.
+    Only names show that: in the body of its class it is a plain function, as a static
+    method is. So the first parameter must have the conventional name.
     """
     if not inspect.isroutine(handler) or isinstance(handler, MethodType):
         return False
@@ -167,15 +164,14 @@ def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
     signature = _signature(call)
     if signature is None:
         return False
-    parameters = list(signature.parameters.values())
-    needed = [p.name for p in parameters if _is_required_keyword(p)]
+    required, needed = _required(signature)
     if needed:
         raise TypeError(
-            f"{_describe(handler)} needs the keyword {needed[0]!r}, which nobody "
-            f"passes; {HANDLER_FORMS}"
+            f"{_describe(handler)} needs the keyword {needed[0]!r}, which the bus "
+            f"does not pass; {HANDLER_FORMS}"
         )
-    required = [p for p in parameters if _is_required_positional(p)]
-    if not required and any(p.kind is p.VAR_POSITIONAL for p in parameters):
+    kinds = [p.kind for p in signature.parameters.values()]
+    if not required and inspect.Parameter.VAR_POSITIONAL in kinds:
         return True
     if len(required) not in (1, 2):
         takes = ", ".join(p.name for p in required)
@@ -196,24 +192,24 @@ def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
 def _is_message_annotation(call: object, parameter: inspect.Parameter) -> bool:
     try:
         cls = class_meant(_resolved(call, parameter.annotation))
-    except Exception:  # what it names may not exist at run time
+    except Exception:  # its names may not exist at run time
         return False
-    # Not by the suffix of its name: a class called SessionQuery may well be a context.
+    # Not by the suffix of its name: a class called SessionQuery may be a context.
     names = ("command_name", "query_name", "event_name")
     return cls is not None and any(hasattr(cls, name) for name in names)
 
 
 def _resolved(call: object, annotation: Any) -> Any:
-    """Return what an annotation stands for where it is a text; raises what that does.
+    """Return an annotation, evaluated if it is a text; raises what that raises.
 
-    Its names are looked up in the function, in what it closes over, in the functions
-    around it that are still running, and in its module.
+    Its names are resolved in the function, its closure, the enclosing functions that
+    still run, and its module.
     """
     if not isinstance(annotation, str):
         return annotation
     function: Any = _plain_function(call)
     if not inspect.isroutine(function):
-        function = getattr(  # noqa: B004 - to look into it, not to test for it
+        function = getattr(  # noqa: B004 - to inspect it, not to test for it
             type(function), "__call__", function
         )
     function = inspect.unwrap(getattr(function, "__func__", function))
@@ -246,24 +242,34 @@ def _names_around(function: Any) -> Iterator[Any]:
 
 def _is_full(cell: Any) -> bool:
     try:
-        cell.cell_contents  # noqa: B018 - it raises where there is nothing yet
+        cell.cell_contents  # noqa: B018 - it raises if the cell is empty
     except ValueError:
         return False
     return True
+
+
+def _required(
+    signature: inspect.Signature,
+) -> tuple[list[inspect.Parameter], list[str]]:
+    """Return the positional parameters and the keywords without a default."""
+    needed = [p for p in signature.parameters.values() if p.default is p.empty]
+    positional = (
+        inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    )
+    keywords = [p.name for p in needed if p.kind is p.KEYWORD_ONLY]
+    return [p for p in needed if p.kind in positional], keywords
 
 
 def _required_positional(function: object) -> list[inspect.Parameter] | None:
     signature = _signature(function)
     if signature is None:
         return None
-    parameters = signature.parameters.values()
-    if any(_is_required_keyword(p) for p in parameters):
-        return None
-    return [p for p in parameters if _is_required_positional(p)]
+    positional, keywords = _required(signature)
+    return None if keywords else positional
 
 
 def _signature(function: Any) -> inspect.Signature | None:
-    """Return the callable's own signature; a wrapper's `*args` means what it wraps."""
+    """Return the signature of a callable; `*args` of a wrapper means the inner one."""
     method = _dispatching_method(function)
     if method is not None:
         return _signature(method)
@@ -288,18 +294,8 @@ def _dispatching_method(function: object) -> Any:
     dispatcher = choosing_method(function)
     if dispatcher is None:
         return None
-    # Any object will do: only the parameters that are left are looked at.
+    # Bound to any object: only the other parameters matter.
     return dispatcher.func.__get__(dispatcher, type(dispatcher))
-
-
-def _is_required_positional(parameter: inspect.Parameter) -> bool:
-    positional = (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    return parameter.kind in positional and parameter.default is parameter.empty
-
-
-def _is_required_keyword(parameter: inspect.Parameter) -> bool:
-    keyword_only = parameter.kind is parameter.KEYWORD_ONLY
-    return keyword_only and parameter.default is parameter.empty
 
 
 def _plain_function(call: object) -> object:

@@ -1,15 +1,15 @@
-"""Limit: the deadline of a timeout that interrupts a handler, for what is inside."""
+"""Limit: the deadline of a timeout that interrupts a handler."""
 
 
 cdef class Limit:
-    """The deadline of a timeout that interrupts a handler, for what is inside.
+    """The deadline of a timeout that interrupts a handler.
 
-    A dispatch in the handler learns from it that a cancellation is the timeout's.
+    A dispatch inside the handler learns from it that a timeout caused a cancellation.
     """
 
     cdef bint expired
     cdef bint over                  # its handler has ended
-    cdef object task                # that was cancelled by it …
+    cdef object task                # that it cancelled …
     cdef int cancelling             # … and its cancelling() before
     cdef Limit outer
 
@@ -17,5 +17,5 @@ cdef class Limit:
     cdef int end(self) noexcept
 
 
-# The nearest whose handler still runs: a chain of ended ones would never end.
+# The nearest limit whose handler still runs; drops the chain of ended ones.
 cdef Limit pending(Limit limit)

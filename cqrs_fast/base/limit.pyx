@@ -1,4 +1,4 @@
-"""Limit: the deadline of a timeout that interrupts a handler, for what is inside."""
+"""Limit: the deadline of a timeout that interrupts a handler."""
 
 cimport cython
 
@@ -8,12 +8,10 @@ from cqrs_fast.base.sealing cimport internal
 @cython.final
 @cython.trashcan(True)
 cdef class Limit:
-    """The deadline of a timeout that interrupts a handler, for what is inside."""
-
     cdef bint explains(self) except -1:
         cdef Limit limit = self
         while limit is not None:
-            # A caller who cancelled too wins: then it is a cancellation.
+            # A caller that cancelled too wins: then it is a cancellation.
             if limit.expired and not limit.over:
                 if limit.task.cancelling() <= limit.cancelling + 1:
                     return True
@@ -28,7 +26,6 @@ cdef class Limit:
 
 
 cdef Limit pending(Limit limit):
-    """The nearest whose handler still runs: a chain of ended ones would never end."""
     while limit is not None and limit.over:
         limit = limit.outer
     return limit

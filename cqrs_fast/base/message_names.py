@@ -1,13 +1,17 @@
-"""What any class is as a message: its name, its kind, and what annotations mean.
+"""The names and kinds of messages, the classes of annotations, and the metaclass.
 
-Messages of this library carry both; those of other classes follow the same rules.
+Messages of this library declare both; other classes follow the same rules.
 """
 
 from __future__ import annotations
 
 import types
 import typing
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, dataclass_transform
+
+import msgspec
+
+from cqrs_fast.base.vectorcall import inherit_vectorcall
 
 _Kind = Literal["command", "query", "event"]
 
@@ -16,13 +20,13 @@ _SUFFIXES: tuple[tuple[str, _Kind], ...] = (
     ("Query", "query"),
     ("Event", "event"),
 )
-_MOST_NAMES = 16  # of one another, in an annotation
+_MOST_NAMES = 16  # around one another, in an annotation
 
 
 def name_by_rule(class_name: str) -> str:
     """Return a class name without the suffix of its kind, but never an empty name.
 
-    Pydantic's generic classes have their arguments in it: `PageQuery[int]`.
+    The name of a generic class of Pydantic includes its arguments: `PageQuery[int]`.
     """
     name, bracket, arguments = class_name.partition("[")
     for suffix, _ in _SUFFIXES:
@@ -32,7 +36,7 @@ def name_by_rule(class_name: str) -> str:
 
 
 def _class_of(message: object) -> type:
-    """Return the class that an object, a class or a generic alias stands for."""
+    """Return the class of an object or a generic alias; a class itself."""
     if isinstance(message, type) and not hasattr(message, "__origin__"):
         return message
     origin = typing.get_origin(message)
@@ -40,9 +44,9 @@ def _class_of(message: object) -> type:
 
 
 def message_meant(annotation: Any) -> Any:
-    """Return the class that an annotation means, or a generic one with its arguments.
+    """Return the class of an annotation, with its type arguments.
 
-    It looks through Annotated, NewType and `type` aliases. None for what means no
+    Resolves Annotated, NewType and `type` aliases. None for an annotation that is no
     class, such as a union.
     """
     alias = annotation
@@ -62,7 +66,7 @@ def message_meant(annotation: Any) -> Any:
 
 
 def _alias_value(alias: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return what a `type` alias stands for, with its arguments in their places."""
+    """Return the value of a `type` alias, with its arguments filled in."""
     value = alias.__value__
     given = dict(zip(alias.__type_params__, arguments, strict=False))
     parameters = getattr(value, "__parameters__", ())
@@ -72,7 +76,7 @@ def _alias_value(alias: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def class_meant(annotation: Any) -> type | None:
-    """Return the class that an annotation means, without type arguments, or None."""
+    """Return the class of an annotation, without type arguments, or None."""
     meant = message_meant(annotation)
     return None if meant is None else typing.get_origin(meant) or meant
 
@@ -84,7 +88,7 @@ def _name_method(cls: type) -> tuple[str, object] | None:
         for base in cls.__mro__:
             if attribute in vars(base):
                 found = vars(base)[attribute]
-                # A field may have such a name: only what can be called counts.
+                # A field may have such a name: only a callable counts.
                 if callable(found) or isinstance(found, classmethod):
                     return attribute, found
                 break
@@ -101,7 +105,7 @@ def _checked(cls: type, attribute: str, name: object) -> str:
 
 
 def name_of_class(cls: type) -> str | None:
-    """Return the message name of a class, None where only an instance can tell it."""
+    """Return the message name of a class, None if only an instance knows it."""
     cls = _class_of(cls)
     if hasattr(cls, "__message_kind__"):  # the bases have it
         return cast(str, cast(Any, cls).__struct_config__.tag)
@@ -121,14 +125,14 @@ def message_name(message: object) -> str:
     if name is not None:
         return name
     method = _name_method(cls)
-    # A class whose instances name themselves has the name of the general rule.
+    # Instances may have their own names; their class has the name of the general rule.
     if method is None or not isinstance(message, cls):
         return name_by_rule(cls.__name__)
     return _checked(cls, method[0], getattr(message, method[0])())
 
 
 def message_kind(cls: type) -> _Kind | None:
-    """Return what a class is: by its base, its name method or the end of its name."""
+    """Return the kind of a class: by its base, its name method or its suffix."""
     cls = _class_of(cls)
     declared: _Kind | None = getattr(cls, "__message_kind__", None)
     if declared is not None:
@@ -140,3 +144,33 @@ def message_kind(cls: type) -> _Kind | None:
         if cls.__name__.partition("[")[0].endswith(suffix):
             return kind
     return None
+
+
+def _resolve_tag(class_name: str, tag: object) -> str:
+    """Return the tag of a new class from the option of its definition."""
+    if tag is None:
+        return name_by_rule(class_name)
+    if callable(tag):
+        tag = tag(class_name)
+    if isinstance(tag, str) and tag:
+        return str.__str__(tag)  # msgspec accepts no subclass of str, such as StrEnum
+    raise TypeError(
+        f"{class_name}: the tag is the name of the message, a string that is not "
+        f"empty; got {tag!r}"
+    )
+
+
+@inherit_vectorcall  # a message is made for every dispatch
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class MessageMeta(msgspec.StructMeta):
+    """Make every message class frozen and tagged with its name."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /,
+        **options: Any,
+    ) -> MessageMeta:
+        if not options.setdefault("frozen", True):
+            raise TypeError(f"{name}: messages are immutable; remove frozen=False")
+        # Always explicit: msgspec would let subclasses inherit the tag.
+        options["tag"] = _resolve_tag(name, options.get("tag"))
+        return super().__new__(mcls, name, bases, namespace, **options)

@@ -1,24 +1,24 @@
-"""Names for people: of messages in a log or an error, of functions that are shown."""
+"""Names for people to read: of messages and of functions, in logs and errors."""
 
 _LONGEST = 200  # characters
-# Matching is quadratic in the lengths, and a name may come from the wire.
+# Matching is quadratic in the lengths, and a client may send the name.
 _MATCHED_NAMES = 1000
 _SHOWN_NAMES = 10
 
 
 def quoted(name: object) -> str:
-    """Return a name in quotes: control characters escaped, and not endless."""
+    """Return a name in quotes: control characters escaped, the length limited."""
     text = str(name)
     return repr(text[:_LONGEST]) + ("..." if len(text) > _LONGEST else "")
 
 
 def seconds_text(value: object) -> str:
-    """Return a number of seconds as a text; what is no number, as it is."""
+    """Return a number of seconds as a text; any other value unchanged."""
     return f"{value:.6g} s" if isinstance(value, int | float) else str(value)
 
 
 def no_handler_text(name: object, hint: str | None, registered: list[str]) -> str:
-    """Return what to tell somebody whose message has none of the `registered` names."""
+    """Return the error text for a name that is not among those `registered`."""
     parts = [f"no handler is registered for {quoted(name)}."]
     if hint:
         parts.append(hint)
@@ -46,9 +46,9 @@ def _close_names(name: object, names: list[str]) -> list[str]:
 
 
 def logged_name(name: str) -> str:
-    """Return a message's name: control characters escaped, and not endless.
+    """Return the name of a message: control characters escaped, the length limited.
 
-    A class may let its instances name themselves, from what a client sent say.
+    A client may have sent it, if instances of a class have their own names.
     """
     if len(name) <= _LONGEST and name.isprintable():
         return name

@@ -1,7 +1,7 @@
-"""Promises of work: what a callable returns in the place of having done it.
+"""Promises: objects that a callable returns before it has done its work.
 
-Coroutines and other awaitables, async generators, and the generators that a generator
-function returns: nothing of their work is done yet, so they are no results.
+These are coroutines and other awaitables, async generators, and the generators that a
+generator function returns. Their work has not begun, so they are no results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from cqrs_fast.base.callbacks import report_callback_error
 
-# Flags of code objects. `inspect` tells the same, and takes long to import.
+# Flags of code objects. They are in `inspect` too, which takes long to import.
 _GENERATOR = 0x20
 _ITERABLE_COROUTINE = 0x100
 _ASYNC_GENERATOR = 0x200
@@ -31,18 +31,17 @@ class _Samples:
     chosen: Any = singledispatchmethod(len)
 
 
-# What functools makes is known by its code: `functools.wraps` copies the attributes.
+# Identifies wrappers of functools by their code: `functools.wraps` copies attributes.
 _CHOOSING = singledispatch(len).__code__  # type: ignore[attr-defined] # a function
 _CHOOSING_METHOD = _Samples.chosen.__code__
 _PARTIAL_METHOD = _Samples.part.__code__
 
 
 def functions_of(call: object) -> list[Any]:
-    """Return what may run when it is called, as far as definitions tell.
+    """Return the functions that a call may run, as far as definitions show.
 
-    It sees through partials, methods, static methods, `__call__`, and through what
-    `singledispatch` chooses from. Not through wrappers: these may have collected, or
-    awaited, what is inside.
+    Resolves partials, methods, static methods, `__call__` and the implementations of
+    `singledispatch`, but no wrappers: these may collect or await the inner result.
     """
     found: dict[int, Any] = {}
     left = [call]
@@ -61,7 +60,7 @@ def functions_of(call: object) -> list[Any]:
 
 
 def choices(function: object) -> list[Any]:
-    """Return the functions that one with `singledispatch` chooses from."""
+    """Return the implementations of a function with `singledispatch`."""
     if not isinstance(function, FunctionType):
         return []
     method = choosing_method(function)
@@ -72,7 +71,7 @@ def choices(function: object) -> list[Any]:
 
 
 def choosing_method(function: object) -> Any:
-    """Return the singledispatchmethod that this is the bound function of, or None."""
+    """Return the singledispatchmethod behind its bound function, or None."""
     if type(function) is not FunctionType or function.__code__ is not _CHOOSING_METHOD:
         return None
     found = getattr(vars(function).get("register"), "__self__", None)
@@ -80,7 +79,7 @@ def choosing_method(function: object) -> Any:
 
 
 def _inside(call: Any) -> Any:
-    """Return what a partial or a method calls."""
+    """Return the callable inside a partial or a method."""
     while True:
         kind = type(call)
         if issubclass(kind, partial | partialmethod):
@@ -95,13 +94,13 @@ def _inside(call: Any) -> Any:
 
 
 def _calls_of(cls: type) -> list[Any]:
-    """Return the `__call__` of a class as it is defined: at most one."""
+    """Return the `__call__` that a class defines: at most one."""
     defined = (vars(base) for base in type.mro(cls))
     return [names["__call__"] for names in defined if "__call__" in names][:1]
 
 
 def generator_kind(call: object) -> str | None:
-    """Tell which kind of generator function it is, by its definition; None: of none."""
+    """Return the kind of a generator function, by its definition; else None."""
     kind = None
     for one in functions_of(call):
         code = getattr(one, "__code__", None)
@@ -115,7 +114,7 @@ def generator_kind(call: object) -> str | None:
 
 
 def is_coroutine_function(call: object) -> bool:
-    """Tell whether calling it gives a coroutine, as far as its definition says."""
+    """Return whether a call returns a coroutine, as far as the definition shows."""
     from inspect import iscoroutinefunction
 
     for one in functions_of(call):
@@ -123,29 +122,29 @@ def is_coroutine_function(call: object) -> bool:
             if iscoroutinefunction(one):
                 return True
         except TypeError:
-            # A mock of a function has a mock for its code, too.
+            # The code of a mock is a mock too.
             continue
     return False
 
 
 def check_plain(
-    argument: str, function: object, told: str, *, yields: bool = False
+    argument: str, function: object, remedy: str, *, yields: bool = False
 ) -> None:
     """Raise TypeError for a callback whose work begins after its call.
 
     Parameters:
-        told: ends the text of the error.
+        remedy: the end of the error text.
         yields: whether it may be a generator function.
     """
     if is_coroutine_function(function):
-        raise TypeError(f"{argument} must be no async function{told}")
+        raise TypeError(f"{argument} must be no async function{remedy}")
     kind = generator_kind(function)
     if kind is not None and not yields:
-        raise TypeError(f"{argument} must be a plain function, not {kind}{told}")
+        raise TypeError(f"{argument} must be a plain function, not {kind}{remedy}")
 
 
 def kind_of(promise: object) -> str:
-    """Name what was returned, with its article."""
+    """Return the kind of a promise, with its article."""
     if type(promise) is AsyncGeneratorType:
         return "an async generator"
     if _is_generator(promise):
@@ -154,51 +153,49 @@ def kind_of(promise: object) -> str:
 
 
 def _is_generator(value: Any) -> bool:
-    # One that `types.coroutine` made is awaited.
+    # A generator of `types.coroutine` is awaited instead.
     return type(value) is GeneratorType and not (
         value.gi_code.co_flags & _ITERABLE_COROUTINE
     )
 
 
 def put_to_rest(promise: Any, name: str) -> None:
-    """Close what will not be used, so that it never warns; cancel a future or a task.
+    """Close an unused promise, so that it never warns; cancel a future or a task.
 
-    What that raises is reported under `name`.
+    An error of that is logged under `name`.
     """
     try:
         end = getattr(promise, "close", None) or getattr(promise, "cancel", None)
         ended = None if end is None else end()
         if type(ended) is CoroutineType:
-            # Of a class of users' that closes asynchronously, which nobody awaits here.
+            # From an async `close` of a user's class, which nobody awaits here.
             ended.close()
     except Exception as error:
         report_callback_error("closing an awaitable", name, error)
 
 
 def promise_error(argument: str, promise: object, instead: str) -> TypeError:
-    """Put to rest what a plain-looking callable returned; return what tells of it."""
+    """Close the promise that a callback returned; return the error to raise."""
     put_to_rest(promise, argument)
     return TypeError(f"{argument} returned {kind_of(promise)}: {instead}")
 
 
 def unfinished(function: object, result: object, *, awaits: bool) -> TypeError | None:
-    """Return the refusal of a result, put to rest, of which no work is done yet.
+    """Close a result whose work has not begun, and return the error to raise.
 
-    None for any other, such as a generator that a plain function returns.
+    None for any other result, such as a generator that a plain function returns.
 
     Parameters:
-        function: what returned it.
-        awaits: whether the caller awaits what is awaitable.
+        function: the callable that returned it.
+        awaits: whether the caller awaits an awaitable.
     """
-    if type(result) is AsyncGeneratorType:
-        instead = "its work begins when it is iterated: return a list of it"
-    elif _is_generator(result):
+    instead = "its work begins when it is iterated: return a list of it"
+    if _is_generator(result):
         if generator_kind(function) is None:
             return None
-        instead = "its work begins when it is iterated: return a list of it"
-    elif awaits:
-        return None
-    else:
+    elif type(result) is not AsyncGeneratorType:
+        if awaits:
+            return None
         instead = "use call_async"
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return promise_error(name, result, instead)

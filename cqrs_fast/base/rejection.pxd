@@ -1,4 +1,4 @@
-"""Rejections, made without a call of Python code: they come at high rates."""
+"""Rejections, made without a call of Python code: their rates are high."""
 
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF, PyObject
@@ -12,10 +12,10 @@ cdef class Rejection:
     """Makes the errors of one class below RejectedError."""
 
     cdef type cls
-    cdef Py_ssize_t retry_after, middleware, name   # where its slots lie
-    cdef Py_ssize_t extras[MOST_EXTRAS]             # those of the subclass, as listed
+    cdef Py_ssize_t retry_after, middleware, name   # offsets of its slots
+    cdef Py_ssize_t extras[MOST_EXTRAS]             # those of the subclass, in order
 
-    # What `cls(retry_after, middleware, name)` makes; each extra has still to be put.
+    # The same as `cls(retry_after, middleware, name)`; then `put` each extra.
     cdef inline object fresh(self, object retry_after, str middleware, object name):
         error = (<PyTypeObject *>self.cls).tp_new(self.cls, <PyObject *>(), NULL)
         store(error, self.retry_after, retry_after)
@@ -28,7 +28,7 @@ cdef class Rejection:
         return 0
 
 
-# Into a slot that nothing is in yet.
+# Fills an empty slot.
 cdef inline void store(object error, Py_ssize_t offset, object value) noexcept:
     cdef char *start = <char *><PyObject *>error
     Py_INCREF(value)

@@ -1,4 +1,4 @@
-"""Rejections, made without a call of Python code: they come at high rates."""
+"""Rejections, made without a call of Python code: their rates are high."""
 
 cimport cython
 
@@ -19,11 +19,11 @@ cdef extern from "structmember.h":
 cdef class Rejection:
     """Make the errors of one class below RejectedError.
 
-    Their constructors only store into slots; here that is done without calling them.
+    Their constructors only fill slots; this does it without a call.
 
     Parameters:
         cls: the class.
-        extras: its own slots, in the order in which they are put.
+        extras: the names of its own slots.
     """
 
     def __init__(self, type cls not None, *extras):

@@ -1,4 +1,4 @@
-/* Keep outsiders from objects that no constructor has filled. */
+/* Prevent objects that no constructor has filled. */
 #ifndef CQRS_FAST_SEALING_H
 #define CQRS_FAST_SEALING_H
 
@@ -10,9 +10,7 @@ static const char *cqrs_short_name(PyTypeObject *type) {
     return dot == NULL ? type->tp_name : dot + 1;
 }
 
-static PyObject *cqrs_refuse_new(
-    PyObject *type, PyObject *args, PyObject *kwargs
-) {
+static PyObject *cqrs_reject_new(PyObject *type, PyObject *args, PyObject *kwargs) {
     (void)args; (void)kwargs;
     return PyErr_Format(
         PyExc_TypeError, "%s.__new__ makes no usable object: call the class",
@@ -20,7 +18,7 @@ static PyObject *cqrs_refuse_new(
     );
 }
 
-static PyObject *cqrs_refuse_again(
+static PyObject *cqrs_reject_again(
     PyObject *self, PyObject *args, void *wrapped, PyObject *kwargs
 ) {
     (void)args; (void)wrapped; (void)kwargs;
@@ -30,7 +28,7 @@ static PyObject *cqrs_refuse_again(
     );
 }
 
-static int cqrs_refuse_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+static int cqrs_reject_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     (void)args; (void)kwargs;
     PyErr_Format(
         PyExc_TypeError, "%s objects are made by the library alone",
@@ -40,22 +38,22 @@ static int cqrs_refuse_call(PyObject *self, PyObject *args, PyObject *kwargs) {
 }
 
 static PyMethodDef cqrs_no_new = {
-    "__new__", (PyCFunction)(void (*)(void))cqrs_refuse_new,
+    "__new__", (PyCFunction)(void (*)(void))cqrs_reject_new,
     METH_VARARGS | METH_KEYWORDS, NULL
 };
 
-/* What Python code finds as __new__ and __init__. The slots, by which calls of the
-   class and Cython make objects, stay as they are; where `inside`, calls end. */
+/* Replace __new__ and __init__ as Python code sees them. The slots, which calls of the
+   class and Cython use, stay unchanged, but with `inside` calls fail too. */
 static int cqrs_seal(PyTypeObject *type, int inside) {
     PyObject *own = PyDict_GetItemString(type->tp_dict, "__init__");
-    struct wrapperbase *again = PyMem_RawCalloc(1, sizeof(*again));  /* kept */
+    struct wrapperbase *again = PyMem_RawCalloc(1, sizeof(*again));  /* never freed */
     PyObject *no_new = PyCFunction_New(&cqrs_no_new, (PyObject *)type);
     PyObject *no_init = NULL;
     int status = -1;
     if (again != NULL && no_new != NULL) {
         again->name = "__init__";
         again->flags = PyWrapperFlag_KEYWORDS;
-        again->wrapper = (wrapperfunc)(void (*)(void))cqrs_refuse_again;
+        again->wrapper = (wrapperfunc)(void (*)(void))cqrs_reject_again;
         if (own != NULL && Py_IS_TYPE(own, &PyWrapperDescr_Type)) {
             again->doc = ((PyWrapperDescrObject *)own)->d_base->doc;
         }
@@ -66,7 +64,7 @@ static int cqrs_seal(PyTypeObject *type, int inside) {
             && PyDict_SetItemString(type->tp_dict, "__init__", no_init) == 0) {
         status = 0;
         if (inside) {
-            type->tp_init = cqrs_refuse_call;
+            type->tp_init = cqrs_reject_call;
             type->tp_vectorcall = NULL;
         }
     }

@@ -1,14 +1,13 @@
-"""Keep outsiders from objects that no constructor has filled.
+"""Prevent objects that no constructor has filled.
 
-A compiled method trusts its object: a field that a constructor fills is there. Python
-would let anybody go round that, by `X.__new__(X)` or by a second `__init__` while
-others use what the first one made. A final class is therefore sealed at the end of its
-module. Neither a call of the class nor how the library makes its own objects looks at
-that.
+A compiled method relies on the fields that the constructor has set. `X.__new__(X)`, or
+a second `__init__` while the object is in use, would break that. So each final class is
+sealed at the end of its module. Calls of the class, and objects that the library makes
+itself, do not become slower.
 """
 
 cdef extern from "cqrs_fast/base/sealing.h":
-    # Objects of the class are made by a call of it alone, and once.
+    # Only a call of the class makes its objects, and initializes them once.
     int constructed "cqrs_constructed"(type cls) except -1
-    # Objects of the class are made by the library alone.
+    # Only the library makes objects of the class.
     int internal "cqrs_internal"(type cls) except -1

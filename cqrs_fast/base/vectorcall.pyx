@@ -1,10 +1,10 @@
-"""Calls of classes without an argument tuple, where CPython 3.11 would make one."""
+"""Calls of classes without an argument tuple, which CPython 3.11 would make."""
 
 
 cdef extern from *:
     """
-    /* From 3.12 on a metaclass inherits this; before, only one written in C does. It is
-       right for any that leaves __call__ alone. */
+    /* Since 3.12 every metaclass inherits this; before, only one written in C. It is
+       correct for a metaclass without a __call__. */
     static void cqrs_inherit_vectorcall(PyTypeObject *metaclass) {
     #if PY_VERSION_HEX < 0x030c0000
         PyTypeObject *base = metaclass->tp_base;

@@ -1,4 +1,4 @@
-"""What the payloads of one format become, on one set of registered classes."""
+"""Decode the payloads of one format into one set of registered classes."""
 
 from typing import Any, final
 

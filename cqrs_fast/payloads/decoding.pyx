@@ -57,16 +57,16 @@ cdef class Payloads:
         fields = set()
         for name, message_class in classes.items():
             fields.add(tag_field_of(message_class, name))
-        # "$type" first; the others in an order that does not change
+        # "$type" first; the others in a stable order
         self.tag_fields = tuple(sorted(fields, key=other_tag_field)) or (TAG_FIELD,)
         self.decode_tags = wire.tag_decoder(self.tag_fields)
 
     def decode(self, payload):
         """Return the message of a payload whose name is among the classes.
 
-        Raises ValidationError for what cannot be decoded; HandlerNotFoundError for a
-        name that is not among the classes; TypeError where there is no class, or one
-        that no payload can become.
+        Raises ValidationError for a payload that cannot be decoded,
+        HandlerNotFoundError for an unknown name, and TypeError for a name without a
+        class, or with one that cannot be decoded.
         """
         payload = self.checked(payload)
         return self.decode_as(self.name_of(payload), payload, None)
@@ -110,7 +110,7 @@ cdef class Payloads:
         if name in self.classes:
             field = tag_field_of(self.classes[name], name)
             raise ValidationError([(f"$.{field}", "missing", "required, but not set")])
-        # A client's name may be of any length, and errors are kept and sent on.
+        # A client may send a name of any length, and errors are stored and forwarded.
         name = name[:LONGEST_WIRE_NAME]
         raise HandlerNotFoundError(name, registered=sorted(self.classes))
 
@@ -150,8 +150,8 @@ cdef class Payloads:
     cdef int unite(self) except -1:
         """Make the decoders of the unions; two threads make the same.
 
-        msgspec takes no two fields of names into one union: it is the first of them
-        that has objects, and the first that has arrays.
+        A union of msgspec has one tag field: the first field that has objects, and the
+        first that has arrays.
         """
         united = set()
         for array_like in (False, True):
@@ -181,13 +181,13 @@ cdef class Payloads:
                 members[name] = cls
         if self.union_decoder(members) is not None:
             return members
-        for name, cls in members.items():  # one that cannot be keeps no other out
+        for name, cls in members.items():  # without those that msgspec cannot decode
             if self.union_decoder({name: cls}) is not None:
                 found[name] = cls
         return found
 
     cdef object union_decoder(self, dict members):
-        """Return what decodes into one of some classes; None where msgspec cannot."""
+        """Return the decoder of a union of classes; None if msgspec cannot make one."""
         decode = None
         if members:
             try:
@@ -199,14 +199,14 @@ cdef class Payloads:
                 decode = self.wire.new_decoder(union).decode
             except MemoryError:
                 raise
-            except Exception:  # of annotations, too: they are told with the class alone
+            except Exception:  # of annotations too; `decoder_of` reports them
                 pass
         return decode
 
 
 @functools.cache
 def another(tag_field, array_like):
-    """Return a class that no payload names: one class alone would need no name."""
+    """Return a class that no payload names: a class alone would need no tag."""
     tag = os.urandom(16).hex()
     return msgspec.defstruct(
         "Another", [], tag=tag, tag_field=tag_field, array_like=array_like
@@ -218,7 +218,7 @@ def other_tag_field(field):
 
 
 def tag_field_of(cls, name):
-    """Return the field that has the name of a message in its payloads."""
+    """Return the field of the name in the payloads of a message."""
     config = getattr(get_origin(cls) or cls, "__struct_config__", None)
     if config is None or config.tag != name:
         return TAG_FIELD

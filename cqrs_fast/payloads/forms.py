@@ -1,7 +1,7 @@
-"""How a class of messages becomes one from a payload, where msgspec alone cannot tell.
+"""How classes are decoded that msgspec alone cannot decode.
 
-A Struct, dataclass or attrs class is decoded by msgspec, what Pydantic validates by
-Pydantic. Any other class has no form on the wire.
+msgspec decodes Structs, dataclasses and attrs classes; Pydantic decodes its own
+classes. Any other class has no form on the wire.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import msgspec
 
 from cqrs_fast.validation.records import is_record
 
-Problem = tuple[str, str, str]
+Problem = tuple[str, str, str]  # path, code, message
 TAG_FIELD = "$type"
 
-# What Pydantic calls an error, and the code that it has here.
+# The error types of Pydantic, and their codes here.
 CODES = {
     "missing": "missing",
     "greater_than": "gt",
@@ -34,7 +34,7 @@ CODES = {
     "bytes_too_long": "max_length",
     "too_long": "max_length",
 }
-# The limit that the class sets, as Pydantic passes it on, and what to say of it.
+# The texts of our codes, with the limits that Pydantic reports.
 TEXTS = {
     "missing": "required, but not set",
     "gt": "expected a value > {gt}",
@@ -54,7 +54,7 @@ NAMES = {
     "model_attributes": "object",
     "dataclass": "object",
 }
-# What Pydantic tries to read out of a text; the text itself is of the wrong type.
+# Types that Pydantic parses from a text; here a text is of the wrong type.
 LENIENT = ("int", "float", "bool")
 
 
@@ -68,14 +68,14 @@ def unnamed(value: Any) -> Any:
 def form_of(
     cls: Any, is_json: bool, name: str | None = None
 ) -> PydanticForm | UntaggedForm | None:
-    """Return how a class is decoded, None for by msgspec as it is.
+    """Return how a class is decoded, None if msgspec decodes it as it is.
 
     Parameters:
-        cls: the class, or one with type arguments.
+        cls: the class, or a generic class with its arguments.
         is_json: JSON rather than MessagePack.
-        name: what payloads call it; None where they call it by its tag.
+        name: the message name in payloads; None if it is the tag.
 
-    Raises TypeError for a class that cannot be.
+    Raises TypeError for a class that cannot be decoded.
     """
     if hasattr(cls, "__pydantic_validator__"):
         return PydanticForm(cls, is_json)
@@ -100,16 +100,16 @@ def form_of(
 
 
 class UntaggedForm:
-    """A Struct that does not take the name of its message.
+    """A Struct that does not accept the name of its message.
 
-    It takes no unknown fields, or keeps a tag of its own where the name is.
+    It accepts no unknown fields, or its tag has the field of the name.
     """
 
-    judges = False  # what is wrong is ours to find
+    finds_errors = False
 
     def __init__(self, cls: Any, is_json: bool) -> None:
         module = msgspec.json if is_json else msgspec.msgpack
-        # Raw: what is not looked at stays as it was sent, to the last digit.
+        # Raw: values are kept as they were sent, to the last digit.
         self.decode_parts = module.Decoder(dict[str, msgspec.Raw]).decode
         self.decode_rest = module.Decoder(cls).decode
         self.encode = module.Encoder().encode
@@ -119,7 +119,7 @@ class UntaggedForm:
 
 
 class Limits(dict[str, Any]):
-    """The limits that an error tells of; one that it does not know is left open."""
+    """The limits of an error, with a general text for one that is missing."""
 
     def __missing__(self, name: str) -> str:
         return "the limit"
@@ -128,7 +128,7 @@ class Limits(dict[str, Any]):
 class PydanticForm:
     """A model or dataclass of Pydantic, validated by itself."""
 
-    judges = True
+    finds_errors = True
 
     def __init__(self, cls: Any, is_json: bool) -> None:
         pydantic = sys.modules["pydantic"]
@@ -169,9 +169,8 @@ class PydanticForm:
         code = CODES.get(error["type"], "invalid")
         text = "the value is not valid"
         if code in TEXTS:
-            # A validator's own error may have the name of one, and no limit.
-            limits = error.get("ctx") or {}
-            text = TEXTS[code].format_map(Limits(limits))
+            # The custom error of a validator may have such a type, but no limit.
+            text = TEXTS[code].format_map(Limits(error.get("ctx") or {}))
         elif fault == "type" or kind in LENIENT:
             kind = NAMES.get(kind, kind)
             code, text = "type", f"expected {kind}, got {type(error['input']).__name__}"
@@ -180,7 +179,7 @@ class PydanticForm:
         return self.path(error["loc"]), code, text
 
     def path(self, location: tuple[str | int, ...]) -> str:
-        """Write where it is; a name that the classes do not have is the payload's."""
+        """Return a path; names that are not of the classes come from the payload."""
         path = "$"
         for step in location:
             if isinstance(step, int):
@@ -195,7 +194,7 @@ class PydanticForm:
 
 
 def names_of(cls: Any) -> set[str]:
-    """Return the names of all fields of a class, and of those that it is made of."""
+    """Return the names of all fields of a class and of the classes inside it."""
     names: set[str] = set()
     seen: set[Any] = set()
     rest = [cls]

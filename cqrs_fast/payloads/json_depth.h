@@ -1,9 +1,9 @@
-/* How deep a JSON text nests: what msgspec itself does not bound.
+/* Check the nesting depth of a JSON text, which msgspec does not limit.
  *
- * A text of no more bytes than levels are allowed cannot be too deep, nor can one with no
- * more opening brackets. Only what has more is scanned exactly, by blocks of 64 bytes
- * where the processor has SSE2. Whether a text is JSON at all is the decoder's to find: it
- * stops at the first byte that is none, and up to there all verdicts agree. */
+ * A text with no more bytes or opening brackets than allowed levels cannot be too deep.
+ * Any other text is scanned exactly, in blocks of 64 bytes if the processor has SSE2. The
+ * decoder finds invalid JSON: it stops at the first bad byte, and up to there all scans
+ * agree. */
 #ifndef CQRS_JSON_DEPTH_H
 #define CQRS_JSON_DEPTH_H
 
@@ -16,7 +16,7 @@
 
 enum { CQRS_JSON_DEPTH = 64 };
 
-/* Whether the first character that is no white space opens an array. */
+/* Whether the first character after white space opens an array. */
 static inline int cqrs_json_is_array(const unsigned char *text, size_t size) {
     size_t at = 0;
     while (at < size && (text[at] == ' ' || (text[at] >= '\t' && text[at] <= '\r'))) {
@@ -86,7 +86,7 @@ static inline int cqrs_ones(uint64_t bits) {
     return (int)((bits * 0x0101010101010101u) >> 56);
 }
 
-/* What a backslash before it makes no quote; `carry`: the first of the next block. */
+/* The bytes after an escaping backslash; `carry`: the first byte of the next block. */
 static inline uint64_t cqrs_escaped(uint64_t slashes, uint64_t *carry) {
     uint64_t escaped = *carry, left = slashes & ~*carry;
     *carry = 0;
@@ -102,7 +102,7 @@ static inline uint64_t cqrs_escaped(uint64_t slashes, uint64_t *carry) {
     return escaped;
 }
 
-/* Each bit becomes the parity of itself and all below: inside a string or not. */
+/* Each bit becomes the parity of itself and all lower bits: inside a string or not. */
 static inline uint64_t cqrs_inside(uint64_t quotes) {
     for (int shift = 1; shift < 64; shift *= 2) {
         quotes ^= quotes << shift;
@@ -161,7 +161,7 @@ static int cqrs_json_deep_by_blocks(const unsigned char *text, size_t size) {
 
 #endif
 
-/* Whether brackets of a text lie more than CQRS_JSON_DEPTH deep. */
+/* Whether brackets nest deeper than CQRS_JSON_DEPTH levels. */
 static inline int cqrs_json_is_deep(const unsigned char *text, size_t size) {
     if (cqrs_json_is_flat(text, size)) {
         return 0;

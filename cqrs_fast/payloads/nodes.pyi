@@ -1,4 +1,4 @@
-"""Nodes that check a payload as it was decoded without types."""
+"""Nodes that check a payload that was decoded without types."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, final
@@ -32,12 +32,8 @@ class ArrayOfPartsNode(Node):
 @final
 class TextNode(Node):
     def __init__(
-        self,
-        label: str,
-        convert: Callable[[Any], Any],
-        wire_types: Iterable[type],
-        value: Node | None,
-        expected: str,
+        self, label: str, convert: Callable[[Any], Any], wire_types: Iterable[type],
+        value: Node | None, expected: str,
     ) -> None: ...
 
 @final

@@ -1,1 +1,1 @@
-"""Look at the structure of MessagePack: no recursion, no length is believed."""
+"""Check the structure of MessagePack: no recursion, no declared length is trusted."""

@@ -1,4 +1,4 @@
-"""Look at the structure of MessagePack: no recursion, no length is believed."""
+"""Check the structure of MessagePack: no recursion, no declared length is trusted."""
 
 from libc.stdint cimport uint64_t
 
@@ -8,7 +8,6 @@ from cqrs_fast.validation.checks cimport MAX_DEPTH
 cdef Finding scan_msgpack(
     const unsigned char* data, Py_ssize_t size, bint* is_array
 ) noexcept nogil:
-    """Walk the whole structure, so that no declared length is believed."""
     cdef uint64_t left[MAX_DEPTH + 1]     # items still to come, at each depth
     cdef uint64_t items, skip
     cdef Py_ssize_t at = 0
@@ -55,7 +54,7 @@ cdef Finding scan_msgpack(
 
 
 cdef Py_ssize_t count_items(const unsigned char* data, Py_ssize_t size) except -2:
-    """Go from item to item: where the structure is sound, depth does not matter."""
+    """Walk the items in sequence: depth does not matter in a sound structure."""
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t items = 0
     cdef Py_ssize_t end
@@ -80,7 +79,7 @@ cdef Py_ssize_t count_items(const unsigned char* data, Py_ssize_t size) except -
 
 
 cdef inline int length_width(unsigned char op) noexcept nogil:
-    """Return how many bytes after the opcode hold a length."""
+    """Return the number of bytes after the opcode that hold a length."""
     if op == 0xC4 or op == 0xC7 or op == 0xD9:
         return 1
     if op == 0xC5 or op == 0xC8 or op == 0xDA or op == 0xDC or op == 0xDE:
@@ -99,7 +98,7 @@ cdef inline uint64_t big_endian(const unsigned char* data, int width) noexcept n
 
 
 cdef inline int fixed_size(unsigned char op) noexcept nogil:
-    """Return the bytes that follow an opcode beyond its declared length."""
+    """Return the number of bytes after an opcode beyond its declared length."""
     if op >= 0xA0 and op <= 0xBF:         # fixstr
         return op & 0x1F
     if op >= 0xC7 and op <= 0xC9:         # ext: its type

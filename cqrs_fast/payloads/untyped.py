@@ -1,8 +1,8 @@
 """Find out what is wrong with a payload that did not decode, and where.
 
-JSON is read once more. The standard library says in a number where a text is no JSON,
-and lets its caller see each number and each key. It is slower than msgspec: only a
-payload that did not decode is read, and none that is long.
+The JSON parser of the standard library reports the position of a syntax error, and
+shows its caller each number and each key. It is slower than msgspec, so it only reads
+payloads that did not decode and are not long.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import re
 from decimal import Decimal
 from typing import Any
 
-# A longer payload is not read once more, so that a bad one does not cost much.
+# A longer payload is not read again, to bound the cost of a bad one.
 MOST_BYTES = 16 * 1024
-# msgspec reads no integer that has more.
+# msgspec reads no longer integer.
 MOST_DIGITS = 4300
 
-# msgspec writes the parts of a path between these, whatever it says around them.
+# msgspec quotes the parts of a path like this in all its versions.
 QUOTED = re.compile("`([^`]*)`")
 
 NO_UTF8 = "expected text encoded as UTF-8"
@@ -26,18 +26,18 @@ NO_NUMBER = "malformed JSON: NaN and Infinity are not part of it"
 
 
 class NoNumberError(ValueError):
-    """A constant of JavaScript that is not of JSON."""
+    """A constant of JavaScript that is not part of JSON."""
 
 
 class Reading:
-    """What there is to see in a JSON payload.
+    """The findings in a JSON payload.
 
     A number that neither an int nor a float can hold is a Decimal in `value`.
     """
 
     def __init__(self, payload: bytes) -> None:
         self.value: Any = None
-        self.problem: str | None = None  # why it is no JSON
+        self.problem: str | None = None  # why it is not JSON
         self.has_huge_numbers = False
         self.has_repeated_keys = False
         try:
@@ -94,7 +94,7 @@ class Reading:
 
 
 def count_of(value: Any) -> int:
-    """Return how many values there are in one that was decoded without types."""
+    """Return the number of values in an untyped value, itself included."""
     if isinstance(value, dict):
         return 1 + sum(map(count_of, value)) + sum(map(count_of, value.values()))
     if isinstance(value, list | tuple):  # a tuple: an array that is a key
@@ -103,7 +103,7 @@ def count_of(value: Any) -> int:
 
 
 def place_of(error: Exception) -> str:
-    """Return where a `__post_init__` raised: msgspec adds a path to its text."""
+    """Return the path of a `__post_init__` that raised, from msgspec's text."""
     text = str(error)
     try:
         own = str(error.__cause__)

@@ -4,8 +4,8 @@
     message = decoders[name].decode(payload)      # made once by JSON.decoder(cls)
     answer = JSON.encode(result, name)
 
-What cannot be decoded is a ValidationError that quotes nothing of the payload, and that
-tells all that is wrong with it.
+A payload that cannot be decoded raises a ValidationError with all its errors, which
+quotes no part of the payload.
 """
 
 cimport cython
@@ -17,16 +17,14 @@ from cqrs_fast.payloads.structure cimport Finding
 cdef class Decoder:
     cdef readonly object cls       # the message class
     cdef Wire wire
-    cdef object form               # how it decodes itself; None: msgspec does it
+    cdef object form               # see forms.py; None: msgspec decodes the class
     cdef object decode_payload     # payload -> message
     cdef object check              # the node of its form on the wire; None: not yet
 
-    # The error to raise for what decoding into the class has raised.
+    # The error to raise for an error of the decoder.
     cdef object error_of(self, object error, object payload)
     cdef list problems_of(self, object value)
-    cdef tuple last_guess(
-        self, object error, object payload, object value, object failure
-    )
+    cdef tuple fallback(self, object error, object payload, object value, bint failed)
 
 
 @cython.final
@@ -41,11 +39,12 @@ cdef class Wire:
     cdef object decode_first       # of [name, ...]: an array-like message
 
     cdef object checked(self, object payload, Py_ssize_t max_bytes)
-    cdef bint look_at(self, object payload) except -1    # True: an array
+    cdef bint check_structure(self, object payload) except -1    # True: an array
     cdef Finding scan(
         self, const unsigned char* data, Py_ssize_t size, bint* is_array
     ) noexcept
     cdef list tags_of(self, object payload, tuple tag_fields, object decode_tags)
     cdef object tagless(self, object payload)
-    cdef tuple read_again(self, object payload, object error)
+    cdef tuple decode_untyped(self, object payload)
+    cdef tuple read_untyped(self, object payload, object error)
     cdef bint has_repeated_keys(self, bytes data, object value) except -1

@@ -5,13 +5,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.payloads.structure cimport (
-    BAD_OPCODE,
-    SOUND,
-    TOO_DEEP,
-    TRAILING,
-    TRUNCATED,
-    Finding,
-    count_items,
+    BAD_OPCODE, SOUND, TOO_DEEP, TRAILING, TRUNCATED, Finding, count_items,
     scan_msgpack,
 )
 from cqrs_fast.validation.checks cimport MAX_DEPTH
@@ -45,11 +39,9 @@ OUT_OF_RANGE = "expected a value within range"
 NOT_VALID = "the value is not valid"
 REPEATED = "expected each key of an object once"
 
-# What decoders raise of a payload; anything else is user code's. A TypeError may be
-# either: msgspec 0.20 raises it for a key that cannot be hashed.
-UNDECODABLE = (
-    msgspec.MsgspecError, RecursionError, OverflowError, ValueError, TypeError
-)
+# What decoders raise for a payload; user code raises anything else. A TypeError may be
+# from both: msgspec 0.20 raises it for a key that cannot be hashed.
+UNDECODABLE = msgspec.MsgspecError, RecursionError, OverflowError, ValueError, TypeError
 
 
 class _FirstIsName(msgspec.Struct, array_like=True):
@@ -58,7 +50,7 @@ class _FirstIsName(msgspec.Struct, array_like=True):
 
 @cython.final
 cdef class Decoder:
-    """Decodes payloads into one class; keep it as long as the class is registered."""
+    """Decode payloads into one class; keep it as long as the class is registered."""
 
     def __init__(self, Wire wire not None, cls, str name=None):
         from cqrs_fast.payloads.forms import form_of
@@ -80,10 +72,10 @@ cdef class Decoder:
             ) from error
 
     def decode(self, payload):
-        """Return the message; size and depth are `type_name`'s to check."""
+        """Return the message; `type_name` has checked size and depth."""
         require_payload(self.wire, payload)
-        # Raised below, outside of any handler: msgspec's error quotes values, and as
-        # the context of ours it would appear in every logged traceback.
+        # Raised below, outside of the handler: the error of msgspec quotes values, and
+        # as the context of our error it would appear in every logged traceback.
         failure = message = None
         try:
             message = self.decode_payload(payload)
@@ -94,23 +86,20 @@ cdef class Decoder:
         return message
 
     cdef object error_of(self, object error, object payload):
-        """Return what to raise for what decoding into the class has raised.
+        """Return what to raise for an error of the decoder.
 
-        The payload is decoded once more, without types, and all that is wrong with it
-        is found there: the class is not made again, and so no `__post_init__` runs.
+        The payload is decoded again without types, and all its errors are found there.
+        The class is not called again, so no `__post_init__` runs.
         """
-        value = failure = text = problems = None
-        try:
-            value = self.wire.decode_any(payload)
-        except UNDECODABLE as found:
-            failure = found
+        value, failure = self.wire.decode_untyped(payload)
+        text = problems = None
         if failure is not None:
-            value, text = self.wire.read_again(payload, failure)
+            value, text = self.wire.read_untyped(payload, failure)
         if text is not None:
             return invalid("invalid", text)
-        if isinstance(error, RecursionError):  # of user code: it is not deep
+        if isinstance(error, RecursionError):  # of user code: the payload is not deep
             return error
-        if self.form is not None and self.form.judges:
+        if self.form is not None and self.form.finds_errors:
             problems = self.form.problems_of(error)
         else:
             problems = self.problems_of(value)
@@ -119,7 +108,7 @@ cdef class Decoder:
         if problems is None:
             return error
         if not problems:
-            problems.append(self.last_guess(error, payload, value, failure))
+            problems.append(self.fallback(error, payload, value, failure is not None))
         return ValidationError(problems)
 
     cdef list problems_of(self, object value):
@@ -133,15 +122,13 @@ cdef class Decoder:
             value = unnamed(value)
         return errors_of(self.check, value, MAX_ERRORS)
 
-    cdef tuple last_guess(
-        self, object error, object payload, object value, object failure
-    ):
-        """Return what to tell where the check finds nothing wrong."""
+    cdef tuple fallback(self, object error, object payload, object value, bint failed):
+        """Return the error to report if the check finds none."""
         from cqrs_fast.payloads.untyped import place_of
 
         if error.__cause__ is not None:
             return place_of(error), "invalid", NOT_VALID
-        if failure is not None:
+        if failed:
             return "$", "invalid", OUT_OF_RANGE
         if self.wire.has_repeated_keys(bytes_of(payload), value):
             return "$", "invalid", REPEATED
@@ -166,7 +153,7 @@ cdef class Wire:
         return f"<wire format {self.format}>"
 
     def tag_decoder(self, tag_fields):
-        """Return what decodes the names that an object has under some fields."""
+        """Return a function that decodes the strings in some fields of an object."""
         fields = []
         for index, name in enumerate(tag_fields):
             field = msgspec.field(name=name, default=msgspec.UNSET)
@@ -182,10 +169,10 @@ cdef class Wire:
     cdef list tags_of(self, object payload, tuple tag_fields, object decode_tags):
         """Return the (field, name) pairs of a payload whose size is checked.
 
-        The field is None for the first item of an array. Raises ValidationError where
+        The field is None for the first item of an array. Raises ValidationError if
         there is no name, or none that is a string.
         """
-        cdef bint is_array = self.look_at(payload)
+        cdef bint is_array = self.check_structure(payload)
         found = None
         try:
             found = (self.decode_first if is_array else decode_tags)(payload)
@@ -209,39 +196,32 @@ cdef class Wire:
             raise ValidationError([(path, "type", f"expected str, got {got}")])
         if is_array:
             raise invalid("type", "expected array of length >= 1")
-        raise ValidationError(
-            [(f"$.{tag_fields[0]}", "missing", "required, but not set")]
-        )
+        path = f"$.{tag_fields[0]}"
+        raise ValidationError([(path, "missing", "required, but not set")])
 
     cdef object tagless(self, object payload):
-        """Return the error of a payload that is no object, or no sound one."""
-        value = failure = None
-        try:
-            value = self.decode_any(payload)
-        except UNDECODABLE as found:
-            failure = found
+        """Return the error of a payload that is no valid object."""
+        value, failure = self.decode_untyped(payload)
         if failure is not None:
-            _, text = self.read_again(payload, failure)
+            _, text = self.read_untyped(payload, failure)
             return invalid("invalid", text or OUT_OF_RANGE)
         if not isinstance(value, dict):
             return invalid("type", f"expected object, got {type(value).__name__}")
         for key in value:
             if not isinstance(key, str):
-                got = type(key).__name__
-                return ValidationError(
-                    [("key in $", "type", f"expected str, got {got}")]
-                )
+                text = f"expected str, got {type(key).__name__}"
+                return ValidationError([("key in $", "type", text)])
         return invalid("invalid", NOT_VALID)
 
     def decoder(self, cls):
-        """Return a Decoder into the class; TypeError where there cannot be one."""
+        """Return a Decoder into the class; TypeError if it cannot be decoded."""
         return Decoder(self, cls)
 
     def decode(self, payload, cls, Py_ssize_t max_bytes=DEFAULT_MAX_BYTES):
         """Check and decode one payload; to decode many, keep a `decoder`."""
         decoder = Decoder(self, cls)
         payload = self.checked(payload, max_bytes)
-        self.look_at(payload)
+        self.check_structure(payload)
         return decoder.decode(payload)
 
     def encode(self, result, name):
@@ -254,9 +234,7 @@ cdef class Wire:
 
         try:
             return self.new_encoder(enc_hook=note).encode(result)
-        except (
-            RecursionError, OverflowError, ValueError, AttributeError, TypeError
-        ):
+        except (RecursionError, OverflowError, ValueError, AttributeError, TypeError):
             pass
         detail = ""
         if unknown and unknown[0] is not type(result):
@@ -277,17 +255,16 @@ cdef class Wire:
         else:
             size = len(payload)
         if isinstance(payload, str) and size <= max_bytes:
-            # a lone surrogate has no UTF-8; what stands for it is no JSON either
+            # A lone surrogate has no UTF-8; its replacement is not valid JSON either.
             payload = payload.encode("utf-8", "surrogatepass")
             size = len(payload)
         if size > max_bytes:
-            raise invalid(
-                "max_length", f"expected a payload of at most {max_bytes} bytes"
-            )
+            text = f"expected a payload of at most {max_bytes} bytes"
+            raise invalid("max_length", text)
         return payload
 
-    cdef bint look_at(self, object payload) except -1:
-        """Check the depth; tell whether the payload is an array."""
+    cdef bint check_structure(self, object payload) except -1:
+        """Check the depth; return whether the payload is an array."""
         cdef Py_buffer view
         cdef Finding finding
         cdef bint is_array = False
@@ -304,26 +281,35 @@ cdef class Wire:
         if not self.is_json:
             return scan_msgpack(data, size, is_array)
         is_array[0] = json_is_array(data, size)
-        # What is no JSON is msgspec's to find.
+        # msgspec finds invalid JSON.
         return TOO_DEEP if json_is_deep(data, size) else SOUND
 
-    cdef tuple read_again(self, object payload, object error):
-        """Return (value, None), or (None, why a payload is none), once more untyped.
+    cdef tuple decode_untyped(self, object payload):
+        """Return (value, None), or (None, error)."""
+        value = failure = None
+        try:
+            value = self.decode_any(payload)
+        except UNDECODABLE as error:
+            failure = error
+        return value, failure
 
-        `error` is what msgspec raised of it. What that says, and of which class it is,
-        depends on msgspec's version, so the payload itself is asked.
+    cdef tuple read_untyped(self, object payload, object error):
+        """Return (value, None), or (None, text) for a payload that is malformed.
+
+        `error` is from msgspec. Its class and text depend on the version of msgspec, so
+        the payload itself is read.
         """
         from cqrs_fast.payloads.untyped import NO_UTF8, Reading
 
         cdef bytes data = bytes_of(payload)
         finding = None
         try:
-            self.look_at(data)
+            self.check_structure(data)
         except ValidationError as found:
             finding = found.errors[0][2]
         if finding is not None:
             return None, finding
-        if isinstance(error, RecursionError):  # of the caller: it is not deep
+        if isinstance(error, RecursionError):  # of the caller: the data is not deep
             raise error
         if self.is_json:
             reading = Reading(data)
@@ -338,7 +324,7 @@ cdef class Wire:
         return None, MALFORMED if self.is_json else UNHASHABLE
 
     cdef bint has_repeated_keys(self, bytes data, object value) except -1:
-        """Tell whether a short payload has a key that is not in what became of it."""
+        """Return whether a short payload has a key twice in one object."""
         from cqrs_fast.payloads.untyped import MOST_BYTES, Reading, count_of
 
         if self.is_json:

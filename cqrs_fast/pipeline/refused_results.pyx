@@ -2,7 +2,7 @@
 
 from cpython.ref cimport Py_INCREF, PyObject
 
-from cqrs_fast.base.awaitables cimport is_async_generator
+from cqrs_fast.base.calling cimport is_async_generator
 from cqrs_fast.base.errstate cimport raise_again, steal
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error

@@ -8,7 +8,7 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
-from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
+from cqrs_fast.base.calling cimport is_awaitable, may_be_promise
 from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection

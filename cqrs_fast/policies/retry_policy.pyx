@@ -3,7 +3,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.awaitables cimport is_awaitable, may_be_promise
+from cqrs_fast.base.calling cimport is_awaitable, may_be_promise
 from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.error_kinds cimport (
     is_deterministic,

@@ -9,7 +9,7 @@ factory and the hooks run outside of every atomic step, with the permit held.
 cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
-from cqrs_fast.base.awaitables cimport is_awaitable
+from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.sealing cimport constructed

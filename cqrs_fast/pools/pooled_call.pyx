@@ -3,7 +3,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.awaitables cimport is_awaitable
+from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
 from cqrs_fast.pools.lender cimport Loan

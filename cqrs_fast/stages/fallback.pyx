@@ -3,7 +3,7 @@
 cimport cython
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.awaitables cimport is_promise
+from cqrs_fast.base.calling cimport is_promise
 from cqrs_fast.base.error_kinds cimport is_domain, matches, names_domain
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed

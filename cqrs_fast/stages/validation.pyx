@@ -14,8 +14,7 @@ from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.validation.constraints cimport MessageCheck
-from cqrs_fast.validation.record_nodes cimport RecordNode
-from cqrs_fast.validation.record_ops cimport is_simple
+from cqrs_fast.validation.record_nodes cimport RecordNode, is_simple
 
 from cqrs_fast.base.arguments import whole_number
 from cqrs_fast.base.message_names import message_name

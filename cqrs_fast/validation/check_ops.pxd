@@ -1,14 +1,9 @@
-"""What checks of parts begin with, compiled into each. Open last."""
+"""First steps of checks, compiled into each of them. Open last."""
 
 from cpython.object cimport PyObject_TypeCheck, PyTypeObject
 
 from cqrs_fast.validation.checks cimport (
-    MAX_DEPTH,
-    Lengths,
-    Node,
-    Report,
-    Step,
-    report_error,
+    MAX_DEPTH, Lengths, Node, Report, Step, report_error,
 )
 
 
@@ -25,24 +20,23 @@ cdef inline int check_length(
 
 
 cdef inline int enter(const Step* at, Step* inside, Report* report) except -1:
-    """Prepare the step of a container's parts; 1 where it lies too deep."""
+    """Prepare the step of a container's parts; 1 if it is nested too deep."""
     inside.up = at
     inside.name = NULL
     inside.index = 0
     inside.depth = at.depth + 1
     if inside.depth > MAX_DEPTH:
-        return report_error(
-            report, at, "invalid", f"expected at most {MAX_DEPTH} levels of nesting"
-        )
+        expected = f"expected at most {MAX_DEPTH} levels of nesting"
+        return report_error(report, at, "invalid", expected)
     return 0
 
 
-# Whether the memory of a value is laid out as a class says. `isinstance` tells less: it
-# goes by `__class__` and by what a metaclass answers.
+# Whether a value has the memory layout of a class. `isinstance` proves less: it trusts
+# `__class__` and the metaclass.
 cdef inline bint is_laid_out_as(object value, object cls) noexcept:
     return PyObject_TypeCheck(value, <PyTypeObject*>cls)
 
 
 cdef inline bint is_instance(object value, object cls) except -1:
-    """isinstance, where a real subclass does not have to ask an abstract class."""
+    """isinstance, without a call of an abstract class for a real subclass."""
     return is_laid_out_as(value, cls) or isinstance(value, cls)

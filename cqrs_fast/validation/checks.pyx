@@ -1,11 +1,8 @@
-"""What every compiled check is made of: the node, and the report of what is wrong."""
+"""The base of all nodes, and the report of errors."""
 
-cimport cython
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.object cimport PyObject, PyObject_TypeCheck, PyTypeObject
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport INT64_MAX, INT64_MIN
-
-from cqrs_fast.base.sealing cimport constructed
 
 
 cdef str path_of(const Step* at):
@@ -31,7 +28,6 @@ cdef str path_of(const Step* at):
 
 
 cdef int report_error(Report* report, const Step* at, str code, message) except -1:
-    """Note one error; always 1, so that a check can return it."""
     cdef list errors
     report.count += 1
     if report.count <= report.limit:
@@ -51,10 +47,15 @@ cdef int wrong_type(Node node, object value, const Step* at, Report* report) exc
     )
 
 
-cdef int require_class(object cls) except -1:
-    if not isinstance(cls, type):
-        raise TypeError(f"expected a class, got {cls!r}")
-    return 0
+cdef list find_errors(Node node, object value, int limit):
+    cdef Step root
+    cdef Report report
+    root.up, root.name, root.index, root.depth = NULL, NULL, STEP_ROOT, 0
+    report.errors, report.count, report.limit = NULL, 0, limit
+    try:
+        return <list>report.errors if node.check(value, &root, &report) else None
+    finally:
+        Py_XDECREF(report.errors)
 
 
 cdef Simple no_rule() noexcept:
@@ -75,25 +76,23 @@ cdef class Node:
     def __init__(self, str label):
         self.label = label
 
+    cdef int set_class(self, object cls) except -1:
+        if not isinstance(cls, type):
+            raise TypeError(f"expected a class, got {cls!r}")
+        self.cls, self.label = cls, cls.__name__
+        return 0
+
     cdef Simple simple(self) noexcept:
         return no_rule()
 
     cdef bint accepts(self, object value) except -1:
-        raise NotImplementedError
+        if self.cls is None:
+            return False
+        if PyObject_TypeCheck(value, <PyTypeObject*>self.cls):
+            return True
+        return isinstance(value, self.cls)
 
     cdef int check(self, object value, const Step* at, Report* report) except -1:
         if self.accepts(value):
             return 0
         return wrong_type(self, value, at, report)
-
-
-@cython.final
-cdef class NoneNode(Node):
-    def __init__(self):
-        self.label = "None"
-
-    cdef bint accepts(self, object value) except -1:
-        return value is None
-
-
-constructed(NoneNode)

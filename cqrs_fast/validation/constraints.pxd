@@ -15,11 +15,11 @@ from cqrs_fast.validation.record_nodes cimport RecordNode
 @cython.final
 cdef class MessageCheck:
     cdef readonly object cls         # the class it was compiled for
-    cdef RecordNode record         # None: no field can ever be wrong
-    cdef object validator          # the class's own `validate`, or None
+    cdef RecordNode record           # None: every value of every field is valid
+    cdef object validator            # the class's own `validate`, or None
 
-    # None for a valid message, without allocating anything (a `pattern` allocates its
-    # match, and `validate()` what it likes); else up to max_errors (path, code, text).
-    # Only an exception of user code is raised.
+    # None for a valid message, without an allocation (but for a `pattern` or a
+    # `validate()`); else up to max_errors (path, code, text). Raises only what user
+    # code raises.
     cdef list run(self, object message, int max_errors)
     cdef list run_validator(self, object message, int max_errors)

@@ -4,24 +4,23 @@ import types
 from typing import get_origin
 
 cimport cython
-from cpython.ref cimport Py_XDECREF
 
 from cqrs_fast.base.sealing cimport constructed
-from cqrs_fast.validation.checks cimport STEP_ROOT, Report, Step
+from cqrs_fast.validation.checks cimport find_errors
 from cqrs_fast.validation.record_nodes cimport RecordNode
 
 from cqrs_fast.errors import ValidationError
 
 
 def compile_check(message):
-    """Return the check of a message class, or None where nothing can ever be wrong.
+    """Return the check of a message class, or None if every message is valid.
 
     A generic class may have its arguments: `compile_check(GetPage[int])`.
 
-    Raises TypeError, naming the class and the annotation, where an annotation cannot be
+    Raises TypeError, naming the class and the annotation, if an annotation cannot be
     resolved or checked, or carries a constraint that its type cannot have.
     """
-    # At registration only: it costs more to import than the rest of the package.
+    # Only at registration: this import costs more than the rest of the package.
     from cqrs_fast.validation.annotations import Compiler
     from cqrs_fast.validation.records import is_record
 
@@ -34,19 +33,17 @@ def compile_check(message):
             record = None
     if record is None and validator is None:
         return None
-    return new_check(cls, record, validator)
+    cdef MessageCheck check = MessageCheck.__new__(MessageCheck)
+    check.cls, check.record, check.validator = cls, record, validator
+    return check
 
 
 def own_validator(cls):
-    """Return `validate` where it is a plain method of `self` alone, else None."""
+    """Return `validate` if it is a plain method of `self` alone, else None."""
     from inspect import Parameter, iscoroutinefunction, isgeneratorfunction, signature
 
-    for base in cls.__mro__:
-        if "validate" in vars(base):
-            function = vars(base)["validate"]
-            break
-    else:
-        return None
+    owners = (vars(base) for base in cls.__mro__)
+    function = next((own["validate"] for own in owners if "validate" in own), None)
     if not isinstance(function, types.FunctionType):
         return None
     if iscoroutinefunction(function) or isgeneratorfunction(function):
@@ -59,17 +56,9 @@ def own_validator(cls):
     return None
 
 
-cdef MessageCheck new_check(cls, RecordNode record, validator):
-    cdef MessageCheck check = MessageCheck.__new__(MessageCheck)
-    check.cls = cls
-    check.record = record
-    check.validator = validator
-    return check
-
-
 @cython.final
 cdef class MessageCheck:
-    """All that can be wrong with a message of one class; made by `compile_check`."""
+    """Find the errors of messages of one class; made by `compile_check`."""
 
     def __init__(self):
         raise TypeError("a MessageCheck is made by compile_check(cls)")
@@ -82,19 +71,12 @@ cdef class MessageCheck:
         return [] if errors is None else errors
 
     cdef list run(self, object message, int max_errors):
-        cdef Step root
-        cdef Report report
+        cdef list errors = None
         if self.record is not None:
-            root.up, root.name, root.index, root.depth = NULL, NULL, STEP_ROOT, 0
-            report.errors, report.count, report.limit = NULL, 0, max_errors
-            try:
-                if self.record.check(message, &root, &report):
-                    return <list>report.errors
-            finally:
-                Py_XDECREF(report.errors)
-        if self.validator is not None:
-            return self.run_validator(message, max_errors)
-        return None
+            errors = find_errors(self.record, message, max_errors)
+        if errors is None and self.validator is not None:
+            errors = self.run_validator(message, max_errors)
+        return errors
 
     cdef list run_validator(self, object message, int max_errors):
         cdef list errors = None

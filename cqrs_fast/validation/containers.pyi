@@ -20,10 +20,7 @@ class LinkNode(Node):
 class ArrayNode(Node):
     item: Node | None
     def __init__(
-        self,
-        cls: type,
-        item: Node | None,
-        min_length: int | None = None,
+        self, cls: type, item: Node | None, min_length: int | None = None,
         max_length: int | None = None,
     ) -> None: ...
 
@@ -37,10 +34,6 @@ class MappingNode(Node):
     key: Node | None
     value: Node | None
     def __init__(
-        self,
-        cls: type,
-        key: Node | None,
-        value: Node | None,
-        min_length: int | None = None,
-        max_length: int | None = None,
+        self, cls: type, key: Node | None, value: Node | None,
+        min_length: int | None = None, max_length: int | None = None,
     ) -> None: ...

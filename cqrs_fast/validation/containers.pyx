@@ -1,43 +1,26 @@
 """Check values that are made of other values, and choices between types."""
 
 cimport cython
-from cpython.dict cimport (
-    PyDict_Check,
-    PyDict_CheckExact,
-    PyDict_Next,
-)
+from cpython.dict cimport PyDict_Check, PyDict_CheckExact, PyDict_Next
 from cpython.list cimport (
-    PyList_Check,
-    PyList_CheckExact,
-    PyList_GET_ITEM,
-    PyList_GET_SIZE,
+    PyList_Check, PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE,
 )
 from cpython.object cimport PyObject
 from cpython.set cimport PyAnySet_Check
 from cpython.tuple cimport (
-    PyTuple_Check,
-    PyTuple_CheckExact,
-    PyTuple_GET_ITEM,
-    PyTuple_GET_SIZE,
+    PyTuple_Check, PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE,
 )
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.validation.check_ops cimport check_length, enter, is_instance
 from cqrs_fast.validation.checks cimport (
-    STEP_KEY,
-    STEP_VALUE,
-    Lengths,
-    Node,
-    NoneNode,
-    Report,
-    Step,
-    lengths_of,
-    report_error,
-    require_class,
+    STEP_KEY, STEP_VALUE, Lengths, Node, Report, Step, lengths_of, report_error,
     wrong_type,
 )
 
 from operator import attrgetter
+
+from cqrs_fast.validation.scalars import NoneNode
 
 
 cdef extern from *:
@@ -54,7 +37,7 @@ cdef extern from *:
 @cython.final
 cdef class UnionNode(Node):
     cdef readonly tuple nodes
-    cdef bint optional    # None belongs to it: the commonest union gets the first look
+    cdef bint optional    # None is a member: the most common union, checked first
 
     def __init__(self, nodes):
         self.nodes = tuple(nodes)
@@ -63,7 +46,7 @@ cdef class UnionNode(Node):
                 raise TypeError(f"expected a Node, got {node!r}")
         self.optional = NoneNode in map(type, self.nodes)
         labels = list(map(attrgetter("label"), self.nodes))
-        labels.sort(key="None".__eq__)  # None last, as one writes it
+        labels.sort(key="None".__eq__)  # None last, as authors write it
         self.label = " | ".join(dict.fromkeys(labels))
 
     cdef bint accepts(self, object value) except -1:
@@ -96,16 +79,19 @@ cdef class UnionNode(Node):
 
 @cython.final
 cdef class LinkNode(Node):
-    """What is inside of itself: the node that an alias stands for.
+    """The node of an alias that refers to itself.
 
-    Only a container leads back to it, so that MAX_DEPTH ends a value that is endless.
+    Only a container leads back to it, so MAX_DEPTH bounds an endless value.
     """
+
+    cdef readonly Node target                   # None: any value is valid
+    cdef bint is_set
 
     def __init__(self, str label):
         self.label = label
 
     def lead_to(self, Node target):
-        """Set the node, once it is compiled; None where anything goes."""
+        """Set the node, once it is compiled; None if any value is valid."""
         if self.is_set:
             raise RuntimeError(f"the target of {self.label} is set already")
         self.target, self.is_set = target, True
@@ -117,24 +103,19 @@ cdef class LinkNode(Node):
         return 0 if self.target is None else self.target.check(value, at, report)
 
 
-# ---- containers: a node of their items, None where anything goes
-
 @cython.final
 cdef class ArrayNode(Node):
     """A list, set, frozenset, tuple, or an abstract collection of items of one type.
 
-    A str, bytes or bytearray is no array, even where its class calls it a Sequence.
+    A str, bytes or bytearray is no array, although each is a Sequence.
     """
 
-    cdef object cls
     cdef bint takes_list, takes_tuple     # without asking an abstract class
     cdef readonly Node item
     cdef Lengths lengths
 
     def __init__(self, cls, Node item, min_length=None, max_length=None):
-        require_class(cls)
-        self.cls = cls
-        self.label = cls.__name__
+        self.set_class(cls)
         self.takes_list = issubclass(list, cls)
         self.takes_tuple = issubclass(tuple, cls)
         self.item = item
@@ -173,10 +154,9 @@ cdef class ArrayNode(Node):
                 item = <object>PyList_GET_ITEM(value, inside.index)
             else:
                 item = <object>PyTuple_GET_ITEM(value, inside.index)
-            if self.item.check(item, inside, report):
-                failed = 1
-                if report.count >= report.limit:
-                    break
+            failed |= self.item.check(item, inside, report)
+            if failed and report.count >= report.limit:
+                break
             inside.index += 1
         return failed
 
@@ -186,21 +166,19 @@ cdef class ArrayNode(Node):
         cdef PyObject* found
         cdef Py_hash_t hash_value
         while _PySet_NextEntry(value, &position, &found, &hash_value):
-            item = <object>found  # owned: users' comparisons may empty the set
-            if self.item.check(item, inside, report):
-                failed = 1
-                if report.count >= report.limit:
-                    break
+            item = <object>found  # owned: user code may empty the set
+            failed |= self.item.check(item, inside, report)
+            if failed and report.count >= report.limit:
+                break
             inside.index += 1
         return failed
 
     cdef int check_iterable(self, object value, Step* inside, Report* report) except -1:
         cdef int failed = 0
         for item in value:
-            if self.item.check(item, inside, report):
-                failed = 1
-                if report.count >= report.limit:
-                    break
+            failed |= self.item.check(item, inside, report)
+            if failed and report.count >= report.limit:
+                break
             inside.index += 1
         return failed
 
@@ -229,33 +207,29 @@ cdef class TupleNode(Node):
         if not PyTuple_Check(value):
             return wrong_type(self, value, at, report)
         if PyTuple_GET_SIZE(value) != PyTuple_GET_SIZE(self.items):
-            return report_error(
-                report, at, "type", f"expected tuple of length {len(self.items)}"
-            )
+            expected = f"expected tuple of length {len(self.items)}"
+            return report_error(report, at, "type", expected)
         if enter(at, &inside, report):
             return 1
         for index in range(PyTuple_GET_SIZE(self.items)):
             node = <Node>PyTuple_GET_ITEM(self.items, index)
             item = <object>PyTuple_GET_ITEM(value, index)
             inside.index = index
-            if node is not None and (<Node>node).check(item, &inside, report):
-                failed = 1
-                if report.count >= report.limit:
+            if node is not None:
+                failed |= (<Node>node).check(item, &inside, report)
+                if failed and report.count >= report.limit:
                     break
         return failed
 
 
 @cython.final
 cdef class MappingNode(Node):
-    cdef object cls
     cdef bint takes_dict
     cdef readonly Node key, value
     cdef Lengths lengths
 
     def __init__(self, cls, Node key, Node value, min_length=None, max_length=None):
-        require_class(cls)
-        self.cls = cls
-        self.label = cls.__name__
+        self.set_class(cls)
         self.takes_dict = issubclass(dict, cls)
         self.key, self.value = key, value
         self.lengths = lengths_of(min_length, max_length)
@@ -281,17 +255,15 @@ cdef class MappingNode(Node):
             return 1
         if not PyDict_Check(value):
             for name in value:
-                if self.check_pair(name, value[name], &inside, report):
-                    failed = 1
-                    if report.count >= report.limit:
-                        break
+                failed |= self.check_pair(name, value[name], &inside, report)
+                if failed and report.count >= report.limit:
+                    break
             return failed
         while PyDict_Next(value, &position, &found_name, &found):
             name, item = <object>found_name, <object>found  # owned, as in a set
-            if self.check_pair(name, item, &inside, report):
-                failed = 1
-                if report.count >= report.limit:
-                    break
+            failed |= self.check_pair(name, item, &inside, report)
+            if failed and report.count >= report.limit:
+                break
         return failed
 
     cdef int check_pair(

@@ -6,15 +6,14 @@ from libc.stdint cimport uint64_t
 
 
 cdef enum Shape:
-    OPAQUE = 0              # no key but what cache_key() gives
+    OPAQUE = 0              # no key but that of cache_key()
     STRUCT = 1
-    DATACLASS = 2           # a frozen one
-    CHANGEABLE = 3          # fields are declared, by whatever library
+    DECLARED = 2            # any other class with declared fields
 
 
 @cython.final
 cdef class KeyPlan:
-    """How the keys of one class are made. Whoever keeps it keeps the class too."""
+    """How the keys of one class are made; its owner must keep the class alive."""
 
     cdef PyObject *cls              # borrowed
     cdef uint64_t seed, factor      # of the hashes, secret
@@ -22,16 +21,15 @@ cdef class KeyPlan:
     cdef int count
     cdef Shape shape
     cdef bint is_own                # an instance may be its own key
-    cdef readonly bint cacheable    # the class does not say `cacheable = False`
+    cdef readonly bint cacheable    # unless the class says `cacheable = False`
     cdef bint has_cache_key
     cdef tuple names                # of the fields
 
 
-# What every hash begins with and is multiplied by: nobody outside may choose values
-# whose hashes meet.
+# Secret start and factor of every hash: no client can make hashes collide.
 cdef uint64_t SECRET, FACTOR
 
 # The plan of a class; cached for as long as the class lives.
 cdef KeyPlan plan_of(object cls)
-# Whether something has attributes beside its declared fields.
+# Whether a message has attributes beside its declared fields.
 cdef bint holds_more(KeyPlan plan, object message) except -1

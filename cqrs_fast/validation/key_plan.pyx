@@ -1,4 +1,4 @@
-"""How the keys of one class of messages are made: of which fields, at which places."""
+"""Plan the keys of one class of messages: which fields, at which offsets."""
 
 from functools import cached_property
 from operator import attrgetter
@@ -27,7 +27,7 @@ SECRET = int.from_bytes(urandom(8), "little")
 FACTOR = int.from_bytes(urandom(8), "little") | 1
 
 cdef str EXTRA = "__pydantic_extra__"      # attributes that are no fields, or None
-cdef int HEAP_TYPE = 1 << 9                 # of type.__flags__: not written in C
+cdef int HEAP_TYPE = 1 << 9                 # in type.__flags__: not written in C
 cdef dict plans = {}        # address of a class: (weak reference to it, plan)
 
 
@@ -69,28 +69,20 @@ cdef KeyPlan make_plan(object cls):
     else:
         names = declared_names(cls)
         if names is not None and not has_other_state(cls, names):
-            plan.shape = DATACLASS if is_frozen_dataclass(cls) else CHANGEABLE
+            plan.shape = DECLARED
             plan.names = names
     return plan
 
 
-cdef bint is_frozen_dataclass(object cls) except -1:
-    # A subclass that is none itself may hold more than the fields.
-    parameters = vars(cls).get("__dataclass_params__")
-    return parameters is not None and parameters.frozen
-
-
 cdef tuple declared_names(object cls):
-    """Return the fields that a class itself declares; None where it declares none."""
+    """Return the fields that a class itself declares; None if it declares none."""
     own = vars(cls)
     if isinstance(cls, msgspec.StructMeta):
         return cls.__struct_fields__
     if "__dataclass_params__" in own:
-        return tuple([
-            name
-            for name, field in cls.__dataclass_fields__.items()
-            if field._field_type.name == "_FIELD"
-        ])
+        from dataclasses import fields  # takes long to import
+
+        return tuple(map(attrgetter("name"), fields(cls)))
     if "__attrs_attrs__" in own:
         return tuple(map(attrgetter("name"), cls.__attrs_attrs__))
     if "__pydantic_complete__" in own:
@@ -99,7 +91,7 @@ cdef tuple declared_names(object cls):
 
 
 cdef bint has_other_state(object cls, tuple names) except -1:
-    """Whether instances hold what lies in no field: other slots, a str or a list."""
+    """Whether instances hold more than fields: other slots, a str or a list."""
     is_struct = isinstance(cls, msgspec.StructMeta)
     for base in cls.__mro__:
         if base is not object and not is_struct and not base.__flags__ & HEAP_TYPE:
@@ -112,20 +104,19 @@ cdef bint has_other_state(object cls, tuple names) except -1:
 
 
 cdef bint holds_more(KeyPlan plan, object message) except -1:
-    """Whether something has attributes beside its declared fields."""
     if plan.shape == STRUCT:
         return False
     attributes = getattr(message, "__dict__", None)
     for name in attributes or ():
         if name not in plan.names:
-            # What was worked out of the fields says no more than they do.
+            # A value computed from the fields adds nothing to them.
             if type(descriptor_of(<object>plan.cls, name)) is not cached_property:
                 return True
     return EXTRA in plan.names and bool(message.__pydantic_private__)
 
 
 cdef int find_offsets(KeyPlan plan, object cls) except -1:
-    """Find where its fields lie; leave it at NULL where one is no plain slot."""
+    """Find the offsets of the fields; leave them NULL if one is no plain slot."""
     cdef int index
     cdef PyMemberDef *member
     cdef Py_ssize_t *offsets
@@ -135,7 +126,7 @@ cdef int find_offsets(KeyPlan plan, object cls) except -1:
         raise MemoryError
     for index, name in enumerate(plan.names):
         descriptor = descriptor_of(cls, name)
-        # One of another class, kept under this name, lies elsewhere or nowhere.
+        # A descriptor of another class, stored under this name, is no field of this.
         if type(descriptor) is not MemberDescriptorType or not issubclass(
             cls, descriptor.__objclass__
         ):
@@ -146,8 +137,7 @@ cdef int find_offsets(KeyPlan plan, object cls) except -1:
             PyMem_Free(offsets)
             return 0
         offsets[index] = member.offset
-    plan.offsets = offsets
-    plan.count = count
+    plan.offsets, plan.count = offsets, count
     return 0
 
 

@@ -2,8 +2,8 @@
  *
  * Plain values are of exactly these types: None, bool, int (of 64 bits), float (no NaN),
  * str, bytes and tuples of plain values. Frozen values are tuples of plain values and of
- * objects that are told apart by identity: members of enums, and the classes that stand
- * for the type of what was frozen. Both are immutable.
+ * objects that are compared by identity: members of enums, and the classes of the values
+ * that were frozen. Both are immutable.
  */
 #ifndef CQRS_FAST_KEYS_H
 #define CQRS_FAST_KEYS_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* What the parts of tuples may weigh together, and how deep tuples may be. */
+/* The most bytes that the parts of tuples may have together, and levels of tuples. */
 #define CQRS_KEY_BUDGET 4096
 #define CQRS_KEY_ITEM 8
 #define CQRS_KEY_DEPTH 8
@@ -21,7 +21,7 @@ typedef struct {
     uint64_t hash;          /* so far */
     uint64_t factor;        /* odd and secret, as is the first value of `hash` */
     int64_t budget;
-    int by_identity;        /* frozen: any other type is told apart by identity */
+    int by_identity;        /* frozen: any other type is compared by identity */
 } cqrs_key_state;
 
 /* Both halves of the product: every bit of `value` reaches every bit of the hash. */
@@ -126,7 +126,7 @@ static inline int cqrs_key_same(PyObject *one, PyObject *other) {
     if (one == other) {
         return 1;
     }
-    /* A field that somebody deleted through its descriptor. */
+    /* A field that was deleted through its descriptor. */
     if (one == NULL || other == NULL) {
         return 0;
     }
@@ -146,7 +146,7 @@ static inline int cqrs_key_same(PyObject *one, PyObject *other) {
         return cqrs_key_int(one, &left) && cqrs_key_int(other, &right) && left == right;
     }
     if (type == &PyFloat_Type) {
-        /* By their bits: 0.0 and -0.0 are equal, yet a handler may tell them apart. */
+        /* By their bits: 0.0 and -0.0 are equal, but a handler may distinguish them. */
         double left = PyFloat_AS_DOUBLE(one), right = PyFloat_AS_DOUBLE(other);
         return memcmp(&left, &right, sizeof(left)) == 0;
     }

@@ -16,9 +16,7 @@ cdef extern from "cqrs_fast/validation/key_values.h":
     int KEY_DEPTH "CQRS_KEY_DEPTH"
     uint64_t mix "cqrs_mix"(uint64_t hash, uint64_t value, uint64_t factor) noexcept
     bint int_of_64_bits "cqrs_key_int"(PyObject *value, int64_t *number) noexcept
-    bint add_value "cqrs_key_add"(
-        PyObject *value, KeyState *state, int depth
-    ) noexcept
+    bint add_value "cqrs_key_add"(PyObject *value, KeyState *state, int depth) noexcept
     bint same_value "cqrs_key_same"(PyObject *one, PyObject *other) noexcept
     bint add_fields "cqrs_key_add_fields"(
         PyObject *message, const Py_ssize_t *offsets, int count, KeyState *state

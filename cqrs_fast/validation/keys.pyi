@@ -1,6 +1,8 @@
 from collections.abc import Hashable
 from typing import final
 
+class Unkeyable(TypeError): ...
+
 @final
 class TypedKey:
     def __hash__(self) -> int: ...

@@ -3,27 +3,27 @@
 cimport cython
 from cpython.object cimport PyObject
 
-from cqrs_fast.validation.checks cimport Node, Report, Step
-from cqrs_fast.validation.simple cimport Simple
+from cqrs_fast.validation.checks cimport Node, Report, Simple, Step
 
 
-cdef enum Access:         # how a field is read from its record
-    SLOT                  # a pointer at `offset`: Structs and classes with __slots__
-    ATTRIBUTE             # getattr: dataclasses, attrs
-    INDEX                 # an item of a tuple: NamedTuple
-    ITEM                  # a key of a dict: TypedDict
+cdef extern from "cqrs_fast/validation/simple.h":
+    enum:
+        SLOT "CQRS_SLOT"
+        ATTRIBUTE "CQRS_ATTRIBUTE"
+        INDEX "CQRS_INDEX"
+        ITEM "CQRS_ITEM"
 
+    ctypedef struct Place "cqrs_place":
+        int access, required, may_be_unset
+        Py_ssize_t offset, position
+        Simple rule
+        PyObject* name
+        PyObject* wire_name
+        PyObject* node
 
-cdef struct Place:        # a Field in C: walking it touches no reference count
-    Access access
-    bint required
-    bint may_be_unset
-    Py_ssize_t offset
-    Simple rule           # of `node`
-    Py_ssize_t position
-    PyObject* name
-    PyObject* wire_name   # NULL: `position`
-    PyObject* node        # NULL: anything goes
+    bint is_simple "cqrs_is_simple"(
+        const Place* place, Py_ssize_t count, PyObject* record
+    ) noexcept
 
 
 @cython.final
@@ -31,12 +31,12 @@ cdef class Field:
     cdef readonly str name                      # the attribute
     cdef readonly str wire_name                 # as in a path; None: `position` is
     cdef readonly Py_ssize_t position           # in an array-like record
-    cdef readonly Node node                     # None: anything goes
-    cdef Access access
+    cdef readonly Node node                     # None: any value is valid
+    cdef int access
     cdef Py_ssize_t offset                      # of the slot, or the index in a tuple
-    cdef object owner                           # what must be laid out so
+    cdef object owner                           # the class that has this layout
     cdef readonly bint required                 # absence is an error
-    cdef readonly bint may_be_unset             # UNSET is a value of its own
+    cdef readonly bint may_be_unset             # UNSET is a valid value
 
 
 @cython.final
@@ -46,7 +46,6 @@ cdef class RecordNode(Node):
     `fields` is filled after construction: a record may contain itself.
     """
 
-    cdef readonly object cls
     cdef readonly tuple fields                  # of Field; owns what `places` borrows
     cdef Place* places                          # the fields as the hot loop reads them
     cdef Py_ssize_t count

@@ -12,11 +12,7 @@ class Field:
     required: bool
     may_be_unset: bool
     def __init__(
-        self,
-        name: str,
-        wire_name: str | int,
-        node: Node | None,
-        required: bool,
+        self, name: str, wire_name: str | int, node: Node | None, required: bool,
         may_be_unset: bool,
     ) -> None: ...
     def read_from_slot(self, descriptor: Any) -> None: ...

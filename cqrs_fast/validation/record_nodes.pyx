@@ -8,14 +8,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.validation.check_ops cimport enter, is_instance, is_laid_out_as
-from cqrs_fast.validation.checks cimport (
-    Node,
-    Report,
-    Step,
-    report_error,
-    require_class,
-    wrong_type,
-)
+from cqrs_fast.validation.checks cimport Node, Report, Step, report_error, wrong_type
 
 from types import MemberDescriptorType
 
@@ -39,12 +32,9 @@ cdef class Field:
     def __init__(
         self, str name, wire_name, Node node, bint required, bint may_be_unset
     ):
-        self.name = name
-        self.node = node
-        self.required = required
-        self.may_be_unset = may_be_unset
-        self.access = ATTRIBUTE
-        self.owner = object
+        self.name, self.node = name, node
+        self.required, self.may_be_unset = required, may_be_unset
+        self.access, self.owner = ATTRIBUTE, object
         self.position = -1
         if isinstance(wire_name, int):
             self.position = wire_name
@@ -73,8 +63,7 @@ cdef class Field:
 @cython.final
 cdef class RecordNode(Node):
     def __init__(self, cls, str label):
-        require_class(cls)
-        self.cls = cls
+        self.set_class(cls)
         self.label = label
         self.fields = ()
 
@@ -110,7 +99,7 @@ cdef class RecordNode(Node):
             self.count += 1
 
     cdef bint accepts(self, object value) except -1:
-        # A TypedDict is a dict; what only claims to be one has no keys to look at.
+        # A TypedDict is a dict; an object that only claims to be one has no keys.
         if self.cls is dict:
             return PyDict_Check(value)
         return is_instance(value, self.cls)
@@ -120,16 +109,14 @@ cdef class RecordNode(Node):
             return wrong_type(self, value, at, report)
         return self.check_fields(value, at, report)
 
-    cdef int check_fields(
-        self, object value, const Step* at, Report* report
-    ) except -1:
-        # hot: nothing here may allocate while the record is valid
+    cdef int check_fields(self, object value, const Step* at, Report* report) except -1:
+        # hot: must not allocate while the record is valid
         cdef Step inside
         cdef Place* place
         cdef PyObject* found
         cdef int failed = 0
         cdef Py_ssize_t index
-        # Mocks and the like, which isinstance alone accepts, hold nothing at an offset.
+        # Mocks and others that only isinstance accepts have no slots.
         cdef bint laid_out = is_laid_out_as(value, self.cls)
         if enter(at, &inside, report):
             return 1
@@ -146,10 +133,9 @@ cdef class RecordNode(Node):
                 found = PyTuple_GET_ITEM(value, place.offset)
             else:
                 found = NULL
-            if self.check_place(place, found, &inside, report):
-                failed = 1
-                if report.count >= report.limit:
-                    break
+            failed |= self.check_place(place, found, &inside, report)
+            if failed and report.count >= report.limit:
+                break
         return failed
 
     cdef inline int check_place(

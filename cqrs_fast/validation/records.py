@@ -1,4 +1,4 @@
-"""Read the classes whose fields a check looks into: names, places, annotations."""
+"""Read the fields of record classes: names, places, annotations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import msgspec
 
 from cqrs_fast.validation.record_nodes import Field
 
-Bindings = dict[Any, Any]  # type variables and what they stand for
+Bindings = dict[Any, Any]  # type variables and their values
 
 PLAIN = frozenset({int, float, str, bool, bytes})
-"""What most fields are: there is nothing to resolve in them or to look into."""
+"""The types of most fields: there is nothing to resolve in them."""
 # No file is an instance of them.
 DECLARED_ONLY = (typing.IO, typing.TextIO, typing.BinaryIO)
 WRAPPERS = {typing.Final, typing.ClassVar, typing.Required, typing.NotRequired}
 
 
 def is_record(hint: Any) -> bool:
-    """Tell whether this is a class whose fields msgspec would read."""
+    """Return whether this is a class whose fields msgspec reads."""
     return (
         isinstance(hint, type)
         and not hasattr(hint, "__pydantic_validator__")  # Pydantic checks its own
@@ -42,7 +42,7 @@ def is_record(hint: Any) -> bool:
 def alias_of(hint: Any) -> Any:
     """Return the `type` alias that an annotation is or instantiates, else None.
 
-    Known by the name of its class: typing_extensions has one of its own.
+    By the name of its class, because typing_extensions has a separate class.
     """
     origin = typing.get_origin(hint)
     alias = hint if origin is None else origin
@@ -50,12 +50,12 @@ def alias_of(hint: Any) -> Any:
 
 
 def is_wrapper(origin: Any) -> bool:
-    """Tell whether this says how a field is used, nothing of its values."""
+    """Return whether this describes the use of a field, not its values."""
     return origin in WRAPPERS or getattr(origin, "_name", None) == "ReadOnly"
 
 
 def says_nothing(argument: Any) -> bool:
-    """Tell whether a type argument leaves everything open."""
+    """Return whether a type argument accepts everything."""
     if isinstance(argument, list | tuple):
         return all(map(says_nothing, argument))
     variables = (typing.TypeVar, typing.ParamSpec)
@@ -69,7 +69,7 @@ def shown(hint: Any) -> str:
 
 
 def substitute(hint: Any, bindings: Bindings) -> Any:
-    """Put what type variables stand for in their place."""
+    """Replace type variables by their values."""
     if isinstance(hint, typing.TypeVar):
         return bindings.get(hint, hint)
     parameters: Any = getattr(hint, "__parameters__", ())
@@ -89,19 +89,18 @@ def bound_names(
     parameters: tuple[Any, ...], arguments: typing.Sequence[Any]
 ) -> Bindings:
     """Pair type variables with arguments; those of a TypeVarTuple are left out."""
-    for index, name in enumerate(parameters):
-        if isinstance(name, typing.TypeVarTuple):
-            after = parameters[index + 1 :]
-            last = arguments[len(arguments) - len(after) :]
-            return {
-                **dict(zip(parameters[:index], arguments, strict=False)),
-                **dict(zip(after, last, strict=False)),
-            }
-    return dict(zip(parameters, arguments, strict=False))
+    variadic = [isinstance(name, typing.TypeVarTuple) for name in parameters]
+    if True not in variadic:
+        return dict(zip(parameters, arguments, strict=False))
+    index = variadic.index(True)
+    after = parameters[index + 1 :]
+    last = arguments[len(arguments) - len(after) :]
+    pairs = [*zip(parameters[:index], arguments, strict=False)]
+    return dict([*pairs, *zip(after, last, strict=False)])
 
 
 def bindings_of(hint: Any) -> dict[type, Bindings]:
-    """Return, for each generic class below, what its type variables stand for."""
+    """Return the values of the type variables of each generic base class."""
     found: dict[type, Bindings] = {}
 
     def visit(alias: Any, scope: Bindings) -> None:
@@ -119,7 +118,7 @@ def bindings_of(hint: Any) -> dict[type, Bindings]:
 
 
 def hints_of(cls: type) -> dict[str, Any]:
-    """Return the annotations of a class, as texts where one names what is not found."""
+    """Return the annotations of a class, as texts if one of them does not resolve."""
     try:
         return typing.get_type_hints(cls, include_extras=True)
     except Exception:  # one bad annotation hides all others
@@ -130,9 +129,9 @@ def hints_of(cls: type) -> dict[str, Any]:
 
 
 def owner_of(cls: type, name: str) -> tuple[type, type | None]:
-    """Return the class that annotates a field, and the annotation if that is plain.
+    """Return the class that annotates a field, and the annotation if it is plain.
 
-    A field that nobody annotates is the class's own.
+    A field without an annotation belongs to the class itself.
     """
     for owner in cls.__mro__:
         annotations = vars(owner).get("__annotations__", ())
@@ -145,11 +144,11 @@ def owner_of(cls: type, name: str) -> tuple[type, type | None]:
 
 
 def _plain(owner: type, annotation: Any) -> type | None:
-    """Return what an annotation is or names if that is one of PLAIN."""
+    """Return the class of PLAIN that an annotation is or names, else None."""
     if type(annotation) is str:
         if getattr(owner, "__type_params__", ()):
             return None
-        # Where typing.get_type_hints looks for a name, in its order.
+        # The namespaces of typing.get_type_hints, in its order.
         module = getattr(sys.modules.get(owner.__module__), "__dict__", {})
         for names in (module, vars(owner), vars(builtins)):
             if annotation in names:
@@ -185,7 +184,7 @@ def fields_of(cls: Any) -> Iterator[tuple[str, str | int, bool]]:
 
 
 def place(field: Field, cls: Any) -> None:
-    """Settle how the field of a class is read."""
+    """Set how the field of a class is read."""
     if issubclass(cls, tuple):
         field.read_from_tuple(typing.cast(Any, cls)._fields.index(field.name))
         return
@@ -194,7 +193,7 @@ def place(field: Field, cls: Any) -> None:
         return
     owners = (vars(base) for base in cls.__mro__)
     found = next((own[field.name] for own in owners if field.name in own), None)
-    # One of another class, kept under this name, lies elsewhere or nowhere.
+    # A descriptor of another class, stored under this name, is no field of this.
     if isinstance(found, types.MemberDescriptorType) and issubclass(
         cls, found.__objclass__
     ):
@@ -202,20 +201,20 @@ def place(field: Field, cls: Any) -> None:
 
 
 class Scope(NamedTuple):
-    """Where the names of an annotation are looked up."""
+    """The scope in which the names of an annotation are resolved."""
 
-    owner: Any  # the class or alias whose annotation it is
-    hint: Any  # the same, with its type arguments: what Self stands for
+    owner: Any  # the class or alias that has the annotation
+    hint: Any  # the same with its type arguments: the value of Self
     bindings: Bindings
 
     def resolve(self, text: str) -> Any:
-        """Return what the text of an annotation stands for; raises what it raises."""
+        """Evaluate the text of an annotation; raises what it raises."""
         module = vars(sys.modules.get(self.owner.__module__, types))
         own = {self.owner.__name__: self.owner}
         for parameter in getattr(self.owner, "__type_params__", ()):
             own[parameter.__name__] = parameter
         inside = dict(vars(self.owner)) if isinstance(self.owner, type) else {}
-        # As typing does it: a field may be called as the class of its values is.
+        # In the order of typing: a field may have the name of its class.
         found = eval(text, inside, collections.ChainMap(own, module))
         return substitute(found, self.bindings)
 

@@ -165,7 +165,7 @@ def test_what_is_used_up_is_not_cached(
     assert (record.name, record.levelno) == ("cqrs_fast", logging.WARNING)
     text = record.getMessage()
     assert f"the handler of Rows returned a {type(first).__name__}, which is" in text
-    assert "it is neither cached nor shared; return a list, say (told once)" in text
+    assert "it is neither cached nor shared; return a list, for example (log" in text
     close(first)
     close(second)
 
@@ -297,7 +297,7 @@ def test_a_duplicate_is_told_that_the_first_result_is_used_up(
     close(first)
     close(ask(bus, Export("other")))
     (record,) = caplog.records
-    assert "used up by its use: a duplicate gets an error;" in record.getMessage()
+    assert "used up by its first use: a duplicate gets an error;" in record.getMessage()
 
 
 def test_a_duplicate_that_waits_is_told_too() -> None:

@@ -442,7 +442,7 @@ def test_no_negative_hit_comes_of_an_error_without_copies(
     kind = caught[0].split()[0]
     assert record.getMessage() == (
         f"the handler of Ask raised a {kind}, which cannot be copied: it is not "
-        "stored; raise one of a Python class without __del__ (told once)"
+        "stored; raise one of a Python class without __del__ (logged once)"
     )
 
 

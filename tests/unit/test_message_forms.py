@@ -212,14 +212,14 @@ def test_a_class_that_the_handler_closes_over_is_found() -> None:
 
 
 def test_a_class_of_a_function_that_has_ended_is_told() -> None:
-    text = r"'Local' cannot be resolved \(name 'Local' is not defined\): a function tha"
+    text = r"'Local' cannot be resolved \(name 'Local' is not defined\): the classes"
     with pytest.raises(TypeError, match=text) as caught:
         CommandBus().handler(made(closed=False))
     assert isinstance(caught.value.__cause__, NameError)
 
 
 def test_an_annotation_for_type_checkers_is_told() -> None:
-    with pytest.raises(TypeError, match="must be known at run time; name the message"):
+    with pytest.raises(TypeError, match="names must exist at run time; name the message"):
         CommandBus().handler(unimported)
 
 

@@ -11,10 +11,10 @@ from cqrs_fast.context cimport Context, background
 from cqrs_fast.stages.caching.loads cimport Load, Loads
 from cqrs_fast.stages.caching.query_cache cimport QueryCache, random_unit
 from cqrs_fast.stages.caching.settings cimport SHARED, CacheSettings
-from cqrs_fast.validation.freezing cimport freeze_key
 from cqrs_fast.validation.key_hash cimport hash_frozen
 from cqrs_fast.validation.key_ops cimport key_of
 from cqrs_fast.validation.key_plan cimport KeyPlan
+from cqrs_fast.validation.keys cimport freeze_key
 
 from cqrs_fast.base.callbacks import log_unshared
 

@@ -13,16 +13,16 @@ from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.query_cache cimport find
 from cqrs_fast.stages.caching.route cimport cached_route
 from cqrs_fast.stages.caching.settings cimport CacheSettings
-from cqrs_fast.validation.freezing cimport freeze_values
 from cqrs_fast.validation.key_ops cimport scope_of
 from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
+from cqrs_fast.validation.keys cimport freeze_values
 
 from os import urandom
 
 from cqrs_fast.base.arguments import seconds_or_zero, whole_number
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.stats import CacheStats
-from cqrs_fast.validation.freezing import Unkeyable
+from cqrs_fast.validation.keys import Unkeyable
 
 MOST_SEED = 2 ** 64 - 1
 

@@ -5,10 +5,10 @@ from cpython.object cimport Py_TYPE, PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from cqrs_fast.base.awaitables cimport is_used_up
+from cqrs_fast.base.calling cimport is_used_up
+from cqrs_fast.base.clock cimport is_reached
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport internal
-from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.deadline cimport is_own_fate
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, STOP, Frame
@@ -21,17 +21,16 @@ from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.loads cimport Load, Loads
 from cqrs_fast.stages.caching.query_cache cimport find
 from cqrs_fast.stages.caching.settings cimport BY_PRINCIPAL, CacheSettings
-from cqrs_fast.validation.freezing cimport freeze_values
 from cqrs_fast.validation.key_hash cimport hash_message
 from cqrs_fast.validation.key_ops cimport scope_of
 from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
 from cqrs_fast.validation.key_values cimport KEY_BUDGET, KeyState, add_value
-from cqrs_fast.validation.keys cimport typed_key
+from cqrs_fast.validation.keys cimport freeze_values, typed_key
 from cqrs_fast.waits.flight cimport ANSWERED, FAILED, LEADING, Flight, Role
 
 from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.error_copies import copied_error, detached_error
-from cqrs_fast.validation.freezing import Unkeyable
+from cqrs_fast.validation.keys import Unkeyable
 
 
 cdef Stage cached_route(

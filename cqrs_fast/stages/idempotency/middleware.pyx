@@ -5,7 +5,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
-from cqrs_fast.base.awaitables cimport is_used_up
+from cqrs_fast.base.calling cimport is_used_up
 from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.base.error_kinds cimport is_domain, names_domain
 from cqrs_fast.base.reading cimport read_clock
@@ -20,11 +20,10 @@ from cqrs_fast.pipeline.waiting cimport wait_in_line
 from cqrs_fast.stages.idempotency.records cimport (
     ENDED_FINALLY, IN_PROGRESS, SUCCEEDED, UNREPEATABLE, Attempt, Record, Records,
 )
-from cqrs_fast.validation.freezing cimport fingerprint_of, freeze_key
 from cqrs_fast.validation.key_hash cimport hash_frozen, same_key
 from cqrs_fast.validation.key_ops cimport scope_of
 from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
-from cqrs_fast.validation.keys cimport typed_key
+from cqrs_fast.validation.keys cimport fingerprint_of, freeze_key, typed_key
 from cqrs_fast.waits.flight cimport ALONE, ANSWERED, LEADING, Flight, Role
 
 from cqrs_fast.base.arguments import (
@@ -37,7 +36,7 @@ from cqrs_fast.errors import (
     IdempotencyConflictError, IdempotencyInProgressError, OverloadedError,
 )
 from cqrs_fast.stats import IdempotencyStats
-from cqrs_fast.validation.freezing import Unkeyable
+from cqrs_fast.validation.keys import Unkeyable
 
 cdef enum:
     EXPIRED_PER_INSERT = 4

@@ -22,8 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cqrs_fast import Query
-from cqrs_fast.validation.freezing import Unkeyable
-from cqrs_fast.validation.keys import message_key, plan_info
+from cqrs_fast.validation.keys import Unkeyable, message_key, plan_info
 
 
 class Find(Query[object]):

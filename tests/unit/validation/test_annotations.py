@@ -225,8 +225,8 @@ CHECKED: list[tuple[Any, list[Any], list[tuple[Any, str, str]]]] = [
     (None, [None], [(1, "", "type")]),
 ]  # fmt: skip
 
-ARGUMENTS = "it sees the class, not the arguments; write Any for each of them, or for"
-NO_CLASS = "it is no class; write Any where anything may go"
+ARGUMENTS = "it sees the class, not the arguments; write Any for each argument, or for"
+NO_CLASS = "it is not a class; write Any to accept any value"
 VERSIONS = "each version of it needs another one"
 # annotation, what the text says of it
 REFUSED: list[tuple[Any, str]] = [
@@ -246,7 +246,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Plain, "Plain: instance and class checks can only be used with @runtime_check"),
     (list[Plain], "Plain: instance and class checks"),
     (NewType("Named", Plain), "Plain: instance and class checks"),
-    (Silent, "Silent: ask me not; write Any where anything may go"),
+    (Silent, "Silent: ask me not; write Any to accept any value"),
     (P, NO_CLASS),
     (typing.Never, NO_CLASS),
     (typing.TypeGuard[int], NO_CLASS),
@@ -255,8 +255,8 @@ REFUSED: list[tuple[Any, str]] = [
     (typing.TextIO, "no file is an instance of it"),
     (tuple[*Ts], "its length is open"),
     (tuple[int, *tuple[str, ...]], "its length is open"),
-    (Itself, "Itself: it stands for itself"),
-    (NoContainer, "NoContainer: it stands for itself"),
+    (Itself, "Itself: it refers to itself"),
+    (NoContainer, "NoContainer: it refers to itself"),
     (Endless[int], f"Endless: {VERSIONS}"),
     (Widening[int], f"Widening: {VERSIONS}"),
     (Nowhere, "cannot resolve the annotation 'list[Lost]' (name 'Lost' is not "
@@ -321,7 +321,7 @@ def test_a_name_inside_of_a_function_is_told_as_the_reason() -> None:
         inner: list[Inner]
         again: Local | None = None
 
-    with pytest.raises(TypeError, match=r"names inside of a function are lost.*Any"):
+    with pytest.raises(TypeError, match=r"cannot see the names inside a function.*Any"):
         compile_check(Local)
 
 
@@ -461,7 +461,7 @@ def test_type_statements_are_checked_to_the_end(
         ("$.f.kids[0].value", "type")
     ]
     for name, text in (
-        ("Itself", "stands for itself"),
+        ("Itself", "refers to itself"),
         ("EndlessInt", "each version of it needs another one"),
         ("Lost", "cannot resolve the annotation 'Lost'"),
     ):

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from support import run_script
 
 from cqrs_fast import Query
-from cqrs_fast.validation import annotations, freezing
+from cqrs_fast.validation import annotations, keys
 from cqrs_fast.validation.checks import Node
 from cqrs_fast.validation.constraints import compile_check
 from cqrs_fast.validation.containers import (
@@ -26,11 +26,15 @@ from cqrs_fast.validation.containers import (
     TupleNode,
     UnionNode,
 )
-from cqrs_fast.validation.freezing import Unkeyable
-from cqrs_fast.validation.keys import message_key, plan_info
-from cqrs_fast.validation.numbers import IntNode, NumberNode
+from cqrs_fast.validation.keys import Unkeyable, message_key, plan_info
 from cqrs_fast.validation.record_nodes import Field, RecordNode
-from cqrs_fast.validation.scalars import BytesNode, InstanceNode, MomentNode
+from cqrs_fast.validation.scalars import (
+    BytesNode,
+    InstanceNode,
+    IntNode,
+    MomentNode,
+    NumberNode,
+)
 
 
 def errors_of(annotation: Any, value: Any) -> list[tuple[str, str, str]]:
@@ -170,7 +174,7 @@ def test_keys_are_made_while_another_class_stands_for_datetime(
     before = message_key(Since(moment))
     with pytest.raises(Unkeyable):
         message_key(Since(fake))
-    monkeypatch.setattr(freezing.datetime, "datetime", FakeDatetime)
+    monkeypatch.setattr(keys.datetime, "datetime", FakeDatetime)
     assert message_key(Since(moment)) == before == message_key(Since(fake))
 
 
