@@ -50,6 +50,7 @@ _NAMES = {
     "policies.token_bucket": "TokenBucket",
     "pools.pool": "ObjectPool",
     "pools.pooled_handler": "PooledHandler",
+    "stages.caching.invalidation": "Invalidation Tag",
     "stats": (
         "AuditEvent BulkheadStats BusStats CacheStats CircuitSnapshot "
         "IdempotencyStats LRUCacheStats LoadSheddingStats MessageStats "

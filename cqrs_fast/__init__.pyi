@@ -73,6 +73,7 @@ from cqrs_fast.pools.pooled_handler import PooledHandler
 from cqrs_fast.stages.audit import AuditMiddleware
 from cqrs_fast.stages.authentication import AuthenticationMiddleware
 from cqrs_fast.stages.bulkhead import BulkheadMiddleware
+from cqrs_fast.stages.caching.invalidation import Invalidation, Tag
 from cqrs_fast.stages.caching.middleware import CachingMiddleware
 from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
 from cqrs_fast.stages.debug import DebugMiddleware
@@ -146,6 +147,7 @@ __all__ = [
     "IdempotencyInProgressError",
     "IdempotencyMiddleware",
     "IdempotencyStats",
+    "Invalidation",
     "LRUCache",
     "LRUCacheStats",
     "LatencyHistogram",
@@ -181,6 +183,7 @@ __all__ = [
     "Secret",
     "SlowCallMiddleware",
     "StageInfo",
+    "Tag",
     "TimeoutConfig",
     "TimeoutMiddleware",
     "TimeoutStats",

@@ -99,6 +99,10 @@ cdef Route build_route(
 
         route.call_async = offloaded(handler.call)
         route.offloads = True
+    if kind == "command" and getattr(handler.message_class, "invalidates", None):
+        from cqrs_fast.stages.caching.invalidates import stage_for
+
+        stages.append(stage_for(handler.message_class))
     for element in reversed(elements + handler.elements):
         if isinstance(element, Around):
             seal(route, stages)

@@ -21,6 +21,7 @@ from cqrs_fast.config.model import Config
 from cqrs_fast.context import Context
 from cqrs_fast.messages import Command, Query
 from cqrs_fast.pipeline.gate import DrainReport
+from cqrs_fast.stages.caching.invalidation import CacheView
 from cqrs_fast.stats import BusStats
 
 _R = TypeVar("_R")
@@ -132,6 +133,8 @@ class CommandBus(Bus):
 
 class QueryBus(Bus):
     def registered_queries(self) -> list[str]: ...
+    @property
+    def cache(self) -> CacheView: ...
 
 @final
 class Bound:

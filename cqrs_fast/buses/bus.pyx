@@ -26,6 +26,8 @@ from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.sync_driver cimport run_program, run_sync
 from cqrs_fast.pipeline.walk cimport count_out
 
+from weakref import ref
+
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.base.arguments import exception_classes, whole_number
@@ -299,12 +301,24 @@ cdef class CommandBus(Bus):
 cdef class QueryBus(Bus):
     """Dispatch each query to its handler."""
 
+    cdef object view                # all caches as one; None before it is asked for
+
     def __cinit__(self, *args, **kwargs):
         self.kind = "query"
 
     def registered_queries(self):
         """Return the registered names, sorted."""
         return self.registered_names()
+
+    @property
+    def cache(self):
+        """All caches of this bus as one, a CacheView; the same object each time."""
+        if self.view is None:
+            from cqrs_fast.stages.caching.invalidation import CacheView
+
+            bus = ref(self)
+            self.view = CacheView(lambda: caches_of(bus()))
+        return self.view
 
 
 # Whether the dispatch is no more than a call of `entry.call`; `entry` may be NULL.
@@ -348,6 +362,25 @@ cdef tuple domain_classes(object given):
             "or open a circuit; name the classes of the application"
         )
     return classes
+
+
+cdef list caches_of(Bus bus):
+    """Return each CachingMiddleware that a bus lists or has in a pipeline."""
+    from cqrs_fast.stages.caching.middleware import CachingMiddleware
+
+    cdef Handler handler
+    cdef Route route
+    if bus is None:
+        return []
+    listed = list(bus.registry.middleware)
+    for handler in bus.registry.handlers.values():
+        listed += handler.middleware
+    for route in bus.registry.routes.values():
+        while route is not None:
+            listed += [getattr(stage, "owner", None) for stage in route.stages]
+            route = route.inner
+    found = {id(one): one for one in listed if isinstance(one, CachingMiddleware)}
+    return list(found.values())
 
 
 cdef list middleware_stats(Registry registry):

@@ -9,7 +9,7 @@ from cqrs_fast.base.clock cimport Clock, as_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
-from cqrs_fast.pipeline.route cimport frame_name
+from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.policies.circuit_breaker cimport (
     BreakerPlan, CircuitBreaker, new_breaker, plan_of,

@@ -22,6 +22,8 @@ from cqrs_fast.stages.catalog import middleware_rows
 PUBLIC = [
     "DETERMINISTIC",
     "DomainError",
+    "Invalidation",
+    "Tag",
     "BulkheadFullError",
     "BulkheadMiddleware",
     "CircuitOpenError",

@@ -21,6 +21,7 @@ from os import urandom
 
 from cqrs_fast.base.arguments import seconds_or_zero, whole_number
 from cqrs_fast.base.naming import label_of
+from cqrs_fast.stages.caching.invalidation import caches
 from cqrs_fast.stats import CacheStats
 from cqrs_fast.validation.keys import Unkeyable
 
@@ -78,6 +79,7 @@ cdef class CachingMiddleware(Stage):
     """
 
     cdef CacheCore core
+    cdef object __weakref__
 
     def __init__(self, ttl=600.0, *, seed=None, clock=None, **settings):
         config = CacheSettings(ttl, **settings)
@@ -241,6 +243,7 @@ cdef class CachingMiddleware(Stage):
             )
         if self.core.clock is None:
             self.core.clock = spec.clock
+        caches.add(self)
         return cached_route(self, self.core, config, spec)
 
 

@@ -11,7 +11,7 @@ from cqrs_fast.validation.key_plan cimport KeyPlan
 
 
 cdef class CachedRoute(Stage):
-    cdef Stage owner                # the middleware, which describes it
+    cdef readonly Stage owner                # the middleware, which describes it
     cdef CacheCore core
     cdef KeyPlan plan               # of the class below
     cdef object message_class       # `object` until a route by name is used

@@ -14,7 +14,7 @@ from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport is_own_fate, remaining_ns
 from cqrs_fast.pipeline.frame cimport ENDED, PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport seen_context, set_error, set_result
-from cqrs_fast.pipeline.route cimport frame_name
+from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport wait_in_line
 from cqrs_fast.stages.idempotency.records cimport (

@@ -1,0 +1,3 @@
+from cqrs_fast.pipeline.stage import Stage
+
+def stage_for(cls: type) -> Stage: ...
