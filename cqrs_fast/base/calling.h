@@ -35,7 +35,12 @@ static inline int cqrs_is_async_generator(PyObject *value) {
 
 /* Whether its work is still to be done: an awaitable or an async generator. */
 static inline int cqrs_is_promise(PyObject *value) {
-    return cqrs_is_awaitable(value) || PyAsyncGen_CheckExact(value);
+    PyAsyncMethods *slots = Py_TYPE(value)->tp_as_async;
+    if (slots == NULL) {
+        return 0;
+    }
+    return slots->am_await != NULL || PyAsyncGen_CheckExact(value)
+           || cqrs_is_old_coroutine(value);
 }
 
 /* The same, or a generator, which may come from a generator function. */

@@ -3,23 +3,6 @@
 from libc.stdint cimport int64_t
 
 
-cdef extern from "cqrs_fast/base/clock.h":
-    ctypedef struct CounterClock "cqrs_counter_clock":
-        pass
-    bint HAS_COUNTER "CQRS_HAS_COUNTER"
-    int64_t counter_ns "cqrs_counter_ns"(CounterClock *clock) noexcept
-    # The same reading as time.monotonic_ns().
-    int64_t monotonic_ns "cqrs_monotonic_ns"() noexcept nogil
-    # Whether the system clock has reached `due_ns`.
-    bint is_reached "cqrs_reached"(int64_t due_ns) noexcept nogil
-
-
-# The counter of this process; use it only under the GIL.
-cdef CounterClock counter_clock
-# Whether the system clock uses that counter, so that it is reliable.
-cdef bint counter_is_steady
-
-
 cdef class Clock:
     """A source of time. In place of any Clock, None means the system clock."""
 

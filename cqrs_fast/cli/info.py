@@ -9,7 +9,7 @@ import sys
 import msgspec
 
 from cqrs_fast.base.build import build_info
-from cqrs_fast.base.clock import is_steady
+from cqrs_fast.base.counter_clock import is_steady
 from cqrs_fast.cli.console import Style, pairs
 
 

@@ -5,11 +5,12 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.clock cimport monotonic_ns, wake_all
+from cqrs_fast.base.clock cimport wake_all
 from cqrs_fast.base.errstate cimport raise_again, take_raised
 from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
+from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.waits.waiter cimport Waiter
 
 import msgspec

@@ -4,7 +4,7 @@ cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.clock cimport counter_is_steady
+from cqrs_fast.base.counter_clock cimport counter_is_steady
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.pipeline.program cimport COUNTED, EXACT, OTHER, StageCall
 from cqrs_fast.pipeline.stage cimport Stage

@@ -8,9 +8,9 @@ from cpython.ref cimport Py_DECREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.base.calling cimport call_one
-from cqrs_fast.base.clock cimport monotonic_ns
+from cqrs_fast.base.counter_clock cimport counted_ns
 from cqrs_fast.base.forks cimport fork_count
-from cqrs_fast.base.reading cimport counted_ns
+from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.endings cimport run_endings
 from cqrs_fast.pipeline.frame cimport (

@@ -3,9 +3,10 @@
 cimport cython
 from cpython.object cimport PyObject
 
-from cqrs_fast.base.clock cimport as_clock, is_reached
+from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.policies.core.dict_keys cimport key_equal, key_hash
 from cqrs_fast.policies.core.lru cimport (
     LRU_MOST, LRU_NEVER, lru_check, lru_find, lru_first, lru_free, lru_init, lru_insert,

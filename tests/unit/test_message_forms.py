@@ -219,7 +219,7 @@ def test_a_class_of_a_function_that_has_ended_is_told() -> None:
 
 
 def test_an_annotation_for_type_checkers_is_told() -> None:
-    with pytest.raises(TypeError, match="names must exist at run time; name the message"):
+    with pytest.raises(TypeError, match="must exist at run time; name the message"):
         CommandBus().handler(unimported)
 
 

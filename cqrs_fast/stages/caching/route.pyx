@@ -6,9 +6,9 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.calling cimport is_used_up
-from cqrs_fast.base.clock cimport is_reached
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.base.system_clock cimport is_reached
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.deadline cimport is_own_fate
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, STOP, Frame

@@ -10,7 +10,7 @@ import pytest
 from support import Add, run_script
 
 from cqrs_fast import CommandBus
-from cqrs_fast.base.clock import is_steady, read_ns
+from cqrs_fast.base.counter_clock import is_steady, read_ns
 
 SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 OFF_NS = 20_000
@@ -48,7 +48,7 @@ def test_the_environment_keeps_to_the_system_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CQRS_FAST_CLOCK", "system")
-    script = "from cqrs_fast.base.clock import is_steady; print(is_steady())"
+    script = "from cqrs_fast.base.counter_clock import is_steady; print(is_steady())"
     assert run_script(script) == "False\n"
 
 
@@ -94,7 +94,7 @@ def test_it_goes_on_in_a_forked_child() -> None:
 import time, warnings
 # Newer versions of Python advise against what is tested here.
 warnings.simplefilter("ignore", DeprecationWarning)
-from cqrs_fast.base.clock import read_ns
+from cqrs_fast.base.counter_clock import read_ns
 from forking import fork
 
 def check():
