@@ -137,7 +137,7 @@ cdef class Bus(PayloadBus):
         Takes async and sync handlers alike; makes no Task. Cancelling the caller
         cancels the handler. Raises, when awaited, what `execute` raises.
         """
-        return new_dispatch(self, None, msg, ctx)
+        return steal(new_dispatch(self, None, msg, ctx))
 
     def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False):
         """Dispatch an iterable one after another; return the results in its order.
