@@ -57,7 +57,7 @@ cdef extern from *:
        line of this library, whose code object and frame would cost more than the
        rejection. Only where the method holds no reference of its own. A tracer needs
        the exit that Cython generates. */
-    #if CYTHON_TRACE
+    #if CYTHON_TRACE || CYTHON_TRACE_NOGIL
     #define cqrs_leave_with(result) (void)(result)
     #else
     #define cqrs_leave_with(result) return (result)
