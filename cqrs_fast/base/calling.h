@@ -149,4 +149,30 @@ static PyObject *cqrs_awaitable_iterator(PyObject *value) {
     return iterator;
 }
 
+/* What a handler returned (stolen), stepped once if it is to be awaited. Most end here:
+   only where it suspends, `iterator` is what does. */
+static inline PySendResult cqrs_first_step(
+    PyObject *returned, PyObject **iterator, PyObject **out
+) {
+    PySendResult sent;
+    if (returned == NULL) {
+        return PYGEN_ERROR;
+    }
+    if (!cqrs_is_awaitable(returned)) {
+        *out = returned;
+        return PYGEN_RETURN;
+    }
+    returned = cqrs_awaitable_iterator(returned);
+    if (returned == NULL) {
+        return PYGEN_ERROR;
+    }
+    sent = cqrs_send(returned, Py_None, out);
+    if (sent == PYGEN_NEXT) {
+        *iterator = returned;
+    } else {
+        Py_DECREF(returned);
+    }
+    return sent;
+}
+
 #endif

@@ -149,5 +149,5 @@ async def execute_payload_async(
     cdef Payloads payloads = bus.registry.payloads(is_json)
     message = bus.decode(payloads, payload)
     cdef Route route = bus.route_for(message)
-    result = await new_dispatch(None, route, message, ctx)
+    result = await steal(new_dispatch(None, route, message, ctx))
     return payloads.encode(result, route.name)

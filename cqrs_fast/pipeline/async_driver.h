@@ -34,7 +34,7 @@ static PyObject *cqrs_stop_with(PyObject *value) {
     return NULL;
 }
 
-#define cqrs_begun(dispatch) \
+#define cqrs_begin(dispatch) \
     ((dispatch)->__pyx_base.__pyx_vtab->begin(&(dispatch)->__pyx_base))
 
 #if PY_VERSION_HEX >= 0x030d0000

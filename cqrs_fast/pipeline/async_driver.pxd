@@ -13,6 +13,7 @@ cdef enum:
     # Slots inside the awaitable; a program in which more stages remember takes them
     # from the heap.
     INLINE_SLOTS = 8
+    FRAMELESS = 1       # of `begin`: nothing but the handler is to be called
 
 
 cdef class Dispatch(Coroutine):
@@ -35,8 +36,10 @@ cdef class Dispatch(Coroutine):
     cdef Sent drive(self, PyObject **out) noexcept
     cdef Sent finish(self, PyObject **out) noexcept
 
+    cdef Sent run_frameless(self, PyObject **out) noexcept
     cdef int note_origin(self) except -1
-    cdef int refuse(self, PyObject *parent) noexcept
+    cdef int start_frame(self, Slot *slots) noexcept
+    cdef int refuse(self) noexcept
     # True: suspended, with `out` for the event loop.
     cdef bint call_handler(self, PyObject **out) noexcept
     cdef bint awaits_next(self, PyObject *promise) noexcept

@@ -1,24 +1,18 @@
 """The async driver: one awaitable that steps the handler's coroutine itself.
 
-Nothing happens before the first step, and no Task is made. A handler that never
-suspends costs no hop through the event loop. Whatever ends the awaitable (a result, an
-error, a cancellation, `close`, garbage collection), every stage that was entered is
-left once and the gate gets its count back.
+Nothing happens before the first step, and no Task is made. Whatever ends the awaitable
+(a result, an error, a cancellation, `close`, garbage collection), each stage that was
+entered is left once and the gate gets its count back.
 """
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
-from cqrs_fast.base.calling cimport (
-    awaitable_iterator,
-    is_async_generator,
-    is_awaitable,
-    is_promise,
-    send,
-)
+from cqrs_fast.base.calling cimport call_one, first_step, is_promise, send
 from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
+from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.coroutine cimport (
@@ -46,7 +40,7 @@ from cqrs_fast.pipeline.interruption cimport (
     explain_outer_timeout,
 )
 from cqrs_fast.pipeline.refused_results cimport refuse_result
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.route cimport MESSAGE, Route, own_name
 from cqrs_fast.pipeline.timers cimport Timeout
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 from cqrs_fast.pipeline.walk cimport (
@@ -75,7 +69,7 @@ cdef extern from "cqrs_fast/pipeline/async_driver.h":
     void set_step_slots "cqrs_set_step_slots"(type, void *, void *) noexcept
     PyObject *stop_with "cqrs_stop_with"(PyObject *value) noexcept
     # A step's -1 as a value, where a Cython call would jump to an error label.
-    int begun "cqrs_begun"(Dispatch dispatch) noexcept
+    int begin "cqrs_begin"(Dispatch dispatch) noexcept
     # What sys.get_coroutine_origin_tracking_depth() returns.
     int origin_depth "cqrs_origin_depth"() noexcept
 
@@ -104,15 +98,19 @@ cdef class Dispatch(Coroutine):
     cdef Sent resume(self, PyObject *sent, PyObject **out) noexcept:
         # hot: nothing may be allocated or looked up here
         cdef State state = self.state
+        cdef int begun
         if state == SUSPENDED:
             self.state = RUNNING
             if self.step_inner(sent, out):
                 return YIELDED
         elif state == CREATED and sent == <PyObject *>None:
             self.state = RUNNING
-            if begun(self) < 0:
+            begun = begin(self)
+            if begun < 0:
                 self.end()
                 return FAILED
+            if begun == FRAMELESS:
+                return self.run_frameless(out)
         else:
             raise_misuse(state)
             return FAILED
@@ -139,14 +137,43 @@ cdef class Dispatch(Coroutine):
         self.origin = call_origin(origin_depth())
         return 0
 
+    cdef Sent run_frameless(self, PyObject **out) noexcept:
+        """Without stages only a handler that suspends or fails needs a frame."""
+        # hot: nothing may be allocated or looked up here
+        cdef uint32_t forks = fork_count
+        cdef int64_t *in_flight = self.route.in_flight
+        cdef PyObject *gate = <PyObject *>self.route.gate
+        cdef PyObject *value = NULL
+        cdef PyObject *iterator = NULL
+        cdef PyObject *called = <PyObject *>self.route.call_async
+        cdef Sent sent
+        in_flight[0] += 1
+        called = call_one(called, <PyObject *>self.message)
+        sent = <Sent>first_step(called, &iterator, &value)
+        if sent == RETURNED and not is_promise(value):
+            self.end()
+            count_out(in_flight, gate, forks)
+            out[0] = value
+            return RETURNED
+        self.start_frame(self.slots)
+        self.frame.forks = forks
+        self.counted = True
+        if sent == YIELDED:
+            self.inner = steal(iterator)
+        if self.settle(sent, value, out):
+            return YIELDED
+        return self.drive(out)
+
     cdef int begin(self) except -1:
+        # hot: by pointers, as Cython takes references of attributes and locals
+        cdef PyObject *message = <PyObject *>self.message
         if self.route is None:
-            self.route = self.router.route_for(self.message)
+            self.route = self.router.route_for(<object>message)
+        if self.route.depth == 0 and self.route.form == MESSAGE:
+            if self.context is None and not self.route.gate.draining:
+                return FRAMELESS
         cdef Route route = self.route
-        cdef PyObject *parent = NULL
         cdef Slot *slots = self.slots
-        if self.context is not None:
-            parent = <PyObject *>self.context
         if route.blocks_loop:
             raise AsyncHandlerError(
                 own_name(route, self.message),
@@ -158,11 +185,10 @@ cdef class Dispatch(Coroutine):
             self.many = slots = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
             if slots == NULL:
                 raise MemoryError
-        start(&self.frame, route, <PyObject *>self.message, parent, slots)
-        self.frame.on_loop = True
-        # From here on nothing raises: what the frame holds is let go of by `finish`.
-        if parent != NULL or route.gate.draining:
-            self.refuse(parent)
+        self.start_frame(slots)
+        # Nothing raises from here on: `finish` drops what the frame holds.
+        if self.frame.parent != NULL or route.gate.draining:
+            self.refuse()
         if self.refused is not None:
             # Only who looks on sees a dispatch that may not start.
             self.frame.depth = route.observers
@@ -171,10 +197,18 @@ cdef class Dispatch(Coroutine):
             route.in_flight[0] += 1
         return 0
 
-    cdef int refuse(self, PyObject *parent) noexcept:
+    cdef int start_frame(self, Slot *slots) noexcept:
+        cdef PyObject *parent = NULL
+        if self.context is not None:
+            parent = <PyObject *>self.context
+        start(&self.frame, self.route, <PyObject *>self.message, parent, slots)
+        self.frame.on_loop = True
+        return 0
+
+    cdef int refuse(self) noexcept:
         """Find out why it may not start, if so."""
         try:
-            self.refused = refusal(self.route, self.message, parent)
+            self.refused = refusal(self.route, self.message, self.frame.parent)
         except BaseException as error:
             self.refused = error
         return 0
@@ -207,41 +241,21 @@ cdef class Dispatch(Coroutine):
         # hot: nothing may be allocated or looked up here
         cdef Frame *f = &self.frame
         cdef PyObject *value = NULL
-        cdef PyObject *iterator
+        cdef PyObject *iterator = NULL
         cdef PyObject *returned = invoke(f, <PyObject *>self.route.call_async)
-        cdef Sent status
-        if returned == NULL:
+        cdef Sent sent = <Sent>first_step(returned, &iterator, &value)
+        if sent == FAILED:
             capture_error(f)
-        elif not is_awaitable(returned):
-            f.result = returned
-            if is_async_generator(returned):
-                refuse_result(f, True)
+        elif sent == RETURNED and not is_promise(value):
+            f.result = value
         else:
-            iterator = awaitable_iterator(returned)
-            if iterator == NULL:
-                capture_error(f)
-            else:
-                # Most handlers end here: `inner` is only for those that suspend.
-                status = <Sent>send(iterator, <PyObject *>None, &value)
-                if status == YIELDED:
-                    self.inner = <object>iterator
-                    self.state = SUSPENDED
-                    out[0] = value
-                    Py_DECREF(<object>iterator)
-                    if f.deadline_ns != NO_DEADLINE:
-                        self.begin_timeout()
-                    return True
-                Py_DECREF(<object>iterator)
-                if status != RETURNED:
-                    capture_error(f)
-                elif not is_promise(value):
-                    f.result = value
-                elif self.awaits_next(value):
-                    if not self.step_inner(<PyObject *>None, out):
-                        return False
-                    if f.deadline_ns != NO_DEADLINE:
-                        self.begin_timeout()
-                    return True
+            if sent == YIELDED:
+                self.inner = steal(iterator)
+            if not self.settle(sent, value, out):
+                return False
+            if f.deadline_ns != NO_DEADLINE:
+                self.begin_timeout()
+            return True
         turn(f)
         return False
 
@@ -263,9 +277,8 @@ cdef class Dispatch(Coroutine):
                 end_wait(f, exit_error())
                 return False
             self.waiter = begin_wait(f, &timeout_ns)
-            if self.waiter is None:
-                return False
-            self.inner = self.waiter.arm(timeout_ns).__await__()
+            if self.waiter is not None:
+                self.inner = self.waiter.arm(timeout_ns).__await__()
         except BaseException as error:
             abandon_wait(f, self.waiter, error)
             self.waiter = None
@@ -324,12 +337,9 @@ cdef class Dispatch(Coroutine):
 
     cdef int explain_cancellation(self) noexcept:
         """Show the stages in here the deadline that an outer timeout's expiry is."""
-        try:
-            cancellation = explain_outer_timeout(&self.frame)
-            if cancellation is not None:
-                self.cancellation = cancellation
-        except BaseException as error:
-            report_callback_error("timer", self.route.name, error)
+        cancellation = explain_outer_timeout(&self.frame)
+        if cancellation is not None:
+            self.cancellation = cancellation
         return 0
 
     cdef Sent finish(self, PyObject **out) noexcept:

@@ -8,7 +8,7 @@ from cpython.exc cimport PyErr_Occurred, PyErr_WriteUnraisable
 from cpython.mem cimport PyMem_RawRealloc
 from cpython.ref cimport Py_INCREF, PyObject
 
-from cqrs_fast.base.errstate cimport raise_again, take_raised
+from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.pipeline.async_driver cimport Dispatch
 from cqrs_fast.pipeline.coroutine cimport CREATED, FINISHED
 from cqrs_fast.pipeline.frame cimport Frame
@@ -33,7 +33,7 @@ cdef extern from "cqrs_fast/pipeline/frame_pool.h":
 
     void PyObject_GC_Track(PyObject *) noexcept
     void PyObject_GC_UnTrack(PyObject *) noexcept
-    object revived "cqrs_revived"(PyObject *dead)
+    PyObject *revived "cqrs_revived"(PyObject *dead) noexcept
     bint PyObject_GC_IsFinalized(PyObject *) noexcept
     bint finalized "cqrs_finalized"(PyObject *dying) noexcept
 
@@ -97,22 +97,37 @@ def reserve_frames(size, preallocate=False):
     return capacity
 
 
-cdef Dispatch new_dispatch(Router router, Route route, object message, Context context):
-    # hot
+cdef PyObject *new_dispatch(
+    Router router, Route route, object message, Context context
+) except NULL:
+    # hot: no reference is taken but those that are kept
     global pooled
-    cdef Dispatch dispatch
+    cdef PyObject *made
     if pooled > 0:
         pooled -= 1
-        dispatch = revived(pool[pooled])
+        made = revived(pool[pooled])
     else:
-        dispatch = Dispatch.__new__(Dispatch)
-    dispatch.router = router
-    dispatch.route = route
-    dispatch.message = message
-    dispatch.context = context
+        made = leaked(Dispatch.__new__(Dispatch))
+    (<Dispatch>made).message = message
+    if route is None:
+        (<Dispatch>made).router = router
+    else:
+        (<Dispatch>made).route = route
+    if context is not None:
+        (<Dispatch>made).context = context
     if origin_depth() > 0:
         # Out of line: what is rare must not cost registers where it is not done.
-        dispatch.note_origin()
+        made = leaked(with_origin(steal(made)))
+    return made
+
+
+cdef PyObject *leaked(object value) noexcept:
+    Py_INCREF(value)
+    return <PyObject *>value
+
+
+cdef Dispatch with_origin(Dispatch dispatch):
+    dispatch.note_origin()
     return dispatch
 
 

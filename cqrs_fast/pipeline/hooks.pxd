@@ -1,5 +1,6 @@
 """Hooks: a user's `Middleware` object as a compiled stage."""
 
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.pipeline.frame cimport Frame
@@ -21,13 +22,16 @@ cdef class Call:
     cdef int64_t measured_ns    # -1 unless the middleware is `timed`
 
     cdef int change(self, str what, object outcome, bint failed) except -1
-    cdef int forget(self) except -1
+    cdef int forget(self) noexcept
 
 
 cdef class HookStage(Stage):
     cdef object middleware
     cdef object before, after, on_error     # bound methods, None where not overridden
     cdef bint timed
-    cdef Call spare             # for the next dispatch; None while one has it
+    cdef Call spare             # for the next dispatch, unless it is held; or None
 
-    cdef int run(self, object hook, Call call, Frame *f) except -1
+    cdef PyObject *new_call(self) except NULL
+    cdef int put_back(self, PyObject *call) noexcept
+    # 1: the outcome is changed, -1: an exception is raised.
+    cdef int run(self, PyObject *hook, PyObject *call, Frame *f) noexcept

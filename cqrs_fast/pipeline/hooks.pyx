@@ -1,7 +1,7 @@
 """Hooks: a user's `Middleware` object as a compiled stage."""
 
 cimport cython
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from cqrs_fast.base.calling cimport call_one
 from cqrs_fast.base.errstate cimport is_transparent
@@ -13,6 +13,10 @@ from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.pipeline.middleware import Middleware
+
+
+cdef extern from *:
+    Py_ssize_t refcount "Py_REFCNT"(PyObject *) noexcept
 
 
 @cython.final
@@ -86,10 +90,14 @@ cdef class Call:
         self.changed = True
         return 0
 
-    cdef int forget(self) except -1:
+    cdef int forget(self) noexcept:
         """Be as good as new."""
+        # hot
         self.message = self.route = self.outcome = None
-        self.kept_context = self.notes = None
+        if self.kept_context is not None:
+            self.kept_context = None
+        if self.notes is not None:
+            self.notes = None
         self.failed = self.changed = False
         return 0
 
@@ -121,56 +129,81 @@ cdef class HookStage(Stage):
         return type(self.middleware).__name__, {"hooks": used}
 
     cdef int enter(self, Frame *f) except -1:
-        # hot: no new object, unless a hook kept the last one, and the user's own hook
-        cdef Call call = self.spare
-        if call is None:
-            call = Call.__new__(Call)
+        # hot: no new object unless the spare one is in use, and no reference but those
+        # that are kept
+        cdef PyObject *call = <PyObject *>self.spare
+        cdef int changed
+        if call != <PyObject *>None and refcount(call) == 1:
+            Py_INCREF(<object>call)
         else:
-            self.spare = None
-        call.message = <object>f.message
-        call.route = <Route>f.route
-        call.measured_ns = -1
+            call = self.new_call()
+        (<Call>call).message = <object>f.message
+        (<Call>call).route = <Route>f.route
+        (<Call>call).measured_ns = -1
         f.slot.a = f.now_ns
-        if self.before is not None and self.run(self.before, call, f):
-            return STOP
-        Py_INCREF(call)
-        f.slot.object = <PyObject *>call
+        if self.before is not None:
+            changed = self.run(<PyObject *>self.before, call, f)
+            if changed:
+                self.put_back(call)
+                Py_DECREF(<object>call)
+                return STOP if changed > 0 else -1
+        f.slot.object = call
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
         # hot: nothing but the user's own hook
-        cdef Call call = <Call>f.slot.object
-        hook = self.after if f.error == NULL else self.on_error
-        if hook is not None:
+        cdef PyObject *call = f.slot.object
+        cdef PyObject *hook = <PyObject *>self.after
+        cdef int changed = False
+        if f.error != NULL:
+            hook = <PyObject *>self.on_error
+        if hook != <PyObject *>None:
             if self.timed:
-                call.measured_ns = f.now_ns - f.slot.a
-            call.failed = f.error != NULL
-            call.outcome = <object>(f.error if call.failed else f.result)
-            self.run(hook, call, f)
-        # One reference is the slot's and one is ours; with no other nobody has kept it.
-        if Py_REFCNT(call) == 2:
-            call.forget()
-            self.spare = call
-        return PROCEED
+                (<Call>call).measured_ns = f.now_ns - f.slot.a
+            (<Call>call).failed = f.error != NULL
+            (<Call>call).outcome = <object>(f.result if f.error == NULL else f.error)
+            changed = self.run(hook, call, f)
+        self.put_back(call)
+        return PROCEED if changed >= 0 else -1
 
-    cdef int run(self, object hook, Call call, Frame *f) except -1:
-        """Run a hook; return whether it changed the outcome, now in the frame."""
+    cdef PyObject *new_call(self) except NULL:
+        cdef Call call = Call.__new__(Call)
+        if self.spare is None:
+            self.spare = call
+        Py_INCREF(call)
+        return <PyObject *>call
+
+    cdef int put_back(self, PyObject *call) noexcept:
+        """Clear it after its dispatch, unless a hook has kept it."""
+        # hot: the slot holds it, and this stage its spare one; any other was kept
+        cdef bint is_spare = call == <PyObject *>self.spare
+        if refcount(call) == 1 + is_spare:
+            (<Call>call).forget()
+        elif is_spare:
+            self.spare = None
+        return 0
+
+    cdef int run(self, PyObject *hook, PyObject *call, Frame *f) noexcept:
+        """Run a hook; return whether it changed the outcome, -1 if it raised."""
         # hot
         cdef PyObject *returned
-        call.frame = f
-        returned = call_one(<PyObject *>hook, <PyObject *>call)
-        call.frame = NULL
+        (<Call>call).frame = f
+        returned = call_one(hook, call)
+        (<Call>call).frame = NULL
         if returned == NULL:
             return -1
         Py_DECREF(<object>returned)
-        if not call.changed:
-            return False
-        call.changed = False
-        if call.failed:
-            set_error(f, call.outcome)
-        else:
-            set_result(f, call.outcome)
-        return True
+        return (<Call>call).changed and give_outcome(<Call>call, f)
+
+
+cdef int give_outcome(Call call, Frame *f) noexcept:
+    """Make what a hook has set the outcome of the frame."""
+    call.changed = False
+    if call.failed:
+        set_error(f, call.outcome)
+    else:
+        set_result(f, call.outcome)
+    return True
 
 
 cdef object overridden(object middleware, str hook):

@@ -43,12 +43,15 @@ cdef int end_interruption(Frame *f, Timeout timeout) noexcept:
 
 cdef object explain_outer_timeout(Frame *f):
     cdef Limit limit = (<Context>f.parent).state.limit
-    if limit is None or not is_cancellation(f.error) or not limit.explains():
-        return None
-    cancellation = <object>f.error
-    exceeded = DeadlineExceededError(None, "handler", frame_name(f))
-    exceeded.__cause__ = cancellation
-    set_error(f, exceeded)
+    cancellation = None
+    try:
+        if limit is not None and is_cancellation(f.error) and limit.explains():
+            exceeded = DeadlineExceededError(None, "handler", frame_name(f))
+            exceeded.__cause__ = <object>f.error
+            cancellation = <object>f.error
+            set_error(f, exceeded)
+    except BaseException as error:
+        report_callback_error("timer", (<Route>f.route).name, error)
     return cancellation
 
 

@@ -19,7 +19,7 @@ cdef class Next:
     def next(self, Context context, message):
         """Run what lies inside: return its result, or the awaitable of it."""
         if self.awaitable:
-            return new_dispatch(None, self.route, message, context)
+            return steal(new_dispatch(None, self.route, message, context))
         return steal(run_sync(self.route, message, context))
 
 

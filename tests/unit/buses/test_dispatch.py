@@ -18,6 +18,8 @@ from cqrs_fast import (
     HandlerNotFoundError,
     Middleware,
     QueryBus,
+    RateLimitExceededError,
+    RateLimitingMiddleware,
     RouteInfo,
     StageInfo,
 )
@@ -64,6 +66,31 @@ def test_the_handlers_own_error_reaches_the_caller() -> None:
         assert caught.value is error
         assert error.__cause__ is cause
         assert "handler" in [entry.name for entry in caught.traceback]
+
+
+def test_a_traceback_leads_from_the_caller_to_the_handler() -> None:
+    def handler(add: Add) -> None:
+        raise ValueError("mine")
+
+    for middleware in ([], [Trace("A", [])]):
+        bus = CommandBus(middleware=middleware)
+        bus.register_handler(Add, handler)
+        for awaited in (False, True):
+            with pytest.raises(ValueError, match="mine") as caught:
+                drive(bus.execute_async(Add())) if awaited else bus.execute(Add())
+            names = [entry.name for entry in caught.traceback]
+            assert names[0] == "test_a_traceback_leads_from_the_caller_to_the_handler"
+            assert names[-1] == "handler"
+            assert not any("Bus.execute" in name for name in names)
+
+
+def test_the_traceback_of_a_rejected_call_ends_where_it_was_called() -> None:
+    bus = CommandBus(middleware=[RateLimitingMiddleware(1, 3600.0)])
+    bus.register_handler(Add, lambda add: None)
+    bus.execute(Add())
+    with pytest.raises(RateLimitExceededError, match="Add") as caught:
+        bus.execute(Add())
+    assert len(caught.traceback) == 1
 
 
 @pytest.mark.parametrize("wrong", ["ctx", 1, {}, object()])

@@ -299,6 +299,41 @@ def test_a_call_lets_go_of_its_message(driver: Driver) -> None:
 
 
 @drivers
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("end", ["answer", "raise", "fail after"])
+def test_a_call_that_ends_in_a_hook_lets_go_of_its_message(
+    driver: Driver, end: str, kept: bool
+) -> None:
+    calls: list[Any] = []
+
+    class End(Middleware):
+        def before(self, call: Any) -> None:
+            if kept:
+                calls.append(call)
+            if end == "answer":
+                call.result = 7
+            elif end == "raise":
+                raise KeyError("mine")
+
+        def after(self, call: Any) -> None:
+            raise KeyError("mine")
+
+    bus = CommandBus(middleware=[End()])
+    bus.register_handler(Add, driver.handler(lambda ctx, add: add.number))
+    message = Add(1)
+    held = sys.getrefcount(message)
+    for _ in range(3):
+        if end == "answer":
+            assert driver(bus, message) == 7
+        else:
+            with pytest.raises(KeyError, match="mine"):
+                driver(bus, message)
+        assert sys.getrefcount(message) == held + len(calls)
+        calls.clear()
+        assert sys.getrefcount(message) == held
+
+
+@drivers
 def test_a_handler_dispatches_on_the_same_bus_and_on_another(driver: Driver) -> None:
     log: list[str] = []
     commands = CommandBus(middleware=[Trace("C", log)])
