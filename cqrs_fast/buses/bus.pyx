@@ -176,6 +176,7 @@ cdef class Bus(PayloadBus):
         each Exception takes the place of its result.
         """
         cdef list results = []
+        cdef Registry held = None
         cdef Entry *entry
         cdef Route route
         if return_exceptions:
@@ -187,10 +188,12 @@ cdef class Bus(PayloadBus):
                     results.append(error)
             return results
         for msg in msgs:
-            # hot: as `execute`
-            entry = find(<PyObject *>self.registry.exact, type_of(msg))
+            # hot: as `execute`; the registry is held over many messages, not for each
+            if held is not self.registry:
+                held = self.registry
+            entry = find(<PyObject *>held.exact, type_of(msg))
             if is_quick(self, entry, ctx):
-                append(results, run_entry(self, entry, msg))
+                append(results, call_entry(self, entry, msg))
             else:
                 route = self.route_for(msg)
                 append(results, run_sync(route, msg, ctx))
@@ -307,9 +310,14 @@ cdef inline bint is_quick(Bus bus, Entry *entry, Context ctx) noexcept:
 
 
 cdef inline PyObject *run_entry(Bus bus, Entry *entry, object message) noexcept:
-    # hot: of a quick route no more than its entry is looked at
-    # A change of the bus may let go of the registry, the entry and its route meanwhile.
+    # A change of the bus may drop the registry, the entry and its route meanwhile.
     cdef Registry _held = bus.registry
+    return call_entry(bus, entry, message)
+
+
+# For callers that hold the registry.
+cdef inline PyObject *call_entry(Bus bus, Entry *entry, object message) noexcept:
+    # hot: of a quick route no more than its entry is read
     cdef uint32_t forks = fork_count
     cdef PyObject *result
     entry.in_flight[0] += 1
