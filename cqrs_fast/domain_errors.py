@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from cqrs_fast.base.arguments import exception_classes
+
 # The same call fails the same way again, whatever the state of its backend.
 DETERMINISTIC: tuple[type[Exception], ...] = (
     LookupError,
@@ -77,3 +79,17 @@ def code_of(cls: type) -> str:
             code += "_"
         code += letter.lower()
     return code
+
+
+def checked_classes(given: Any) -> tuple[type[Exception], ...]:
+    """Return the classes that `domain_errors=` of a bus has.
+
+    Raises TypeError unless they are Exception classes, ValueError for Exception itself.
+    """
+    classes = exception_classes("domain_errors", given)
+    if Exception in classes:
+        raise ValueError(
+            "domain_errors must not have Exception itself: no failure would be retried "
+            "or open a circuit; name the classes of the application"
+        )
+    return classes

@@ -16,6 +16,7 @@ from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.errstate cimport steal
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.buses.contents cimport caches_of, middleware_stats
 from cqrs_fast.buses.metrics cimport Metrics, take_snapshot
 from cqrs_fast.buses.payload_bus cimport PayloadBus, type_of
 from cqrs_fast.context cimport Context
@@ -30,10 +31,10 @@ from weakref import ref
 
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
-from cqrs_fast.base.arguments import exception_classes, whole_number
+from cqrs_fast.base.arguments import whole_number
 from cqrs_fast.base.message_names import class_meant
+from cqrs_fast.domain_errors import checked_classes
 from cqrs_fast.pipeline.gate import close_gate
-from cqrs_fast.stats import MiddlewareStats
 
 MOST_SAMPLE = 10 ** 9
 # Limits of a configuration too.
@@ -42,46 +43,7 @@ MOST_PAYLOAD_LIMIT = 2 ** 40
 MOST_TASKS = 100_000
 
 
-cdef extern from *:
-    """
-    /* Give `type` its own descriptor of an inherited method: CPython specializes calls
-       only if the descriptor belongs to the exact class of the object. */
-    static int cqrs_adopt(PyTypeObject *type, PyObject *inherited, PyObject *name) {
-        PyMethodDef *method = ((PyMethodDescrObject *)inherited)->d_method;
-        PyObject *own = PyDescr_NewMethod(type, method);
-        int status = own == NULL ? -1 : PyDict_SetItem(type->tp_dict, name, own);
-        Py_XDECREF(own);
-        PyType_Modified(type);
-        return status;
-    }
-
-    /* Leave the method with `result`. A NULL raises what is set, without a traceback
-       line of this library, whose code object and frame would cost more than the
-       rejection. Only where the method holds no reference of its own. A tracer needs
-       the exit that Cython generates. */
-    #if CYTHON_TRACE || CYTHON_TRACE_NOGIL
-    #define cqrs_leave_with(result) (void)(result)
-    #else
-    #define cqrs_leave_with(result) return (result)
-    #endif
-
-    /* Append `item`, which is stolen; NULL is the error that is set. */
-    static inline int cqrs_append(PyObject *list, PyObject *item) {
-        Py_ssize_t size = Py_SIZE(list);
-        int status;
-        if (item == NULL) {
-            return -1;
-        }
-        if (((PyListObject *)list)->allocated > size) {
-            PyList_SET_ITEM(list, size, item);
-            Py_SET_SIZE(list, size + 1);
-            return 0;
-        }
-        status = PyList_Append(list, item);
-        Py_DECREF(item);
-        return status;
-    }
-    """
+cdef extern from "cqrs_fast/buses/bus.h":
     void leave_with "cqrs_leave_with"(PyObject *result) noexcept
     int append "cqrs_append"(list results, PyObject *item) except -1
     int adopt "cqrs_adopt"(type cls, object inherited, str name) except -1
@@ -123,7 +85,7 @@ cdef class Bus(PayloadBus):
         registry.elements = prepare_all(registry.middleware)
         registry.max_payload_bytes = max_payload_bytes
         registry.metrics = {} if enable_metrics else None
-        self.gate.domain_errors += domain_classes(domain_errors)
+        self.gate.domain_errors += checked_classes(domain_errors)
         self.registry = registry
         self.latency_sample = latency_sample
         self.clock = as_clock(clock)
@@ -183,6 +145,7 @@ cdef class Bus(PayloadBus):
         Exception is returned in place of the result instead.
         """
         cdef list results = []
+        cdef Registry held = None
         cdef Entry *entry
         cdef Route route
         if return_exceptions:
@@ -194,10 +157,12 @@ cdef class Bus(PayloadBus):
                     results.append(error)
             return results
         for msg in msgs:
-            # hot: see `execute`
-            entry = find(<PyObject *>self.registry.exact, type_of(msg))
+            # hot: as `execute`; the registry is held over many messages, not for each
+            if held is not self.registry:
+                held = self.registry
+            entry = find(<PyObject *>held.exact, type_of(msg))
             if is_quick(self, entry, ctx):
-                append(results, run_entry(self, entry, msg))
+                append(results, call_entry(self, entry, msg))
             else:
                 route = self.route_for(msg)
                 append(results, run_sync(route, msg, ctx))
@@ -347,7 +312,7 @@ cdef class QueryBus(Bus):
             from cqrs_fast.stages.caching.invalidation import CacheView
 
             bus = ref(self)
-            self.view = CacheView(lambda: caches_of(bus()))
+            self.view = CacheView(lambda: listed_caches(bus()))
         return self.view
 
 
@@ -362,6 +327,12 @@ cdef inline PyObject *run_entry(Bus bus, Entry *entry, object message) noexcept:
     # hot: must not read the route
     # Held: a change of the bus may drop the registry with the entry and its route.
     cdef Registry _held = bus.registry
+    return call_entry(bus, entry, message)
+
+
+# For callers that hold the registry.
+cdef inline PyObject *call_entry(Bus bus, Entry *entry, object message) noexcept:
+    # hot: of a quick route no more than its entry is read
     cdef uint32_t forks = fork_count
     cdef PyObject *result
     entry.in_flight[0] += 1
@@ -390,53 +361,9 @@ adopt_methods(CommandBus)
 adopt_methods(QueryBus)
 
 
-cdef tuple domain_classes(object given):
-    classes = exception_classes("domain_errors", given)
-    if Exception in classes:
-        raise ValueError(
-            "domain_errors must not have Exception itself: no failure would be retried "
-            "or open a circuit; name the classes of the application"
-        )
-    return classes
+cdef object listed_caches(Bus bus):
+    return [] if bus is None else caches_of(bus.registry)
 
-
-cdef list caches_of(Bus bus):
-    """Return each CachingMiddleware that a bus lists or has in a pipeline."""
-    from cqrs_fast.stages.caching.middleware import CachingMiddleware
-
-    cdef Handler handler
-    cdef Route route
-    if bus is None:
-        return []
-    listed = list(bus.registry.middleware)
-    for handler in bus.registry.handlers.values():
-        listed += handler.middleware
-    for route in bus.registry.routes.values():
-        while route is not None:
-            listed += [getattr(stage, "owner", None) for stage in route.stages]
-            route = route.inner
-    found = {id(one): one for one in listed if isinstance(one, CachingMiddleware)}
-    return list(found.values())
-
-
-cdef list middleware_stats(Registry registry):
-    """The statistics of the middleware of a bus and of its handlers, each once."""
-    cdef Handler handler
-    cdef Stage stage
-    found = {id(one): one for one in registry.middleware}
-    for handler in registry.handlers.values():
-        found.update({id(one): one for one in handler.middleware})
-    result = []
-    for one in found.values():
-        if isinstance(one, Stage):
-            stage = one
-            stats = stage.observed()
-            if stats is not None:
-                result.append(MiddlewareStats(type(stage).__name__, stats))
-    return result
-
-
-# For tools that measure a bus
 
 def registrations(Bus bus not None):
     """Return the Handler objects of a bus, sorted by name."""

@@ -40,7 +40,7 @@ from cqrs_fast.pipeline.interruption cimport (
     explain_outer_timeout,
 )
 from cqrs_fast.pipeline.refused_results cimport refuse_result
-from cqrs_fast.pipeline.route cimport MESSAGE, Route, own_name
+from cqrs_fast.pipeline.route cimport MESSAGE, own_name
 from cqrs_fast.pipeline.timers cimport Timeout
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 from cqrs_fast.pipeline.walk cimport (
@@ -172,29 +172,30 @@ cdef class Dispatch(Coroutine):
         if self.route.depth == 0 and self.route.form == MESSAGE:
             if self.context is None and not self.route.gate.draining:
                 return FRAMELESS
-        cdef Route route = self.route
+        cdef int64_t *in_flight = self.route.in_flight
         cdef Slot *slots = self.slots
-        if route.blocks_loop:
+        if self.route.blocks_loop:
             raise AsyncHandlerError(
-                own_name(route, self.message),
+                own_name(self.route, self.message),
                 "a stage inside a sync around middleware may wait, which would block "
                 "the event loop",
                 "make that middleware async, or declare it @middleware(blocking=True)",
             )
-        if route.slot_count > INLINE_SLOTS:
-            self.many = slots = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
+        cdef size_t count = self.route.slot_count
+        if count > INLINE_SLOTS:
+            self.many = slots = <Slot *>PyMem_Malloc(count * sizeof(Slot))
             if slots == NULL:
                 raise MemoryError
         self.start_frame(slots)
         # Nothing raises from here on: `finish` drops what the frame holds.
-        if self.frame.parent != NULL or route.gate.draining:
+        if self.frame.parent != NULL or self.route.gate.draining:
             self.refuse()
         if self.refused is not None:
             # Only who looks on sees a dispatch that may not start.
-            self.frame.depth = route.observers
+            self.frame.depth = self.route.observers
         else:
             self.counted = True
-            route.in_flight[0] += 1
+            in_flight[0] += 1
         return 0
 
     cdef int start_frame(self, Slot *slots) noexcept:
@@ -345,20 +346,19 @@ cdef class Dispatch(Coroutine):
     cdef Sent finish(self, PyObject **out) noexcept:
         # hot: nothing may be allocated or looked up here
         cdef Frame *f = &self.frame
-        cdef Route route = self.route
         if self.cancellation is not None:
             self.hand_on_cancellation()
         release(f)
         self.end()
         if self.counted:
-            count_out(route.in_flight, <PyObject *>route.gate, f.forks)
+            count_out(self.route.in_flight, <PyObject *>self.route.gate, f.forks)
         else:
             self.refused = None
         if f.error == NULL:
             out[0] = f.result
             f.result = NULL
             return RETURNED
-        raise_again(coroutine_error(route.name, f.error))
+        raise_again(coroutine_error(self.route.name, f.error))
         f.error = NULL
         return FAILED
 

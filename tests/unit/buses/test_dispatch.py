@@ -68,6 +68,17 @@ def test_the_handlers_own_error_reaches_the_caller() -> None:
         assert "handler" in [entry.name for entry in caught.traceback]
 
 
+def test_a_batch_follows_a_change_made_by_one_of_its_handlers() -> None:
+    bus = CommandBus()
+
+    def first(add: Add) -> str:
+        bus.register_handler(Add, lambda add: "second", replace=True)
+        return "first"
+
+    bus.register_handler(Add, first)
+    assert bus.execute_many(adds(1, 2, 3)) == ["first", "second", "second"]
+
+
 def test_a_traceback_leads_from_the_caller_to_the_handler() -> None:
     def handler(add: Add) -> None:
         raise ValueError("mine")

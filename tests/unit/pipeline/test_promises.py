@@ -289,7 +289,7 @@ def test_nor_is_one_that_a_coroutine_returns(suspends: bool) -> None:
             await asyncio.sleep(0)
         return async_rows()
 
-    breaker = CircuitBreakerMiddleware(1)
+    breaker = CircuitBreakerMiddleware(1, failure_on=Exception)
     bus = QueryBus(middleware=[breaker], enable_metrics=True)
     bus.register_handler(Rows, handle)
 
@@ -353,7 +353,7 @@ def test_what_an_awaited_handler_leaves_unawaited_is_no_result(
     def plain(query: Rows) -> Any:
         return handle(query)
 
-    cache, breaker = CachingMiddleware(60.0), CircuitBreakerMiddleware(1)
+    cache, breaker = CachingMiddleware(60.0), CircuitBreakerMiddleware(1, failure_on=Exception)
     bus = QueryBus(middleware=[breaker, cache] if with_stages else [])
     bus.register_handler(Rows, plain if is_plain else handle)
 
