@@ -8,7 +8,6 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t
 
-from cqrs_fast.assembly.builder cimport Handler
 from cqrs_fast.assembly.class_table cimport Entry, find
 from cqrs_fast.assembly.registry cimport Registry
 from cqrs_fast.base.calling cimport call_one, is_promise
@@ -23,7 +22,6 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame_pool cimport new_dispatch
 from cqrs_fast.pipeline.refused_results cimport raise_promise
 from cqrs_fast.pipeline.route cimport Route
-from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.sync_driver cimport run_program, run_sync
 from cqrs_fast.pipeline.walk cimport count_out
 

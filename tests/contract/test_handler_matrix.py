@@ -316,7 +316,7 @@ MATRIX: dict[str, tuple[Any, tuple[str, ...]]] = {
     "Annotated": (annotated, everywhere("Add")),
     "NewType": (new_type, everywhere("Add")),
     "alias": (alias, everywhere("Context Add")),
-    "union": (either, named_only("Add", "is a union: register each class")),
+    "union": (either, named_only("Add", "is a union: register each of its classes")),
     "annotation of type checkers": (
         unimported, named_only("Add", "cannot be resolved (name 'Unimported'"),
     ),

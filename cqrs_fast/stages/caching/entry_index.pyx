@@ -1,8 +1,8 @@
 """EntryIndex: which entries of a cache belong to a class, and which to a tag.
 
-To forget a class or a tag costs what goes, not what stays. An id stays in its lists when
-its entry goes, so each use checks the entry; the lists are cleaned up once they have
-twice as many ids as after the last time.
+To forget a class or a tag costs what goes, not what stays. An id stays in its lists
+when its entry goes, so each use checks the entry; the lists are cleaned up once they
+have twice as many ids as after the last time.
 """
 
 cimport cython

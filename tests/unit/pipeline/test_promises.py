@@ -353,7 +353,8 @@ def test_what_an_awaited_handler_leaves_unawaited_is_no_result(
     def plain(query: Rows) -> Any:
         return handle(query)
 
-    cache, breaker = CachingMiddleware(60.0), CircuitBreakerMiddleware(1, failure_on=Exception)
+    cache = CachingMiddleware(60.0)
+    breaker = CircuitBreakerMiddleware(1, failure_on=Exception)
     bus = QueryBus(middleware=[breaker, cache] if with_stages else [])
     bus.register_handler(Rows, plain if is_plain else handle)
 
