@@ -27,17 +27,24 @@ class RouteInfo(msgspec.Struct, frozen=True):
         handler: where the handler is defined.
         is_async: whether only `execute_async` can run it.
         stages: outermost first; what can never act on the message is not there.
+        offload: whether the handler runs in a worker thread under `execute_async`.
+        refusal: why `execute_async` raises AsyncHandlerError, and what to write; None
+            where it does not.
     """
 
     name: str
     handler: str
     is_async: bool
     stages: list[StageInfo]
+    offload: bool = False
+    refusal: str | None = None
 
 
 def explained(info: RouteInfo, kind: str) -> str:
     """Return a route as text, from the outermost stage to the handler."""
     manner = "async" if info.is_async else "sync"
+    if info.offload:
+        manner += ", in a worker thread under execute_async"
     width = max((len(stage.kind) for stage in info.stages), default=0)
     lines = [f"{info.name} ({kind}, {manner})"]
     for number, stage in enumerate(info.stages, 1):
@@ -46,4 +53,6 @@ def explained(info: RouteInfo, kind: str) -> str:
         )
         lines.append(f"  {number:2} {stage.kind:{width}}  {settings}".rstrip())
     lines.append(f"  -> {info.handler}")
+    if info.refusal is not None:
+        lines.append(f"  !! execute_async raises AsyncHandlerError: {info.refusal}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Run a sync handler in a worker thread, for `register_handler(…, offload=True)`."""
+"""Run what is sync in a worker thread, under `execute_async`: see `offload=True`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-def offloaded(
-    handler: Callable[..., Any], with_context: bool
-) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Return the async twin of `handler`; context variables are kept.
+def offloaded(call: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return the async twin of a handler or an around; context variables are kept.
 
     A cancelled caller stops to wait; the thread itself runs to its end.
     """
@@ -19,7 +17,7 @@ def offloaded(
     def run(*args: Any) -> tuple[Any, BaseException | None]:
         # As a value: a future cannot carry every exception (StopIteration).
         try:
-            return handler(*args), None
+            return call(*args), None
         except BaseException as error:
             return None, error
 
@@ -33,10 +31,4 @@ def offloaded(
             # The traceback holds this frame: a cycle with it would outlive the call.
             del error
 
-    async def with_message(message: object) -> Any:
-        return await in_thread(message)
-
-    async def with_both(context: object, message: object) -> Any:
-        return await in_thread(context, message)
-
-    return with_both if with_context else with_message
+    return in_thread

@@ -102,7 +102,7 @@ cdef class Registrar(Router):
         return None
 
     def register_handler(self, message, handler, *, middleware=(), replace=False,
-                         is_async=None, with_context=None, offload=False):
+                         is_async=None, with_context=None, offload=None):
         """Register `handler` for a message class, or for a name.
 
         Parameters:
@@ -114,7 +114,8 @@ cdef class Registrar(Router):
             replace: swap the handler of that name, if there is one; calls in flight
                 finish on the old one.
             is_async, with_context: override what the handler's signature says.
-            offload: run a sync handler in a worker thread under `execute_async`.
+            offload: run a sync handler, with the sync arounds over it, in a worker
+                thread under `execute_async`. None: as the bus was made.
 
         Raises HandlerAlreadyRegisteredError, or TypeError for anything that is no
         message or no handler; nothing is changed then.
@@ -125,7 +126,8 @@ cdef class Registrar(Router):
             "with_context": with_context,
             "offload": offload,
         }
-        self.add_handlers([self.handler_for(message, handler, options)], replace)
+        made = self.handler_for(message, handler, options, self.offload)
+        self.add_handlers([made], replace)
 
     def handler(self, message=None, /, **options):
         """Register the decorated function; its annotation tells the message.
@@ -152,12 +154,13 @@ cdef class Registrar(Router):
 
         return register
 
-    def register(self, composite, *, replace=False):
+    def register(self, composite, *, replace=False, offload=None):
         """Register every method of `composite` that `@handles` a message of this kind.
 
-        All or none. Returns the names that were registered, sorted. Raises TypeError if
-        there is no such method, if two of them handle one message, and where a
-        decorator hides a mark; HandlerAlreadyRegisteredError without `replace`.
+        `offload` is that of its sync methods whose mark says nothing. All or none.
+        Returns the names that were registered, sorted. Raises TypeError if there is no
+        such method, if two of them handle one message, and where a decorator hides a
+        mark; HandlerAlreadyRegisteredError without `replace`.
         """
         from cqrs_fast.assembly.composite import handled_methods
 
@@ -169,7 +172,12 @@ cdef class Registrar(Router):
         cdef Handler handler
         cdef list handlers = [], names = []
         for handled, method in handled_methods(composite, self.kind):
-            handler = self.handler_for(handled.message, method, handled.options)
+            handler = self.handler_for(
+                handled.message,
+                method,
+                handled.options,
+                self.offload if offload is None else offload,
+            )
             handlers.append(handler)
             names.append(handler.name)
         self.add_handlers(handlers, replace)
@@ -197,11 +205,13 @@ cdef class Registrar(Router):
             if publish(self, old, new):
                 return
 
-    cdef Handler handler_for(self, object message, object handler, dict options):
+    cdef Handler handler_for(
+        self, object message, object handler, dict options, bint offload
+    ):
         if isinstance(message, str):
             if not message:
                 raise ValueError("the name of a message must not be empty")
-            return Handler(message, None, handler, **options)
+            return Handler(message, None, handler, offloads=offload, **options)
         meant = required_class(message)
         kind = message_kind(meant)
         if kind is not None and kind != self.kind:
@@ -209,7 +219,7 @@ cdef class Registrar(Router):
                 f"{class_meant(meant).__qualname__} is {article(kind)}: register it on "
                 f"{article(kind)} bus, not on a {type(self).__name__}"
             )
-        return Handler(message_name(meant), meant, handler, **options)
+        return Handler(message_name(meant), meant, handler, offloads=offload, **options)
 
     cdef int add_handlers(self, list handlers, bint replace) except -1:
         cdef Registry old, new

@@ -12,6 +12,7 @@ cdef object describe_route(Route outermost):
 
     cdef Route route = outermost
     cdef Stage stage
+    cdef bint offloads = False
     stages = []
     while route is not None:
         for stage in route.stages:
@@ -19,9 +20,18 @@ cdef object describe_route(Route outermost):
         if route.around is not None:
             settings = {"function": label_of(route.around)}
             stages.append(StageInfo(route.around_kind, settings))
+        offloads |= route.offloads
         route = route.inner
     handler = label_of(outermost.handler)
-    return RouteInfo(outermost.name, handler, outermost.is_async, stages)
+    refusal = outermost.why_not_async
+    return RouteInfo(
+        outermost.name,
+        handler,
+        outermost.is_async,
+        stages,
+        offloads,
+        None if refusal is None else "; ".join(refusal),
+    )
 
 
 cdef bint has_retry(Route outermost) except -1:

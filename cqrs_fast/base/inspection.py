@@ -22,10 +22,6 @@ HANDLER_FORMS = (
     "a handler is a callable (message) or (ctx, message), sync or async, or an object "
     "with such a `handle` method"
 )
-MIDDLEWARE_FORMS = (
-    "middleware is a Middleware or Stage object, a callable (ctx, message, next), or a "
-    "factory (next)"
-)
 
 
 class HandlerForm(NamedTuple):
@@ -65,7 +61,7 @@ def message_of(handler: object) -> Any:
     """
     call = _callable_of(handler)
     _takes_context(handler, call)  # what is no handler is told as that
-    required = _required_positional(call)
+    required = required_positional(call)
     parameter = required[-1] if required else None
     annotation = parameter.annotation if parameter else inspect.Parameter.empty
     where = _describe(handler)
@@ -106,20 +102,6 @@ def refuse_handler_class(cls: type) -> None:
             f"{cls.__qualname__} is a class, and @bus.handler takes functions: write "
             f"bus.register_handler(CreateUser, {cls.__name__}(...))"
         )
-
-
-def is_around(function: object) -> bool:
-    """Tell whether a callable takes (ctx, message, next)."""
-    required = _required_positional(function) if callable(function) else None
-    return required is not None and len(required) == 3
-
-
-def is_factory(function: object) -> bool:
-    """Tell whether a callable takes (next) alone."""
-    if not callable(function) or isinstance(function, type):
-        return False
-    required = _required_positional(function)
-    return required is not None and len(required) == 1
 
 
 def _callable_of(handler: object) -> Callable[..., Any]:
@@ -174,7 +156,7 @@ def _takes_context(handler: object, call: Callable[..., Any]) -> bool:
             f"{_describe(handler)} needs the keyword {needed[0]!r}, which nobody "
             f"passes; {HANDLER_FORMS}"
         )
-    required = [p for p in parameters if _is_required_positional(p)]
+    required = [p for p in parameters if _isrequired_positional(p)]
     if not required and any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return True
     if len(required) not in (1, 2):
@@ -252,14 +234,15 @@ def _is_full(cell: Any) -> bool:
     return True
 
 
-def _required_positional(function: object) -> list[inspect.Parameter] | None:
+def required_positional(function: object) -> list[inspect.Parameter] | None:
+    """Return the parameters that must be passed by position; None: it cannot tell."""
     signature = _signature(function)
     if signature is None:
         return None
     parameters = signature.parameters.values()
     if any(_is_required_keyword(p) for p in parameters):
         return None
-    return [p for p in parameters if _is_required_positional(p)]
+    return [p for p in parameters if _isrequired_positional(p)]
 
 
 def _signature(function: Any) -> inspect.Signature | None:
@@ -292,7 +275,7 @@ def _dispatching_method(function: object) -> Any:
     return dispatcher.func.__get__(dispatcher, type(dispatcher))
 
 
-def _is_required_positional(parameter: inspect.Parameter) -> bool:
+def _isrequired_positional(parameter: inspect.Parameter) -> bool:
     positional = (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     return parameter.kind in positional and parameter.default is parameter.empty
 

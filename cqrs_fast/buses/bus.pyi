@@ -50,6 +50,8 @@ class Bus(PayloadBus):
         initial_capacity: int = 0,
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
+        offload: bool = False,
+        loop_block_threshold: float | None = 0.1,
     ) -> None: ...
     @classmethod
     def from_config(
@@ -61,6 +63,8 @@ class Bus(PayloadBus):
         initial_capacity: int = ...,
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
+        offload: bool = ...,
+        loop_block_threshold: float | None = ...,
         **overrides: Any,
     ) -> Self: ...
     # Dispatch; the two buses say what comes back

@@ -28,7 +28,7 @@ from cqrs_fast.pipeline.walk cimport count_out
 
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
-from cqrs_fast.base.arguments import whole_number
+from cqrs_fast.base.arguments import flag, seconds_to_ns, whole_number
 from cqrs_fast.base.message_names import class_meant
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stats import MiddlewareStats
@@ -60,7 +60,7 @@ cdef class Bus(PayloadBus):
     """What command and query buses share.
 
     Parameters:
-        middleware: outermost first; docs/middleware.md shows the four forms.
+        middleware: outermost first; docs/middleware.md shows the five forms.
         enable_metrics: count and time every dispatch, see `stats()`.
         latency_sample: with metrics, time only one of so many dispatches of each name;
             all are counted. The others read no clock unless a middleware asks for it.
@@ -68,12 +68,19 @@ cdef class Bus(PayloadBus):
         max_payload_bytes: what `execute_json` and `execute_msgpack` take at most, up to
             2**40.
         clock: where the pipeline reads the time; time.monotonic_ns by default.
+        offload: run sync handlers in worker threads under `execute_async`, with the sync
+            arounds and generators over them, except those that are registered with
+            `offload=False`.
+        loop_block_threshold: seconds that a sync handler may hold the event loop under
+            `execute_async`, or None for any time. One that takes longer is logged,
+            once for each name, where a middleware reads the time before and after it.
 
     Every method may be called from any thread, from any event loop, and from handlers.
     """
 
     def __init__(self, *, middleware=(), enable_metrics=False, latency_sample=1,
-                 initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None):
+                 initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None,
+                 offload=False, loop_block_threshold=0.1):
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
         if self.initialised:
@@ -83,6 +90,10 @@ cdef class Bus(PayloadBus):
         whole_number("latency_sample", latency_sample, 1, MOST_SAMPLE)
         whole_number("initial_capacity", initial_capacity, 0, MOST_ROUTES)
         whole_number("max_payload_bytes", max_payload_bytes, 1, MOST_PAYLOAD_LIMIT)
+        if loop_block_threshold is not None:
+            threshold_ns = seconds_to_ns("loop_block_threshold", loop_block_threshold)
+            self.gate.loop_block_ns = threshold_ns
+        self.offload = flag("offload", offload)
         cdef Registry registry = Registry(initial_capacity)
         registry.middleware = tuple(middleware)
         registry.elements = prepare_all(registry.middleware)

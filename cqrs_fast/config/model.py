@@ -33,6 +33,10 @@ class BusConfig(Section):
         int,
         Meta(ge=1, le=2**40, description="the most that execute_json takes, in bytes"),
     ] = 16 * 1024 * 1024
+    offload: Annotated[
+        bool,
+        Meta(description="run sync handlers in worker threads under execute_async"),
+    ] = False
 
 
 class LoggingConfig(Section):

@@ -8,19 +8,14 @@ left once and the gate gets its count back.
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
+from cpython.ref cimport Py_CLEAR, Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.calling cimport (
-    awaitable_iterator,
-    is_async_generator,
-    is_awaitable,
-    is_promise,
-    send,
-)
+from cqrs_fast.base.calling cimport awaitable_iterator, is_awaitable, is_promise, send
 from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
+from cqrs_fast.pipeline.awaiting cimport Await, begin_await, says_await
 from cqrs_fast.pipeline.coroutine cimport (
     CREATED,
     FAILED,
@@ -44,9 +39,11 @@ from cqrs_fast.pipeline.interruption cimport (
     begin_interruption,
     end_interruption,
     explain_outer_timeout,
+    hand_on_cancellation,
 )
-from cqrs_fast.pipeline.refused_results cimport refuse_result
-from cqrs_fast.pipeline.route cimport Route, own_name
+from cqrs_fast.pipeline.loop_watch cimport take_plain
+from cqrs_fast.pipeline.refused_results cimport async_refusal, refuse_result
+from cqrs_fast.pipeline.route cimport Route
 from cqrs_fast.pipeline.timers cimport Timeout
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 from cqrs_fast.pipeline.walk cimport (
@@ -65,9 +62,9 @@ from cqrs_fast.pipeline.walk cimport (
     walk_in,
     walk_out,
 )
+from cqrs_fast.waits.waiter cimport Waiter
 
 from cqrs_fast.base.callbacks import report_callback_error
-from cqrs_fast.errors import AsyncHandlerError
 from cqrs_fast.pipeline.unawaited import call_origin
 
 
@@ -147,13 +144,8 @@ cdef class Dispatch(Coroutine):
         cdef Slot *slots = self.slots
         if self.context is not None:
             parent = <PyObject *>self.context
-        if route.blocks_loop:
-            raise AsyncHandlerError(
-                own_name(route, self.message),
-                "a stage inside a sync around middleware may wait, which would block "
-                "the event loop",
-                "make that middleware async, or declare it @middleware(blocking=True)",
-            )
+        if route.why_not_async is not None:
+            raise async_refusal(route, self.message)
         if route.slot_count > INLINE_SLOTS:
             self.many = slots = <Slot *>PyMem_Malloc(route.slot_count * sizeof(Slot))
             if slots == NULL:
@@ -210,38 +202,34 @@ cdef class Dispatch(Coroutine):
         cdef PyObject *iterator
         cdef PyObject *returned = invoke(f, <PyObject *>self.route.call_async)
         cdef Sent status
-        if returned == NULL:
+        if returned == NULL or not is_awaitable(returned):
+            take_plain(f, returned)
+            return False
+        iterator = awaitable_iterator(returned)
+        if iterator == NULL:
             capture_error(f)
-        elif not is_awaitable(returned):
-            f.result = returned
-            if is_async_generator(returned):
-                refuse_result(f, True)
         else:
-            iterator = awaitable_iterator(returned)
-            if iterator == NULL:
-                capture_error(f)
-            else:
-                # Most handlers end here: `inner` is only for those that suspend.
-                status = <Sent>send(iterator, <PyObject *>None, &value)
-                if status == YIELDED:
-                    self.inner = <object>iterator
-                    self.state = SUSPENDED
-                    out[0] = value
-                    Py_DECREF(<object>iterator)
-                    if f.deadline_ns != NO_DEADLINE:
-                        self.begin_timeout()
-                    return True
+            # Most handlers end here: `inner` is only for those that suspend.
+            status = <Sent>send(iterator, <PyObject *>None, &value)
+            if status == YIELDED:
+                self.inner = <object>iterator
+                self.state = SUSPENDED
+                out[0] = value
                 Py_DECREF(<object>iterator)
-                if status != RETURNED:
-                    capture_error(f)
-                elif not is_promise(value):
-                    f.result = value
-                elif self.awaits_next(value):
-                    if not self.step_inner(<PyObject *>None, out):
-                        return False
-                    if f.deadline_ns != NO_DEADLINE:
-                        self.begin_timeout()
-                    return True
+                if f.deadline_ns != NO_DEADLINE:
+                    self.begin_timeout()
+                return True
+            Py_DECREF(<object>iterator)
+            if status != RETURNED:
+                capture_error(f)
+            elif not is_promise(value):
+                f.result = value
+            elif self.awaits_next(value):
+                if not self.step_inner(<PyObject *>None, out):
+                    return False
+                if f.deadline_ns != NO_DEADLINE:
+                    self.begin_timeout()
+                return True
         turn(f)
         return False
 
@@ -255,21 +243,45 @@ cdef class Dispatch(Coroutine):
         refuse_result(&self.frame, True)
         return False
 
+    cdef bint await_for_stage(self, PyObject **out) noexcept:
+        cdef Frame *f = &self.frame
+        cdef PyObject *value = NULL
+        cdef PyObject *iterator = begin_await(f)
+        cdef Sent sent
+        if iterator == NULL:
+            return False
+        self.inner = <object>iterator
+        Py_DECREF(<object>iterator)
+        self.waiter = <object>f.waiter
+        if not self.step_inner(<PyObject *>None, out):
+            return False
+        if not f.closing:
+            return True
+        # Nothing is suspended again: what it awaits now is closed as well.
+        Py_CLEAR(out[0])
+        self.state = RUNNING
+        sent = throw_into(f, self.inner, exit_error(), &value)
+        return self.settle(sent, value, out)
+
     cdef bint park(self, PyObject **out) noexcept:
         cdef int64_t timeout_ns = -1
         cdef Frame *f = &self.frame
+        cdef Waiter waiter = None
+        if says_await(f):
+            return self.await_for_stage(out)
         try:
             if f.closing:
                 end_wait(f, exit_error())
                 return False
-            self.waiter = begin_wait(f, &timeout_ns)
-            if self.waiter is None:
+            waiter = begin_wait(f, &timeout_ns)
+            if waiter is None:
                 return False
-            self.inner = self.waiter.arm(timeout_ns).__await__()
+            self.inner = waiter.arm(timeout_ns).__await__()
         except BaseException as error:
-            abandon_wait(f, self.waiter, error)
-            self.waiter = None
-        if self.waiter is None:
+            abandon_wait(f, waiter, error)
+            waiter = None
+        self.waiter = waiter
+        if waiter is None:
             return False
         return self.step_inner(<PyObject *>None, out)
 
@@ -301,10 +313,13 @@ cdef class Dispatch(Coroutine):
             turn(f)
             return False
         error = None if sent == RETURNED else steal(take_raised())
-        Py_XDECREF(value)
         waiter, self.waiter = self.waiter, None
+        if type(waiter) is Await:
+            (<Await>waiter).answer(value, error)
+            return False
+        Py_XDECREF(value)
         try:
-            finish_wait(f, waiter, error)
+            finish_wait(f, <Waiter>waiter, error)
         except BaseException as failure:
             end_wait(f, failure)
         if f.error != NULL and f.limited and f.parent != NULL:
@@ -337,7 +352,8 @@ cdef class Dispatch(Coroutine):
         cdef Frame *f = &self.frame
         cdef Route route = self.route
         if self.cancellation is not None:
-            self.hand_on_cancellation()
+            cancellation, self.cancellation = self.cancellation, None
+            hand_on_cancellation(f, cancellation)
         release(f)
         self.end()
         if self.counted:
@@ -361,14 +377,6 @@ cdef class Dispatch(Coroutine):
             PyMem_Free(self.many)
             self.many = NULL
         self.message = self.context = None
-        return 0
-
-    cdef int hand_on_cancellation(self) noexcept:
-        """Let what is outside see the cancellation again, for its own timeout."""
-        cdef Frame *f = &self.frame
-        cancellation, self.cancellation = self.cancellation, None
-        if f.error != NULL and (<object>f.error).__cause__ is cancellation:
-            set_error(f, cancellation)
         return 0
 
 

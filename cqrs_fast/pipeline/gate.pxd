@@ -10,12 +10,14 @@ cdef class InFlight:
 
     cdef readonly str name
     cdef int64_t *count     # apart: those of many names lie in few lines of memory
+    cdef bint held_loop     # it was told that its handler held the event loop
 
 
 cdef class Gate:
     cdef bint draining              # new root dispatches are refused
     cdef bint closed                # drained, or given up at the timeout
     cdef str bus                    # what the bus is called in errors
+    cdef int64_t loop_block_ns      # a handler may hold the event loop so long
     cdef dict counters               # name -> InFlight
     cdef set parked                 # Waiters of dispatches: a drain wakes them
     cdef set closers                # Waiters of close(): the last call out wakes them

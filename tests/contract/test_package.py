@@ -74,6 +74,7 @@ PUBLIC = [
     "Context",
     "ContextCancelledError",
     "DeadlineExceededError",
+    "Stop",
     "DebugMiddleware",
     "DrainReport",
     "Event",
