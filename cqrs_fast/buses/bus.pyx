@@ -68,9 +68,8 @@ cdef class Bus(PayloadBus):
         max_payload_bytes: what `execute_json` and `execute_msgpack` take at most, up to
             2**40.
         clock: where the pipeline reads the time; time.monotonic_ns by default.
-        offload: run sync handlers in worker threads under `execute_async`, with the sync
-            arounds and generators over them, except those that are registered with
-            `offload=False`.
+        offload: run sync handlers, with the sync arounds and generators over them, in
+            worker threads under `execute_async`. `offload=False` of one wins.
         loop_block_threshold: seconds that a sync handler may hold the event loop under
             `execute_async`, or None for any time. One that takes longer is logged,
             once for each name, where a middleware reads the time before and after it.

@@ -352,8 +352,8 @@ cdef class Dispatch(Coroutine):
         cdef Frame *f = &self.frame
         cdef Route route = self.route
         if self.cancellation is not None:
-            cancellation, self.cancellation = self.cancellation, None
-            hand_on_cancellation(f, cancellation)
+            hand_on_cancellation(f, self.cancellation)
+            self.cancellation = None
         release(f)
         self.end()
         if self.counted:

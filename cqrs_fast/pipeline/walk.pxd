@@ -12,7 +12,7 @@ from cqrs_fast.base.counter_clock cimport counted_ns
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
-from cqrs_fast.pipeline.frame cimport AWAIT, NOT_ENDED, PROCEED, WAIT, Frame, Slot
+from cqrs_fast.pipeline.frame cimport AGAIN, NOT_ENDED, PROCEED, STOP, Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport end_limit
 from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.program cimport COUNTED, EXACT, Reading, Step
@@ -201,7 +201,7 @@ cdef inline Action walk_in(Frame *f) noexcept:
         verdict = step.enter(step.stage, f)
         if verdict != PROCEED:
             f.position = <int>(step - program)
-            if verdict == WAIT or verdict == AWAIT:
+            if verdict > STOP and verdict != AGAIN:
                 return PARK
             stop(f, step, verdict)
             return WALK
