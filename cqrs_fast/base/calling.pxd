@@ -12,3 +12,6 @@ cdef extern from "cqrs_fast/base/calling.h":
     PyObject *call "cqrs_call"(PyObject *callee, PyObject **args, size_t count) noexcept
     PyObject *call_one "cqrs_call_one"(PyObject *callee, PyObject *argument) noexcept
     int send "cqrs_send"(PyObject *iterator, PyObject *sent, PyObject **out) noexcept
+    int send_generator "cqrs_send_generator"(
+        PyObject *generator, PyObject *sent, PyObject **out
+    ) noexcept

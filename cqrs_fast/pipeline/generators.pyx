@@ -4,7 +4,7 @@ cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from cqrs_fast.base.awaitables cimport is_promise
-from cqrs_fast.base.calling cimport call, send
+from cqrs_fast.base.calling cimport call, send_generator
 from cqrs_fast.base.errstate cimport raise_again, steal
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE, Context, ContextState
@@ -56,7 +56,7 @@ cdef class GeneratorStage(Stage):
             return -1
         if not PyGen_CheckExact(generator):
             return self.begin_otherwise(f, steal(generator), FAILED, NULL)
-        sent = send(generator, <PyObject *>None, &came)
+        sent = send_generator(generator, <PyObject *>None, &came)
         if sent != YIELDED or came != <PyObject *>None:
             return self.begin_otherwise(f, steal(generator), sent, came)
         Py_DECREF(<object>came)
@@ -71,7 +71,7 @@ cdef class GeneratorStage(Stage):
                 raise TypeError(
                     f"{label_of(self.function)} returned {generator!r}, no generator"
                 )
-            sent = send(<PyObject *>generator, <PyObject *>None, &came)
+            sent = send_generator(<PyObject *>generator, <PyObject *>None, &came)
         if sent == FAILED:
             return -1
         value = steal(came)
@@ -100,7 +100,7 @@ cdef class GeneratorStage(Stage):
             take_back(f)
         if f.error != NULL:
             return self.leave_failed(f)
-        sent = send(f.slot.object, f.result, &came)
+        sent = send_generator(f.slot.object, f.result, &came)
         if sent == FAILED:
             return -1
         if sent == YIELDED:
