@@ -15,7 +15,7 @@ from cqrs_fast.base.calling cimport awaitable_iterator, is_awaitable, is_promise
 from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
-from cqrs_fast.pipeline.awaiting cimport Await, begin_await, says_await
+from cqrs_fast.pipeline.awaiting cimport Await, begin_await, end_await, says_await
 from cqrs_fast.pipeline.coroutine cimport (
     CREATED,
     FAILED,
@@ -315,7 +315,7 @@ cdef class Dispatch(Coroutine):
         error = None if sent == RETURNED else steal(take_raised())
         waiter, self.waiter = self.waiter, None
         if type(waiter) is Await:
-            (<Await>waiter).answer(value, error)
+            end_await(f, <Await>waiter, value, error)
             return False
         Py_XDECREF(value)
         try:

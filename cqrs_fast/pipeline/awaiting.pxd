@@ -15,6 +15,7 @@ cdef class Await:
     cdef object result          # what it returned …
     cdef object error           # … or the BaseException that it raised, or None
 
+    # Steals the result, which may be NULL.
     cdef int answer(self, PyObject *result, object error) noexcept
 
 
@@ -28,5 +29,7 @@ cdef Await take_answer(Frame *f)
 cdef bint says_await(Frame *f) noexcept
 # The iterator to step, a new reference; NULL: there is none, and the answer says so.
 cdef PyObject *begin_await(Frame *f) noexcept
+# It has ended: the answer, and a new reading of the clock. Steals the result.
+cdef int end_await(Frame *f, Await asked, PyObject *result, object error) noexcept
 # `execute` awaits nothing: the answer is an AsyncHandlerError.
 cdef int refuse_await(Frame *f) noexcept

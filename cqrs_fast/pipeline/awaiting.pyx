@@ -9,6 +9,7 @@ from cqrs_fast.base.errstate cimport steal, take_raised
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.pipeline.frame cimport AWAIT, Frame
 from cqrs_fast.pipeline.route cimport Route, frame_name
+from cqrs_fast.pipeline.walk cimport time_of
 
 from cqrs_fast.base.promises import put_to_rest
 from cqrs_fast.errors import AsyncHandlerError
@@ -19,7 +20,6 @@ cdef class Await:
     """What the async driver awaits on behalf of a stage, and what that came to."""
 
     cdef int answer(self, PyObject *result, object error) noexcept:
-        """Take the answer in; steals the result, which may be NULL."""
         self.error = error
         if result != NULL:
             self.result = steal(result)
@@ -63,6 +63,15 @@ cdef PyObject *begin_await(Frame *f) noexcept:
     except BaseException as error:
         asked.answer(NULL, error)
     return iterator
+
+
+cdef int end_await(Frame *f, Await asked, PyObject *result, object error) noexcept:
+    try:
+        if (<Route>f.route).reads_clock:
+            f.now_ns = time_of(<Route>f.route)
+    except BaseException as failure:
+        error = failure if error is None else error
+    return asked.answer(result, error)
 
 
 cdef int refuse_await(Frame *f) noexcept:
