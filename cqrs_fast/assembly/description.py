@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+# Of a line of text, as a terminal has it.
+WIDTH = 80
+
 
 class StageInfo(msgspec.Struct, frozen=True):
     """One stage of a route.
@@ -54,5 +57,15 @@ def explained(info: RouteInfo, kind: str) -> str:
         lines.append(f"  {number:2} {stage.kind:{width}}  {settings}".rstrip())
     lines.append(f"  -> {info.handler}")
     if info.refusal is not None:
-        lines.append(f"  !! execute_async raises AsyncHandlerError: {info.refusal}")
+        from textwrap import wrap
+
+        text = f"!! execute_async raises AsyncHandlerError: {info.refusal}"
+        lines += wrap(
+            text,
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent="     ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return "\n".join(lines)

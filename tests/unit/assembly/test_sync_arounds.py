@@ -96,8 +96,12 @@ def test_describe_and_explain_say_so_beforehand(form: Any) -> None:
     (route,) = bus.describe()
     assert route.refusal is not None
     assert "would end before" in route.refusal
-    last = bus.explain(Add).splitlines()[-1]
-    assert last.startswith("  !! execute_async raises AsyncHandlerError: what lies")
+    lines = bus.explain(Add).splitlines()
+    (first,) = [line for line in lines if line.startswith("  !! ")]
+    assert first.startswith("  !! execute_async raises AsyncHandlerError: what lies")
+    told = " ".join(line.strip() for line in lines[lines.index(first) :])
+    assert told.endswith(route.refusal)
+    assert max(map(len, lines[1:])) <= 80
 
 
 @forms
