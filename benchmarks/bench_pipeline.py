@@ -75,6 +75,25 @@ def _() -> Pair:
     return Pair(case, baseline)
 
 
+@ROWS.row(
+    "generator middleware",
+    against="a hooks object that reads call.context and call.message",
+    ceiling=1.0,
+    ceiling_312=1.0,
+)
+def _() -> Pair:
+    case = through(
+        workload.generator,
+        stages=["generator"],
+        before=("generator",),
+        after=("generator",),
+    )
+    baseline = through(
+        workload.Reading(), stages=["Reading"], before=("before",), after=("after",)
+    )
+    return Pair(case, baseline)
+
+
 @ROWS.row("around middleware", against="the same in hand-written code")
 def _() -> Pair:
     baseline = Operation(

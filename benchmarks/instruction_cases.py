@@ -193,6 +193,15 @@ def _() -> Operation:
     )
 
 
+@case("generator")
+def _() -> Operation:
+    return dispatch(
+        workload.generator,
+        stages=("generator",),
+        calls=("generator", "create", "generator"),
+    )
+
+
 @case("around middleware")
 def _() -> Operation:
     return dispatch(workload.around, stages=("around",), calls=("around", "create"))

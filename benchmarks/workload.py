@@ -10,7 +10,7 @@ import functools
 import logging
 import operator
 import types
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -143,8 +143,23 @@ class Looking(Middleware):
         pass
 
 
+class Reading(Middleware):
+    """Looks at what a generator gets as its arguments."""
+
+    def before(self, call: Any) -> None:
+        call.context  # noqa: B018 - it is made here
+        call.message  # noqa: B018
+
+    def after(self, call: Any) -> None:
+        pass
+
+
 def look(call: Any) -> None:
     pass
+
+
+def generator(ctx: Context, message: Any) -> Iterator[None]:
+    yield
 
 
 def around(ctx: Context, message: Any, next: Callable[..., Any]) -> Any:

@@ -41,7 +41,7 @@ _NAMES = {
     "messages": "Command Event Query Secret message_name",
     "pipeline.frame_pool": "reserve_frames",
     "pipeline.gate": "DrainReport",
-    "pipeline.middleware": "Middleware middleware",
+    "pipeline.middleware": "Middleware Stop middleware",
     "policies.circuit_breaker": "CircuitBreaker",
     "policies.circuit_state": "CircuitEvent",
     "policies.latency_histogram": "LatencyHistogram",

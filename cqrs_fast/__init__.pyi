@@ -61,7 +61,7 @@ from cqrs_fast.errors import (
 from cqrs_fast.messages import Command, Event, Query, Secret, message_name
 from cqrs_fast.pipeline.frame_pool import reserve_frames
 from cqrs_fast.pipeline.gate import DrainReport
-from cqrs_fast.pipeline.middleware import Middleware, middleware
+from cqrs_fast.pipeline.middleware import Middleware, Stop, middleware
 from cqrs_fast.policies.circuit_breaker import CircuitBreaker
 from cqrs_fast.policies.circuit_state import CircuitEvent
 from cqrs_fast.policies.latency_histogram import LatencyHistogram
@@ -183,6 +183,7 @@ __all__ = [
     "Secret",
     "SlowCallMiddleware",
     "StageInfo",
+    "Stop",
     "Tag",
     "TimeoutConfig",
     "TimeoutMiddleware",

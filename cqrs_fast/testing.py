@@ -143,7 +143,7 @@ def run_middleware(
     """Dispatch `message` through one middleware around `handler`; return the result.
 
     Parameters:
-        middleware: in any of the four forms.
+        middleware: in any of the five forms.
         handler: in any form; by default it returns None.
 
     Raises what the middleware and the handler raise.

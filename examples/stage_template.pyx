@@ -42,7 +42,7 @@ cdef class QuotaMiddleware(Stage):
         return None if spec.name == "Ping" else self
 
     cdef int enter(self, Frame *f) except -1:
-        # On the way in: PROCEED, STOP with an outcome in the frame, or WAIT.
+        # On the way in: PROCEED, STOP with an outcome in the frame, WAIT or AWAIT.
         if self.left == 0:
             set_error(f, RejectedError(None, "QuotaMiddleware"))
             return STOP
@@ -50,7 +50,7 @@ cdef class QuotaMiddleware(Stage):
         return PROCEED
 
     cdef int leave(self, Frame *f) except -1:
-        # On the way out, once for each PROCEED: PROCEED, WAIT, or AGAIN for a new pass.
+        # On the way out, once for each PROCEED: the same but STOP, or AGAIN: a new pass.
         if f.error != NULL or f.now_ns - f.slot.a > self.too_long_ns:
             self.left = max(self.left - 1, 0)
         return PROCEED

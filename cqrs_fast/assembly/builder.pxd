@@ -12,6 +12,7 @@ cdef class Around:
     cdef bint factory           # called once for each route: function(next)
     cdef bint is_async
     cdef bint blocking
+    cdef bint returns_awaitable
 
 
 cdef class Handler:
@@ -26,7 +27,7 @@ cdef class Handler:
     cdef object call
     cdef readonly bint with_context
     cdef readonly bint is_async
-    cdef readonly bint offload
+    cdef readonly bint offload          # its thread is a worker's, under execute_async
 
 
 # Turn a middleware into a Stage or an Around. TypeError for anything else.

@@ -15,7 +15,8 @@ class Handler:
         *,
         is_async: bool | None = None,
         with_context: bool | None = None,
-        offload: bool = False,
+        offload: bool | None = None,
+        offloads: bool = False,
     ) -> None: ...
     name: Final[str]
     message_class: Final[type | None]

@@ -10,14 +10,23 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.sealing cimport constructed, internal
+from cqrs_fast.pipeline.async_generators cimport AsyncGeneratorStage
 from cqrs_fast.pipeline.gate cimport Gate
+from cqrs_fast.pipeline.generators cimport GeneratorStage
 from cqrs_fast.pipeline.hooks cimport HookStage
 from cqrs_fast.pipeline.next cimport Next
 from cqrs_fast.pipeline.route cimport AROUND, CONTEXT_MESSAGE, MESSAGE, Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
+from cqrs_fast.assembly.offload import offloaded
 from cqrs_fast.base.message_names import class_meant, name_of_class
-from cqrs_fast.pipeline.middleware import Middleware, is_blocking
+from cqrs_fast.base.naming import label_of
+from cqrs_fast.pipeline.middleware import (
+    Middleware,
+    check_hooks,
+    is_blocking,
+    returns_awaitable,
+)
 
 
 @cython.final
@@ -30,7 +39,7 @@ cdef class Handler:
     """A registered handler, and how to call it."""
 
     def __init__(self, str name not None, message_type, handler, middleware=(), *,
-                 is_async=None, with_context=None, offload=False):
+                 is_async=None, with_context=None, offload=None, offloads=False):
         from cqrs_fast.base.inspection import handler_form
 
         form = handler_form(handler, is_async=is_async, with_context=with_context)
@@ -43,38 +52,41 @@ cdef class Handler:
         self.message_class = class_meant(message_type)
         self.handler = handler
         self.call, self.with_context, self.is_async = form
-        self.offload = offload
+        # What the bus or `register` says is for those that it makes sense for.
+        self.offload = offloads and not form.is_async if offload is None else offload
         self.middleware = tuple(middleware)
         self.elements = prepare_all(self.middleware)
 
 
 cdef object prepare(object middleware):
-    from cqrs_fast.base.inspection import MIDDLEWARE_FORMS, is_around, is_factory
+    from cqrs_fast.base.middleware_forms import (
+        ASYNC_GENERATOR,
+        FACTORY,
+        GENERATOR,
+        middleware_form,
+    )
     from cqrs_fast.base.promises import is_coroutine_function
 
     if isinstance(middleware, Stage):
         return middleware
     if isinstance(middleware, Middleware):
-        for hook in ("before", "after", "on_error"):
-            if is_coroutine_function(getattr(middleware, hook)):
-                raise TypeError(
-                    f"{type(middleware).__name__}.{hook} is async, and hooks are plain "
-                    "functions: write an async (ctx, message, next) instead"
-                )
+        check_hooks(middleware)
         return HookStage(middleware)
     if isinstance(middleware, type) and issubclass(middleware, (Middleware, Stage)):
         raise TypeError(
             f"{middleware.__name__} is a class: pass {middleware.__name__}()"
         )
+    form = middleware_form(middleware)
+    if form == GENERATOR:
+        return GeneratorStage(middleware)
+    if form == ASYNC_GENERATOR:
+        return AsyncGeneratorStage(middleware)
     cdef Around around = Around.__new__(Around)
     around.function = middleware
-    if is_around(middleware):
-        around.is_async = is_coroutine_function(middleware)
-        around.blocking = is_blocking(middleware)
-    elif is_factory(middleware):
-        around.factory = True
-    else:
-        raise TypeError(f"{middleware!r} is no middleware: {MIDDLEWARE_FORMS}")
+    around.factory = form == FACTORY
+    around.is_async = not around.factory and is_coroutine_function(middleware)
+    around.blocking = is_blocking(middleware)
+    around.returns_awaitable = returns_awaitable(middleware)
     return around
 
 
@@ -95,8 +107,6 @@ cdef Route build_route(
     route.call = route.call_async = handler.call
     route.is_async = handler.is_async
     if handler.offload:
-        from cqrs_fast.assembly.offload import offloaded
-
         route.call_async = offloaded(handler.call)
         route.offloads = True
     if kind == "command" and getattr(handler.message_class, "invalidates", None):
@@ -105,6 +115,8 @@ cdef Route build_route(
         stages.append(stage_for(handler.message_class))
     for element in reversed(elements + handler.elements):
         if isinstance(element, Around):
+            if not is_sync_around(<Around>element):
+                route = into_thread(route, stages, handler)
             seal(route, stages)
             stages = []
             route = around_route(
@@ -119,9 +131,36 @@ cdef Route build_route(
             stage = (<Stage>element).for_route(spec)
             timeout_ns = spec.timeout_ns
             if stage is not None:
+                if stage.awaits:
+                    route = into_thread(route, stages, handler)
+                    route.is_async = True
                 stages.append(stage)
+    route = into_thread(route, stages, handler)
     seal(route, stages)
     return route
+
+
+cdef Route into_thread(Route route, list stages, Handler handler):
+    """Run the sync generators over an offloaded handler in its thread, as arounds do.
+
+    Returns the route for the stages further out, which are left in the list.
+    """
+    cdef int index, outermost = 0
+    for index, stage in enumerate(stages, 1):
+        if type(stage) is GeneratorStage:
+            outermost = index
+    if outermost == 0 or not route.offloads or route.is_async:
+        return route
+    seal(route, stages[:outermost])
+    del stages[:outermost]
+    cdef Route outer = new_route(handler, route.kind, route.gate, route.clock)
+    around_route(IN_THREAD, route, outer)
+    outer.around = None     # of nobody's
+    return outer
+
+
+cdef bint is_sync_around(Around around) noexcept:
+    return not around.is_async and not around.factory
 
 
 cdef Route new_route(Handler handler, str kind, Gate gate, Clock clock):
@@ -147,41 +186,77 @@ cdef int seal(Route route, list stages) except -1:
 
 
 cdef Route around_route(Around around, Route inner, Route route):
-    """Make `around` the handler of `route`; its `next` calls `inner`."""
-    cdef Next behind = new_next(inner, around.is_async or inner.is_async)
+    """Make `around` the handler of `route`, with `inner` behind its next."""
+    cdef Next behind = Next.__new__(Next)
+    cdef bint is_async = around.is_async
     inner.is_inner = True
-    route.inner = inner
-    route.next = route.next_async = behind.next
-    route.offloads = inner.offloads
+    behind.route = route.inner = inner
+    behind.awaitable = is_async or inner.is_async
+    route.next = behind.next
     route.form = AROUND
     route.call = around.function
-    route.is_async = behind.awaitable
     if around.factory:
-        make_by_factory(around, route, behind)
+        is_async = make_by_factory(around, route, behind)
+    route.is_async = behind.awaitable
     route.call_async = route.call
     route.may_wait = inner.may_wait
-    cdef bint awaits = behind.awaitable
-    if inner.offloads and not awaits and not around.factory:
-        route.next_async = new_next(inner, True).next
-        awaits = True
-    # A wait inside next() blocks the thread unless next() returns an awaitable.
-    would_block = (inner.may_wait or inner.offloads) and not awaits
-    would_block = would_block and not around.blocking
-    route.blocks_loop = would_block or inner.blocks_loop
     route.around = around.function
     route.around_kind = "factory" if around.factory else "around"
+    if is_async or inner.is_async:
+        route.why_not_async = inner.why_not_async
+    if not is_async and inner.offloads and not inner.is_async:
+        # All of it is sync: it runs in the thread of its handler, and waits there.
+        route.call_async = offloaded(route.call)
+        route.offloads = True
+    else:
+        route.why_not_async = why_not_async(around, is_async, route)
     return route
 
 
-cdef Next new_next(Route inner, bint awaitable):
-    cdef Next behind = Next.__new__(Next)
-    behind.route = inner
-    behind.awaitable = awaitable
-    return behind
+def pass_on(context, message, next):
+    """The around that only puts what is inside into a thread."""
+    return next(context, message)
 
 
-cdef int make_by_factory(Around around, Route route, Next behind) except -1:
-    """Call the factory; its `next` is awaitable if the result is async."""
+cdef Around IN_THREAD = prepare(pass_on)
+
+
+cdef tuple why_not_async(Around around, bint is_async, Route route):
+    """Why execute_async refuses the route of an around, or None."""
+    cdef Route inner = route.inner
+    if is_async or inner.why_not_async is not None:
+        return inner.why_not_async
+    if inner.is_async and not around.returns_awaitable:
+        return ends_first(around, route)
+    if inner.may_wait and not inner.is_async and not around.blocking:
+        return would_block(route)
+    return None
+
+
+cdef tuple ends_first(Around around, Route route):
+    """Why a sync one over something async is refused: its way out would come first."""
+    parameters = "(next)" if around.factory else "(ctx, message, next)"
+    return (
+        f"what lies inside the sync {route.around_kind} {label_of(route.around)} is "
+        f"async, and the {route.around_kind} would end before it has run",
+        "write a generator (ctx, message) under @middleware, with `yield` in the place "
+        "of next, which is right for both; or make it async and await next; or, where "
+        f"it only returns what next returned, declare the {parameters} callable "
+        "@middleware(returns_awaitable=True)",
+    )
+
+
+cdef tuple would_block(Route route):
+    return (
+        f"a stage inside the sync {route.around_kind} {label_of(route.around)} may "
+        "wait, which would block the event loop",
+        "write a generator (ctx, message) under @middleware, make it async, or declare "
+        "it @middleware(blocking=True)",
+    )
+
+
+cdef bint make_by_factory(Around around, Route route, Next behind) except -1:
+    """Call the factory; whether its product awaits decides what its next gives."""
     from cqrs_fast.base.inspection import handler_form
 
     made = around.function(route.next)
@@ -190,17 +265,15 @@ cdef int make_by_factory(Around around, Route route, Next behind) except -1:
     form = handler_form(made)
     route.call = form.call
     route.form = CONTEXT_MESSAGE if form.with_context else MESSAGE
-    if form.is_async:
-        behind.awaitable = route.is_async = True
-    return 0
+    behind.awaitable |= form.is_async
+    return form.is_async
 
 
 cdef object describe_route(Route outermost):
     from cqrs_fast.assembly.description import RouteInfo, StageInfo
-    from cqrs_fast.base.naming import label_of
-
     cdef Route route = outermost
     cdef Stage stage
+    cdef bint offloads = False
     stages = []
     while route is not None:
         for stage in route.stages:
@@ -208,9 +281,18 @@ cdef object describe_route(Route outermost):
         if route.around is not None:
             settings = {"function": label_of(route.around)}
             stages.append(StageInfo(route.around_kind, settings))
+        offloads |= route.offloads
         route = route.inner
     handler = label_of(outermost.handler)
-    return RouteInfo(outermost.name, handler, outermost.is_async, stages)
+    refusal = outermost.why_not_async
+    return RouteInfo(
+        outermost.name,
+        handler,
+        outermost.is_async,
+        stages,
+        offloads,
+        None if refusal is None else "; ".join(refusal),
+    )
 
 
 cdef list stage_classes(Route outermost):

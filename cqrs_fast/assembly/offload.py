@@ -1,4 +1,4 @@
-"""Run a sync handler in a worker thread, for `register_handler(…, offload=True)`."""
+"""Run what is sync in a worker thread, under `execute_async`: see `offload=True`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-def offloaded(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Return an async function that runs `handler` in a thread, with its contextvars.
+def offloaded(call: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return the async twin of a handler or an around; context variables are kept.
 
     A cancelled caller stops waiting; the thread runs to its end.
     """
@@ -17,7 +17,7 @@ def offloaded(handler: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, 
     def run(*args: Any) -> tuple[Any, BaseException | None]:
         # As a value: a future cannot carry every exception (StopIteration).
         try:
-            return handler(*args), None
+            return call(*args), None
         except BaseException as error:
             return None, error
 

@@ -44,11 +44,14 @@ cdef class Registrar(Router):
     cdef readonly str kind      # "command" or "query"
     cdef Gate gate
     cdef Clock clock
+    cdef readonly bint offload  # of handlers that say nothing about it
     cdef set order_warnings     # the texts of the warnings so far
 
     # The outermost stage of every route of a name, or None.
     cdef Stage observer_of(self, Registry registry, str name)
-    cdef Handler handler_for(self, object message, object handler, dict options)
+    cdef Handler handler_for(
+        self, object message, object handler, dict options, bint offload
+    )
     cdef int add_handlers(self, list handlers, bint replace) except -1
     # Build the route of a handler and add both to `registry`.
     cdef int add_route(self, Registry registry, Handler handler) except -1

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from typing import (
     Any,
     Protocol,
@@ -26,7 +26,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _Next: TypeAlias = Callable[[Context, Any], Any]
 _Around: TypeAlias = Callable[[Context, Any, _Next], Any]
 _Factory: TypeAlias = Callable[[_Next], Callable[..., Any]]
-_AnyMiddleware: TypeAlias = Middleware | Stage | _Around | _Factory
+_Generator: TypeAlias = Callable[
+    [Context, Any], Generator[Any, Any, Any] | AsyncGenerator[Any, Any]
+]
+_AnyMiddleware: TypeAlias = Middleware | Stage | _Around | _Generator | _Factory
 
 @type_check_only
 class _MessageHandler(Protocol[_M_contra]):
@@ -68,7 +71,7 @@ class Registrar(Router):
         replace: bool = False,
         is_async: bool | None = None,
         with_context: bool | None = None,
-        offload: bool = False,
+        offload: bool | None = None,
     ) -> None: ...
     @overload
     def handler(
@@ -76,7 +79,15 @@ class Registrar(Router):
     ) -> Callable[[_F], _F]: ...
     @overload
     def handler(self, message: _F, /, **options: Unpack[_Options]) -> _F: ...
-    def register(self, composite: object, *, replace: bool = False) -> list[str]: ...
+    @property
+    def offload(self) -> bool: ...
+    def register(
+        self,
+        composite: object,
+        *,
+        replace: bool = False,
+        offload: bool | None = None,
+    ) -> list[str]: ...
     def unregister_handler(self, message: type | str) -> None: ...
     def registered_names(self) -> list[str]: ...
     # Middleware

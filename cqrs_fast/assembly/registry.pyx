@@ -108,7 +108,7 @@ cdef class Registrar(Router):
         return None
 
     def register_handler(self, message, handler, *, middleware=(), replace=False,
-                         is_async=None, with_context=None, offload=False):
+                         is_async=None, with_context=None, offload=None):
         """Register `handler` for a message class, or for a name.
 
         Parameters:
@@ -120,7 +120,8 @@ cdef class Registrar(Router):
             replace: replace the handler of that name, if any; dispatches in flight
                 finish on the old one.
             is_async, with_context: override what the handler's signature says.
-            offload: run a sync handler in a worker thread under `execute_async`.
+            offload: run a sync handler, with the sync arounds over it, in a worker
+                thread under `execute_async`. None: as the bus was made.
 
         Raises HandlerAlreadyRegisteredError, or TypeError for an invalid message or
         handler; nothing is changed then.
@@ -129,7 +130,8 @@ cdef class Registrar(Router):
             "middleware": middleware, "offload": offload,
             "is_async": is_async, "with_context": with_context,
         }
-        self.add_handlers([self.handler_for(message, handler, options)], replace)
+        made = self.handler_for(message, handler, options, self.offload)
+        self.add_handlers([made], replace)
 
     def handler(self, message=None, /, **options):
         """Register the decorated function for the message that its annotation names.
@@ -158,12 +160,13 @@ cdef class Registrar(Router):
 
         return register
 
-    def register(self, composite, *, replace=False):
+    def register(self, composite, *, replace=False, offload=None):
         """Register every method of `composite` that `@handles` a message of this kind.
 
-        Registers all or none. Returns the registered names, sorted. Raises TypeError if
-        there is no such method, if two handle one message, or if a decorator hides a
-        mark; HandlerAlreadyRegisteredError without `replace`.
+        `offload` is that of its sync methods whose mark says nothing. Registers all or
+        none. Returns the registered names, sorted. Raises TypeError if there is no such
+        method, if two handle one message, or if a decorator hides a mark;
+        HandlerAlreadyRegisteredError without `replace`.
         """
         from cqrs_fast.assembly.composite import handled_methods
 
@@ -174,7 +177,13 @@ cdef class Registrar(Router):
             )
         cdef list handlers = []
         for handled, method in handled_methods(composite, self.kind):
-            handlers.append(self.handler_for(handled.message, method, handled.options))
+            handler = self.handler_for(
+                handled.message,
+                method,
+                handled.options,
+                self.offload if offload is None else offload,
+            )
+            handlers.append(handler)
         self.add_handlers(handlers, replace)
         return sorted(map(attrgetter("name"), handlers))
 
@@ -199,11 +208,13 @@ cdef class Registrar(Router):
             if publish(self, old, new):
                 return
 
-    cdef Handler handler_for(self, object message, object handler, dict options):
+    cdef Handler handler_for(
+        self, object message, object handler, dict options, bint offload
+    ):
         if isinstance(message, str):
             if not message:
                 raise ValueError("the name of a message must not be empty")
-            return Handler(message, None, handler, **options)
+            return Handler(message, None, handler, offloads=offload, **options)
         meant = required_class(message)
         kind = message_kind(meant)
         if kind is not None and kind != self.kind:
@@ -211,7 +222,7 @@ cdef class Registrar(Router):
                 f"{class_meant(meant).__qualname__} is {article(kind)}: register it on "
                 f"{article(kind)} bus, not on a {type(self).__name__}"
             )
-        return Handler(message_name(meant), meant, handler, **options)
+        return Handler(message_name(meant), meant, handler, offloads=offload, **options)
 
     cdef int add_handlers(self, list handlers, bint replace) except -1:
         cdef Registry old, new

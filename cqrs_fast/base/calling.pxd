@@ -11,11 +11,17 @@ cdef extern from "cqrs_fast/base/calling.h":
     bint may_be_promise "cqrs_may_be_promise"(PyObject *value) noexcept
     int is_used_up "cqrs_is_used_up"(PyObject *value) except -1
 
+    # What `await` steps, in exchange for the reference; NULL with an exception.
+    PyObject *awaitable_iterator "cqrs_awaitable_iterator"(PyObject *value) noexcept
+
     # A new reference, or NULL with an exception.
     PyObject *call "cqrs_call"(PyObject *callee, PyObject **args, size_t count) noexcept
     PyObject *call_one "cqrs_call_one"(PyObject *callee, PyObject *argument) noexcept
     # PySendResult: 1 suspended, 0 with a result, -1 with an exception.
     int send "cqrs_send"(PyObject *iterator, PyObject *sent, PyObject **out) noexcept
+    int send_generator "cqrs_send_generator"(
+        PyObject *generator, PyObject *sent, PyObject **out
+    ) noexcept
     # What a handler returned, stolen, and stepped once if it is to be awaited; where
     # that suspends, `iterator` is what does.
     int first_step "cqrs_first_step"(

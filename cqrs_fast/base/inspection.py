@@ -22,10 +22,6 @@ HANDLER_FORMS = (
     "a handler is a callable (message) or (ctx, message), sync or async, or an object "
     "with such a `handle` method"
 )
-MIDDLEWARE_FORMS = (
-    "middleware is a Middleware or Stage object, a callable (ctx, message, next), or a "
-    "factory (next)"
-)
 
 
 class HandlerForm(NamedTuple):
@@ -65,7 +61,7 @@ def message_of(handler: object) -> Any:
     """
     call = _callable_of(handler)
     _takes_context(handler, call)  # TypeError if it is no handler
-    required = _required_positional(call)
+    required = required_positional(call)
     parameter = required[-1] if required else None
     annotation = parameter.annotation if parameter else inspect.Parameter.empty
     where = _describe(handler)
@@ -103,20 +99,6 @@ def refuse_handler_class(cls: type) -> None:
             f"{cls.__qualname__} is a class, and @bus.handler takes functions: write "
             f"bus.register_handler(CreateUser, {cls.__name__}(...))"
         )
-
-
-def is_around(function: object) -> bool:
-    """Return whether a callable takes (ctx, message, next)."""
-    required = _required_positional(function) if callable(function) else None
-    return required is not None and len(required) == 3
-
-
-def is_factory(function: object) -> bool:
-    """Return whether a callable takes (next) alone."""
-    if not callable(function) or isinstance(function, type):
-        return False
-    required = _required_positional(function)
-    return required is not None and len(required) == 1
 
 
 def _callable_of(handler: object) -> Callable[..., Any]:
@@ -260,7 +242,8 @@ def _required(
     return [p for p in needed if p.kind in positional], keywords
 
 
-def _required_positional(function: object) -> list[inspect.Parameter] | None:
+def required_positional(function: object) -> list[inspect.Parameter] | None:
+    """Return the parameters that must be passed by position; None if unknown."""
     signature = _signature(function)
     if signature is None:
         return None

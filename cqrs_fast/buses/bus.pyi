@@ -54,6 +54,8 @@ class Bus(PayloadBus):
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
         domain_errors: type[Exception] | tuple[type[Exception], ...] = (),
+        offload: bool = False,
+        loop_block_threshold: float | None = 0.1,
     ) -> None: ...
     @classmethod
     def from_config(
@@ -66,6 +68,8 @@ class Bus(PayloadBus):
         max_payload_bytes: int = ...,
         clock: Callable[[], int] | None = None,
         domain_errors: type[Exception] | tuple[type[Exception], ...] = (),
+        offload: bool = ...,
+        loop_block_threshold: float | None = ...,
         **overrides: Any,
     ) -> Self: ...
     # Dispatch

@@ -29,7 +29,7 @@ from weakref import ref
 
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
-from cqrs_fast.base.arguments import whole_number
+from cqrs_fast.base.arguments import flag, seconds_to_ns, whole_number
 from cqrs_fast.base.message_names import class_meant
 from cqrs_fast.domain_errors import checked_classes
 from cqrs_fast.pipeline.gate import close_gate
@@ -51,7 +51,7 @@ cdef class Bus(PayloadBus):
     """The common part of command and query buses.
 
     Parameters:
-        middleware: outermost first; docs/middleware.md shows the four forms.
+        middleware: outermost first; docs/middleware.md shows the five forms.
         enable_metrics: count and time every dispatch, see `stats()`.
         latency_sample: with metrics, time only one of so many dispatches of each name;
             all are counted. The others read no clock unless a middleware needs it.
@@ -62,13 +62,18 @@ cdef class Bus(PayloadBus):
         domain_errors: exception class, or tuple of classes, that is treated as
             DomainError is: for classes that cannot inherit from it. They have status
             409 and a code made from the name of the class.
+        offload: run sync handlers, with the sync arounds and generators over them, in
+            worker threads under `execute_async`. `offload=False` of a handler wins.
+        loop_block_threshold: seconds that a handler may hold the event loop under
+            `execute_async`, or None for any time. One that takes longer is logged,
+            once for each name, if a middleware reads the time before and after it.
 
     Every method is safe to call from any thread, any event loop, and from handlers.
     """
 
     def __init__(self, *, middleware=(), enable_metrics=False, latency_sample=1,
                  initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None,
-                 domain_errors=()):
+                 domain_errors=(), offload=False, loop_block_threshold=0.1):
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
         if self.initialised:
@@ -78,6 +83,10 @@ cdef class Bus(PayloadBus):
         whole_number("latency_sample", latency_sample, 1, MOST_SAMPLE)
         whole_number("initial_capacity", initial_capacity, 0, MOST_ROUTES)
         whole_number("max_payload_bytes", max_payload_bytes, 1, MOST_PAYLOAD_LIMIT)
+        if loop_block_threshold is not None:
+            threshold_ns = seconds_to_ns("loop_block_threshold", loop_block_threshold)
+            self.gate.loop_block_ns = threshold_ns
+        self.offload = flag("offload", offload)
         cdef Registry registry = Registry(initial_capacity)
         registry.middleware = tuple(middleware)
         registry.elements = prepare_all(registry.middleware)

@@ -49,6 +49,10 @@ class BusConfig(Section):
     max_payload_bytes: Annotated[
         int, whole(1, 2**40), says("the most bytes that execute_json takes")
     ] = 16 * 1024 * 1024
+    offload: Annotated[
+        bool,
+        Meta(description="run sync handlers in worker threads under execute_async"),
+    ] = False
 
 
 class LoggingConfig(Section):

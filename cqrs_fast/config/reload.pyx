@@ -67,6 +67,7 @@ def bus_of(cls, config, dict overrides not None):
         "latency_sample": performance.latency_sample,
         "initial_capacity": own.initial_capacity,
         "max_payload_bytes": own.max_payload_bytes,
+        "offload": own.offload,
         **overrides,
     }
     own = tuple(overrides.get("middleware", ()))
@@ -190,7 +191,7 @@ cdef int wire(Bus bus, Wiring wiring) except -1:
 
 cdef Wiring adopted(Registry registry, object config):
     """Return the wiring of a bus that no config made."""
-    overrides = {"initial_capacity", "latency_sample"}
+    overrides = {"initial_capacity", "latency_sample", "offload"}
     if registry.metrics is not None:
         overrides.add("enable_metrics")
     if registry.max_payload_bytes != MOST_PAYLOAD_BYTES:
@@ -202,8 +203,9 @@ cdef set restart_keys(Wiring wiring, object config, str kind):
     """Return the keys that differ and that a bus cannot change."""
     was, now = fixed(wiring.made_with, kind), fixed(config, kind)
     changed = {key for key in now if now[key] != was[key]}
-    if "initial_capacity" in wiring.overrides:
-        changed.discard(f"{kind}_bus.initial_capacity")
+    for setting in ("initial_capacity", "offload"):
+        if setting in wiring.overrides:
+            changed.discard(f"{kind}_bus.{setting}")
     if "latency_sample" in wiring.overrides:
         changed.discard("performance.latency_sample")
     changed.discard("performance.coarse_clock")     # it does nothing
@@ -212,7 +214,10 @@ cdef set restart_keys(Wiring wiring, object config, str kind):
 
 cdef dict fixed(object config, str kind):
     own = f"{kind}_bus"
-    found = {f"{own}.initial_capacity": getattr(config, own).initial_capacity}
+    found = {
+        f"{own}.initial_capacity": getattr(config, own).initial_capacity,
+        f"{own}.offload": getattr(config, own).offload,
+    }
     for name in ("performance", "monitoring"):
         for setting in settings_of(getattr(config, name), f"{name}."):
             found[setting.key] = setting.value

@@ -1,5 +1,7 @@
+from cqrs_fast.pipeline.awaiting cimport Await, say_await, take_answer
 from cqrs_fast.pipeline.frame cimport (
     AGAIN,
+    AWAIT,
     CACHE_HIT,
     ENDED,
     LATE,

@@ -7,7 +7,6 @@ from cqrs_fast.pipeline.coroutine cimport Coroutine, Sent
 from cqrs_fast.pipeline.frame cimport Frame, Slot
 from cqrs_fast.pipeline.route cimport Router
 from cqrs_fast.pipeline.timers cimport Timeout
-from cqrs_fast.waits.waiter cimport Waiter
 
 cdef enum:
     # Slots inside the awaitable; a program in which more stages remember takes them
@@ -21,7 +20,7 @@ cdef class Dispatch(Coroutine):
     cdef Router router
     cdef Context context
     # What it awaits
-    cdef Waiter waiter              # while a stage waits
+    cdef object waiter              # while a stage waits: its Waiter, or Await
     cdef Timeout timeout            # that may interrupt it, kept for the next time
     cdef object cancellation        # that an outer timeout's expiry came as, or None
     # Where it stands
@@ -44,8 +43,8 @@ cdef class Dispatch(Coroutine):
     cdef bint call_handler(self, PyObject **out) noexcept
     cdef bint awaits_next(self, PyObject *promise) noexcept
     cdef bint park(self, PyObject **out) noexcept
+    cdef bint await_for_stage(self, PyObject **out) noexcept
     cdef bint step_inner(self, PyObject *sent, PyObject **out) noexcept
     cdef bint settle(self, Sent sent, PyObject *value, PyObject **out) noexcept
     cdef int begin_timeout(self) noexcept
     cdef int explain_cancellation(self) noexcept
-    cdef int hand_on_cancellation(self) noexcept

@@ -7,7 +7,7 @@ entered is left once and the gate gets its count back.
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
+from cpython.ref cimport Py_CLEAR, Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 from cqrs_fast.base.calling cimport call_one, first_step, is_promise, send
@@ -15,6 +15,7 @@ from cqrs_fast.base.errstate cimport raise_again, steal, take_raised
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
+from cqrs_fast.pipeline.awaiting cimport Await, begin_await, end_await, says_await
 from cqrs_fast.pipeline.coroutine cimport (
     CREATED,
     FAILED,
@@ -38,9 +39,11 @@ from cqrs_fast.pipeline.interruption cimport (
     begin_interruption,
     end_interruption,
     explain_outer_timeout,
+    hand_on_cancellation,
 )
-from cqrs_fast.pipeline.refused_results cimport refuse_result
-from cqrs_fast.pipeline.route cimport MESSAGE, own_name
+from cqrs_fast.pipeline.loop_watch cimport report_held_loop
+from cqrs_fast.pipeline.refused_results cimport async_refusal, refuse_result
+from cqrs_fast.pipeline.route cimport MESSAGE
 from cqrs_fast.pipeline.timers cimport Timeout
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 from cqrs_fast.pipeline.walk cimport (
@@ -59,9 +62,9 @@ from cqrs_fast.pipeline.walk cimport (
     walk_in,
     walk_out,
 )
+from cqrs_fast.waits.waiter cimport Waiter
 
 from cqrs_fast.base.callbacks import report_callback_error
-from cqrs_fast.errors import AsyncHandlerError
 from cqrs_fast.pipeline.unawaited import call_origin
 
 
@@ -171,16 +174,12 @@ cdef class Dispatch(Coroutine):
             self.route = self.router.route_for(<object>message)
         if self.route.depth == 0 and self.route.form == MESSAGE:
             if self.context is None and not self.route.gate.draining:
-                return FRAMELESS
+                if self.route.why_not_async is None:
+                    return FRAMELESS
         cdef int64_t *in_flight = self.route.in_flight
         cdef Slot *slots = self.slots
-        if self.route.blocks_loop:
-            raise AsyncHandlerError(
-                own_name(self.route, self.message),
-                "a stage inside a sync around middleware may wait, which would block "
-                "the event loop",
-                "make that middleware async, or declare it @middleware(blocking=True)",
-            )
+        if self.route.why_not_async is not None:
+            raise async_refusal(self.route, self.message)
         cdef size_t count = self.route.slot_count
         if count > INLINE_SLOTS:
             self.many = slots = <Slot *>PyMem_Malloc(count * sizeof(Slot))
@@ -241,6 +240,7 @@ cdef class Dispatch(Coroutine):
     cdef bint call_handler(self, PyObject **out) noexcept:
         # hot: nothing may be allocated or looked up here
         cdef Frame *f = &self.frame
+        cdef int64_t began_ns = f.now_ns
         cdef PyObject *value = NULL
         cdef PyObject *iterator = NULL
         cdef PyObject *returned = invoke(f, <PyObject *>self.route.call_async)
@@ -258,6 +258,8 @@ cdef class Dispatch(Coroutine):
                 self.begin_timeout()
             return True
         turn(f)
+        if f.now_ns - began_ns > self.route.gate.loop_block_ns:
+            report_held_loop(f, f.now_ns - began_ns)
         return False
 
     cdef bint awaits_next(self, PyObject *promise) noexcept:
@@ -270,20 +272,45 @@ cdef class Dispatch(Coroutine):
         refuse_result(&self.frame, True)
         return False
 
+    cdef bint await_for_stage(self, PyObject **out) noexcept:
+        cdef Frame *f = &self.frame
+        cdef PyObject *value = NULL
+        cdef PyObject *iterator = begin_await(f)
+        cdef Sent sent
+        if iterator == NULL:
+            return False
+        self.inner = <object>iterator
+        Py_DECREF(<object>iterator)
+        self.waiter = <object>f.waiter
+        if not self.step_inner(<PyObject *>None, out):
+            return False
+        if not f.closing:
+            return True
+        # Nothing is suspended again: what it awaits now is closed as well.
+        Py_CLEAR(out[0])
+        self.state = RUNNING
+        sent = throw_into(f, self.inner, exit_error(), &value)
+        return self.settle(sent, value, out)
+
     cdef bint park(self, PyObject **out) noexcept:
         cdef int64_t timeout_ns = -1
         cdef Frame *f = &self.frame
+        cdef Waiter waiter = None
+        if says_await(f):
+            return self.await_for_stage(out)
         try:
             if f.closing:
                 end_wait(f, exit_error())
                 return False
-            self.waiter = begin_wait(f, &timeout_ns)
-            if self.waiter is not None:
-                self.inner = self.waiter.arm(timeout_ns).__await__()
+            waiter = begin_wait(f, &timeout_ns)
+            if waiter is None:
+                return False
+            self.inner = waiter.arm(timeout_ns).__await__()
         except BaseException as error:
-            abandon_wait(f, self.waiter, error)
-            self.waiter = None
-        if self.waiter is None:
+            abandon_wait(f, waiter, error)
+            waiter = None
+        self.waiter = waiter
+        if waiter is None:
             return False
         return self.step_inner(<PyObject *>None, out)
 
@@ -315,10 +342,13 @@ cdef class Dispatch(Coroutine):
             turn(f)
             return False
         error = None if sent == RETURNED else steal(take_raised())
-        Py_XDECREF(value)
         waiter, self.waiter = self.waiter, None
+        if type(waiter) is Await:
+            end_await(f, <Await>waiter, value, error)
+            return False
+        Py_XDECREF(value)
         try:
-            finish_wait(f, waiter, error)
+            finish_wait(f, <Waiter>waiter, error)
         except BaseException as failure:
             end_wait(f, failure)
         if f.error != NULL and f.limited and f.parent != NULL:
@@ -347,7 +377,8 @@ cdef class Dispatch(Coroutine):
         # hot: nothing may be allocated or looked up here
         cdef Frame *f = &self.frame
         if self.cancellation is not None:
-            self.hand_on_cancellation()
+            hand_on_cancellation(f, self.cancellation)
+            self.cancellation = None
         release(f)
         self.end()
         if self.counted:
@@ -371,14 +402,6 @@ cdef class Dispatch(Coroutine):
             PyMem_Free(self.many)
             self.many = NULL
         self.message = self.context = None
-        return 0
-
-    cdef int hand_on_cancellation(self) noexcept:
-        """Let what is outside see the cancellation again, for its own timeout."""
-        cdef Frame *f = &self.frame
-        cancellation, self.cancellation = self.cancellation, None
-        if f.error != NULL and (<object>f.error).__cause__ is cancellation:
-            set_error(f, cancellation)
         return 0
 
 

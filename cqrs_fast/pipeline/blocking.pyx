@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from cqrs_fast.pipeline.awaiting cimport refuse_await, says_await
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.waiting cimport begin_wait, finish_wait
 from cqrs_fast.pipeline.walk cimport end_wait
@@ -11,6 +12,8 @@ from cqrs_fast.waits.waiter cimport Waiter
 cdef int park(Frame *f) noexcept:
     cdef int64_t timeout_ns = -1
     cdef Waiter waiter
+    if says_await(f):
+        return refuse_await(f)
     try:
         waiter = begin_wait(f, &timeout_ns)
         if waiter is not None:

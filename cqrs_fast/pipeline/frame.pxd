@@ -9,6 +9,7 @@ cdef enum Verdict:
     STOP = 1        # from enter: the outcome is in the frame, nothing inside runs
     WAIT = 2        # ask me again after delay_ns, or when the waiter is woken
     AGAIN = 3       # from leave: run the inner part again after delay_ns
+    AWAIT = 4       # ask me again with the answer of the Await in `waiter`
 
 
 cdef enum Ending:
@@ -36,7 +37,7 @@ cdef struct Frame:
     PyObject *context           # this dispatch's own, owned; NULL until asked for
     PyObject *result            # owned; NULL until there is one
     PyObject *error             # owned exception instance; at most one of these two
-    PyObject *waiter            # owned; what a WAIT waits for beside its delay, or NULL
+    PyObject *waiter            # owned: what a WAIT or an AWAIT waits for, or NULL
     PyObject *bus_clock         # the route's, borrowed, NULL for the system clock
     PyObject *clock             # that measures a delay: borrowed, NULL for real time
     Slot *slot                  # of the stage that is asked, NULL if it wants none

@@ -11,6 +11,7 @@ from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.base.system_clock cimport monotonic_ns
+from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.waits.waiter cimport Waiter
 
 import msgspec
@@ -55,6 +56,7 @@ cdef class Gate:
 
     def __init__(self, str bus not None):
         self.bus = bus
+        self.loop_block_ns = NO_DEADLINE
         self.counters = {}
         self.domain_errors = (DomainError,)
         self.parked = set()

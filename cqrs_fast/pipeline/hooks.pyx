@@ -10,9 +10,9 @@ from cqrs_fast.context cimport background
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport frame_context, set_error, set_result
 from cqrs_fast.pipeline.route cimport Route, own_name
-from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+from cqrs_fast.pipeline.stage cimport Stage
 
-from cqrs_fast.pipeline.middleware import Middleware
+from cqrs_fast.pipeline.middleware import overridden, used_hooks
 
 
 cdef extern from *:
@@ -118,15 +118,9 @@ cdef class HookStage(Stage):
         self.has_slot = True
         self.calls_user_code = self.before is not None
 
-    cdef Stage for_route(self, RouteSpec spec):
-        if self.before is None and self.after is None and self.on_error is None:
-            return None
-        return self
-
     cdef tuple described(self):
-        hooks = ("before", "after", "on_error")
-        used = [hook for hook in hooks if overridden(self.middleware, hook)]
-        return type(self.middleware).__name__, {"hooks": used}
+        hooks = used_hooks(self.middleware)
+        return type(self.middleware).__name__, {"hooks": hooks}
 
     cdef int enter(self, Frame *f) except -1:
         # hot: no new object unless the spare one is in use, and no reference but those
@@ -204,14 +198,6 @@ cdef int give_outcome(Call call, Frame *f) noexcept:
     else:
         set_result(f, call.outcome)
     return True
-
-
-cdef object overridden(object middleware, str hook):
-    """Return the hook as it is called, or None where it is Middleware's own."""
-    found = getattr(middleware, hook)
-    if getattr(found, "__func__", found) is getattr(Middleware, hook):
-        return None
-    return found
 
 
 constructed(Call)

@@ -11,3 +11,6 @@ cdef int end_interruption(Frame *f, Timeout timeout) noexcept
 # Where an outer timeout's expiry is the frame's error, make a deadline of it; returns
 # the cancellation that it was, or None.
 cdef object explain_outer_timeout(Frame *f)
+
+# Let what is outside see the cancellation again that was shown as a deadline in here.
+cdef int hand_on_cancellation(Frame *f, object cancellation) noexcept

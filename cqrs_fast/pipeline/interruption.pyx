@@ -55,6 +55,12 @@ cdef object explain_outer_timeout(Frame *f):
     return cancellation
 
 
+cdef int hand_on_cancellation(Frame *f, object cancellation) noexcept:
+    if f.error != NULL and (<object>f.error).__cause__ is cancellation:
+        set_error(f, cancellation)
+    return 0
+
+
 cdef int explain_error(Frame *f) except -1:
     """Let an error that answers the interruption tell of the deadline.
 

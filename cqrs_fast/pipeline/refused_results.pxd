@@ -10,6 +10,8 @@ from cqrs_fast.pipeline.route cimport Route
 cdef object promise_error_of(
     Route route, object message, object promise, bint was_awaited
 )
+# Why execute_async refuses a route.
+cdef object async_refusal(Route route, object message)
 # The result of the frame is one: the error takes its place.
 cdef int refuse_result(Frame *f, bint was_awaited) noexcept
 # Raise for one that is no frame's: NULL. Steals it.

@@ -29,11 +29,17 @@ cdef object promise_error_of(
             kind_of(promise),
             name,
         )
-    return AsyncHandlerError(
-        name,
-        f"its handler returned {kind_of(promise)}",
-        "await bus.execute_async(message), or register the handler with is_async=True",
-    )
+    hint = "await bus.execute_async(message), or register it with is_async=True"
+    if route.is_inner:
+        hint = (
+            "register it with is_async=True; a sync around or factory outside of it "
+            "ends before it runs: write that as a generator (ctx, message) that yields"
+        )
+    return AsyncHandlerError(name, f"its handler returned {kind_of(promise)}", hint)
+
+
+cdef object async_refusal(Route route, object message):
+    return AsyncHandlerError(own_name(route, message), *route.why_not_async)
 
 
 cdef int refuse_result(Frame *f, bint was_awaited) noexcept:

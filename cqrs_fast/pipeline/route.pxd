@@ -43,14 +43,13 @@ cdef class Route:
     cdef readonly object around         # the middleware that is called in its place …
     cdef str around_kind                # … "around" or "factory"
     cdef readonly Route inner           # behind an around: the rest of the program
-    cdef object next                    # the inner route as the around is given it …
-    cdef object next_async              # … under execute_async; mostly the same
-    cdef bint offloads                  # its handler runs in a thread there
+    cdef object next                    # the inner route as the around is given it
+    cdef bint offloads                  # what it calls runs in a thread there
     cdef int observers                  # how many, from the outermost, only look on
     cdef int first_measured             # first_timed where no handler was called
     cdef bint name_is_fixed                 # every instance of message_class has `name`
     cdef readonly bint may_wait         # a stage in it or inside it may wait
-    cdef readonly bint blocks_loop      # execute_async refuses it: it would block
+    cdef readonly tuple why_not_async   # it refuses it: (why, what to write), or None
     cdef InFlight counter
     cdef bint is_inner
 

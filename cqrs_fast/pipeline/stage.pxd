@@ -14,18 +14,17 @@ cdef class RouteSpec:
     cdef readonly str kind              # of the bus: "command" or "query"
     cdef readonly bint is_async         # the handler or an around middleware inside is
     cdef readonly Clock clock           # of the bus; None is the system clock
-    # The same class with its type arguments, where it was registered with some.
-    cdef readonly object message_type
+    cdef readonly object message_type   # the same, with its type arguments
     cdef int64_t timeout_ns             # the nearest of the timeouts inside, or 0
 
 
 cdef class Stage:
-    # Its flags: what it needs and what it does. A subclass sets them in its __cinit__;
-    # the program is laid out by them, so they stay as they are from then on.
+    # What it needs and does. A subclass says so in its __cinit__, once and for all.
     cdef readonly bint reads_clock      # enter looks at f.now_ns
     cdef readonly bint reads_end        # leave looks at f.now_ns …
     cdef readonly bint judges_end       # … only to tell whether a handler was late
     cdef readonly bint may_wait         # enter or leave may say WAIT or AGAIN
+    cdef readonly bint awaits           # enter or leave may say AWAIT: async only
     cdef readonly bint has_slot         # f.slot is its own, zeroed
     cdef readonly bint observes         # only looks on; sees refused dispatches too
     cdef readonly bint skips_results      # leave has nothing to do after a result

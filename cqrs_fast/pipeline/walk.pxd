@@ -14,11 +14,11 @@ from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.endings cimport run_endings
 from cqrs_fast.pipeline.frame cimport (
+    AGAIN,
     ENDINGS,
     NOT_ENDED,
     PROCEED,
     STOP,
-    WAIT,
     Frame,
     Slot,
 )
@@ -35,10 +35,10 @@ cdef enum Action:
     WALK = 3                # the driver walks on, in the frame's direction
 
 
-# A stage said something else than PROCEED on the way in, but no WAIT: head outwards.
+# A stage said STOP on the way in, or raised: head outwards.
 cdef int stop(Frame *f, Step *step, int verdict) noexcept
 
-# A stage said WAIT or AGAIN on the way out: what the driver does now.
+# A stage said WAIT, AWAIT or AGAIN on the way out: what the driver does now.
 cdef Action pause(Frame *f, int verdict) noexcept
 
 # Go on outwards from a stage that said `verdict`, or made or met an error.
@@ -212,7 +212,7 @@ cdef inline Action walk_in(Frame *f) noexcept:
         verdict = step.enter(step.stage, f)
         if verdict != PROCEED:
             f.position = <int>(step - program)
-            if verdict == WAIT:
+            if verdict > STOP and verdict != AGAIN:
                 return PARK
             stop(f, step, verdict)
             return WALK

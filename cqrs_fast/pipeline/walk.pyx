@@ -15,7 +15,15 @@ from cqrs_fast.base.errstate cimport (
     take_raised,
 )
 from cqrs_fast.context cimport Context
-from cqrs_fast.pipeline.frame cimport AGAIN, ENDED, NOT_ENDED, PROCEED, WAIT, Frame
+from cqrs_fast.pipeline.frame cimport (
+    AGAIN,
+    AWAIT,
+    ENDED,
+    NOT_ENDED,
+    PROCEED,
+    WAIT,
+    Frame,
+)
 from cqrs_fast.pipeline.frame_ops cimport clear_outcome, frame_context, set_error
 from cqrs_fast.pipeline.program cimport Step
 from cqrs_fast.pipeline.route cimport CONTEXT_MESSAGE, Route
@@ -41,11 +49,13 @@ cdef int stop(Frame *f, Step *step, int verdict) noexcept:
 
 cdef inline bint pauses(Frame *f, int verdict) noexcept:
     """Whether a leave's verdict holds the walk up; a closed dispatch runs no more."""
-    return verdict == WAIT or (verdict == AGAIN and not f.closing)
+    if verdict == WAIT or verdict == AWAIT:
+        return True
+    return verdict == AGAIN and not f.closing
 
 
 cdef Action pause(Frame *f, int verdict) noexcept:
-    if verdict == WAIT:
+    if verdict != AGAIN:
         return PARK
     f.again = True
     if f.delay_ns > 0:
@@ -86,6 +96,9 @@ cdef Action walk_back(Frame *f) noexcept:
                 verdict = step.leave(step.stage, f)
                 if verdict < 0:
                     capture_error(f)
+            # Also where its own wait was ended: what it awaits then is not.
+            if verdict == AWAIT:
+                f.ending = NOT_ENDED
             if f.ending == NOT_ENDED and pauses(f, verdict):
                 f.position = <int>(step - program) + 1
                 return pause(f, verdict)
@@ -144,14 +157,8 @@ cdef PyObject *invoke_in_context(Frame *f, PyObject *callee) except NULL:
     args[2] = f.message
     if (<Route>f.route).form == CONTEXT_MESSAGE:
         return call(callee, &args[1], 2)
-    args[3] = next_of(f)
+    args[3] = <PyObject *>(<Route>f.route).next
     return call(callee, &args[1], 3)
-
-
-cdef inline PyObject *next_of(Frame *f) noexcept:
-    if f.on_loop:
-        return <PyObject *>(<Route>f.route).next_async
-    return <PyObject *>(<Route>f.route).next
 
 
 cdef int capture_error(Frame *f) noexcept:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cqrs_fast import Context, Middleware, middleware
@@ -37,13 +37,17 @@ class Journal(Middleware):
         self.repository.add_entry(call.name, outcome, call.elapsed_ns // 1000)
 
 
-def in_transaction(repository: Repository) -> Callable[[Context, Any, Next], Any]:
-    """Around: run what is inside as one transaction, rolled back if it raises."""
+def in_transaction(repository: Repository) -> Callable[[Context, Any], Iterator[None]]:
+    """Generator: run what is inside as one transaction, rolled back if it raises.
+
+    The `yield` is over when the handler is, also when that is async: only then it
+    commits.
+    """
 
     @middleware
-    def transaction(ctx: Context, message: Any, next: Next) -> Any:
+    def transaction(ctx: Context, message: Any) -> Iterator[None]:
         with repository.transaction():
-            return next(ctx, message)
+            yield
 
     return transaction
 
@@ -53,11 +57,14 @@ def authentication(
 ) -> Callable[[Next], Next]:
     """Factory: let the caller act as the user whose token the context carries.
 
+    It only hands on what `next` returns, and may say so: an async handler is right too.
+
     Parameters:
         users: the user of each token.
         default: who acts where there is no token; None refuses it.
     """
 
+    @middleware(returns_awaitable=True)
     def wrap(next: Next) -> Next:
         def handle(ctx: Context, message: Any) -> Any:
             token = ctx.value("auth_token")

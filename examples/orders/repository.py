@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ CREATE TABLE IF NOT EXISTS journal (
 """
 
 
+# Who is in a transaction: a dispatch, with all that it dispatches.
+_WRITER: ContextVar[Repository | None] = ContextVar("_WRITER", default=None)
+
+
 class Repository:
     """Store customers, products and orders in one SQLite file.
 
@@ -89,18 +94,24 @@ class Repository:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run the block as one transaction: all of it happens, or none."""
-        connection = self.connection
-        if connection.in_transaction:  # a dispatch inside another one
+        if _WRITER.get() is self:  # a dispatch inside another one
             yield
             return
-        # IMMEDIATE waits for other writers here; later it would fail at once.
+        connection = self.connection
+        # IMMEDIATE waits for other writers here; later it would fail at once. Where an
+        # async handler of this thread awaits amid its own, it fails: no dispatch
+        # becomes part of the transaction of another that it is not nested in.
         connection.execute("BEGIN IMMEDIATE")
+        _WRITER.set(self)
         try:
             yield
         except BaseException:
             connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
+        else:
+            connection.execute("COMMIT")
+        finally:
+            _WRITER.set(None)
 
     # Customers and products
 

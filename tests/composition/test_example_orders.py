@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib
 import io
@@ -24,6 +25,7 @@ from places import ROOT
 
 from cqrs_fast import (
     CircuitOpenError,
+    CommandBus,
     Context,
     HandlerNotFoundError,
     ValidationError,
@@ -250,6 +252,49 @@ def test_a_refused_order_leaves_nothing_behind(shop: Any, tmp_path: Path) -> Non
     assert commands.execute(ask.PlaceOrder("O-000001", 1, lines[:1])) == 5000
 
 
+def test_an_async_handler_is_part_of_its_transaction(tmp_path: Path) -> None:
+    ask, ours = example("orders.messages"), example("orders.middleware")
+    repository = example("orders.repository").Repository(tmp_path / "shop.sqlite3")
+    repository.add_product("LAM-0001", "lamp", 1000)
+    commands = CommandBus(
+        middleware=[
+            ours.authentication({}, default="batch"),
+            ours.in_transaction(repository),
+        ]
+    )
+
+    @commands.handler
+    async def restock(command: ask.Restock) -> int:
+        stock: int = repository.move_stock(command.sku, command.quantity)
+        await asyncio.sleep(0)
+        if command.quantity == 13:
+            raise ValueError("an unlucky number")
+        return stock
+
+    def stocked(*quantities: int) -> Any:
+        async def main() -> Any:
+            sent = [
+                commands.execute_async(ask.Restock("LAM-0001", one))
+                for one in quantities
+            ]
+            return await asyncio.gather(*sent, return_exceptions=True)
+
+        outcomes = [
+            one if isinstance(one, int) else type(one).__name__
+            for one in asyncio.run(main())
+        ]
+        statement = "SELECT stock FROM products"
+        ((left,),) = ask_database(tmp_path / "shop.sqlite3", statement)
+        return outcomes, left
+
+    assert stocked(7) == ([7], 7)
+    assert stocked(13) == (["ValueError"], 7)
+    # One that awaits meanwhile is in nobody else's transaction.
+    assert stocked(13, 5) == (["ValueError", "OperationalError"], 7)
+    assert stocked(5) == ([12], 12)
+    repository.close()
+
+
 def test_who_acts(shop: Any) -> None:
     commands, queries, ask = shop
     lines = [ask.OrderLine("LAM-0001", 1)]
@@ -322,7 +367,7 @@ def test_a_shop_runs_from_the_file_of_each_environment(
     ):
         assert getattr(config.middleware, section).enabled == (kind in kinds), kind
     # Nobody who waits in line holds the database.
-    assert kinds[-2:] == ["CircuitBreakerMiddleware", "around"]
+    assert kinds[-2:] == ["CircuitBreakerMiddleware", "generator"]
     commands.execute(ask.RegisterCustomer(1, "Ada", "ada@example.com"))
     assert queries.execute(ask.FindOrders()) == []
 

@@ -78,6 +78,7 @@ PUBLIC = [
     "Context",
     "ContextCancelledError",
     "DeadlineExceededError",
+    "Stop",
     "DebugMiddleware",
     "DrainReport",
     "Event",

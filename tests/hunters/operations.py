@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, field
@@ -18,6 +19,7 @@ from reliability.parts import assert_at_rest
 from support import suspend
 
 from cqrs_fast import (
+    AsyncHandlerError,
     AuditMiddleware,
     AuthenticationMiddleware,
     BulkheadFullError,
@@ -50,6 +52,7 @@ from cqrs_fast import (
     RetryMiddleware,
     RetryPolicy,
     SlowCallMiddleware,
+    Stop,
     TimeoutMiddleware,
     TokenBucket,
     ValidationError,
@@ -656,6 +659,92 @@ def hooks(window: Window) -> None:
     bus = queries(Hooks(), Hooks())
     check(window(lambda: bus.execute(Get(3))), 3)
     serves(bus)
+
+
+def generator(ctx: Context, message: Any) -> Any:
+    """Give the inside a context, recover from its errors, replace its result."""
+    try:
+        result = yield ctx.with_value("generator", 1)
+    except LookupError:
+        return 3
+    return result
+
+
+async def async_generator(ctx: Context, message: Any) -> Any:
+    await suspend()
+    try:
+        result = yield ctx.with_value("generator", 1)
+    except LookupError:
+        yield 3
+        return
+    await suspend()
+    yield result
+
+
+def finished(bus: Any) -> Any:
+    return finish(bus.execute_async(Get(3)))
+
+
+def failing(message: Any) -> int:
+    raise KeyError(message.number)
+
+
+def answering_itself(ctx: Context, message: Any) -> Any:
+    if message.number == 3:
+        return Stop(message.number)
+    yield
+
+
+async def answering_itself_async(ctx: Context, message: Any) -> Any:
+    if message.number == 3:
+        yield Stop(message.number)
+        return
+    yield
+
+
+@operation
+def generators(window: Window) -> None:
+    for bus in (
+        queries(generator, Hooks(), generator),
+        queries(answering_itself),
+        queries(generator, handler=failing),
+    ):
+        check(window(partial(bus.execute, Get(3))), 3)
+        rests(bus)
+
+
+@on_loop
+def generators_async(window: Window) -> None:
+    bus = queries(generator, Hooks(), generator, handler=suspending)
+    check(window(lambda: finish(bus.execute_async(Get(3)))), 3)
+    serves_async(bus)
+
+
+@on_loop
+def async_generators(window: Window) -> None:
+    for bus in (
+        queries(async_generator, Hooks(), async_generator, handler=suspending),
+        queries(answering_itself_async),
+        queries(async_generator, handler=failing),
+    ):
+        check(window(partial(finished, bus)), 3)
+        rests(bus)
+
+
+@on_loop
+def async_generators_that_are_ended(window: Window) -> None:
+    bus = queries(async_generator, generator, handler=suspending)
+    calls = [Steps(bus.execute_async(Get(3))) for _ in range(2)]
+    step_all(window, calls, 3)
+    serves_async(bus)
+
+
+@operation
+def sync_arounds_over_async(window: Window) -> None:
+    bus = queries(around, handler=suspending)
+    outcome = window(lambda: caught(partial(finished, bus)))
+    check(outcome, AsyncHandlerError)
+    rests(bus)
 
 
 def around(ctx: Context, message: Any, next: Any) -> Any:

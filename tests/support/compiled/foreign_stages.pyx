@@ -10,13 +10,16 @@ from cqrs_fast.pipeline cimport (
     PROCEED,
     STOP,
     WAIT,
+    Await,
     Frame,
     RouteSpec,
     Stage,
     clear_outcome,
+    say_await,
     seen_context,
     set_error,
     set_result,
+    take_answer,
 )
 
 
@@ -232,3 +235,46 @@ cdef class Forget(Stage):
         clear_outcome(f)
         set_result(f, "recovered")
         return PROCEED
+
+
+cdef class Awaiter(Stage):
+    """Let the driver await what two functions give, on the way in and on the way out.
+
+    `log` holds what it was told: ("enter" or "leave", result, error), and on the way
+    out first ("outcome", the result or the error there was).
+    """
+
+    cdef readonly list log
+    cdef object entering, leaving
+    cdef int64_t delay_ns               # a WAIT comes before, unless it is 0
+
+    def __init__(self, entering=None, leaving=None, *, log=None, seconds=0,
+                 declared=True):
+        self.entering = entering
+        self.leaving = leaving
+        self.log = [] if log is None else log
+        self.delay_ns = in_ns(seconds)
+        self.awaits = declared
+        self.may_wait = self.has_slot = True
+
+    cdef int enter(self, Frame *f) except -1:
+        if self.delay_ns and f.slot.a == 0:
+            f.slot.a = 1
+            f.delay_ns = self.delay_ns
+            return WAIT
+        return self.ask(f, "enter", self.entering)
+
+    cdef int leave(self, Frame *f) except -1:
+        return self.ask(f, "leave", self.leaving)
+
+    cdef int ask(self, Frame *f, str question, object function) except -1:
+        cdef Await came = take_answer(f)
+        if came is not None:
+            self.log.append((question, came.result, came.error))
+            if came.error is not None:
+                raise came.error
+            return PROCEED
+        if question == "leave":
+            seen = <object>(f.result if f.error == NULL else f.error)
+            self.log.append(("outcome", seen))
+        return PROCEED if function is None else say_await(f, function())

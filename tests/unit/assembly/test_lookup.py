@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 import pydantic
 import pytest
-from support import Add, Ask, drive, run_script
+from support import Add, Ask, Trace, drive, run_script
 
 from cqrs_fast import (
     Command,
@@ -209,7 +209,7 @@ def test_the_decorator_reads_the_annotation() -> None:
     def add(ctx: Context, cmd: Add) -> int:
         return cmd.number
 
-    @queries.handler(Ask, middleware=[Middleware()])
+    @queries.handler(Ask, middleware=[Trace("A", [])])
     async def ask(query: Any) -> int:
         return query.number
 
@@ -243,7 +243,7 @@ class Composite:
     def both(self, cmd: Any) -> str:
         return type(cmd).__name__
 
-    @handles(Ask, middleware=[Middleware()])
+    @handles(Ask, middleware=[Trace("A", [])])
     async def ask(self, query: Ask) -> int:
         return len(self.seen)
 

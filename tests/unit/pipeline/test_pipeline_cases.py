@@ -203,7 +203,7 @@ def test_hooks_that_are_not_overridden_do_nothing(driver: Driver) -> None:
         def after(self, call: Any) -> None:
             call.result += 1
 
-    bus = CommandBus(middleware=[Middleware(), OnlyAfter()])
+    bus = CommandBus(middleware=[OnlyAfter()])
     bus.register_handler(Add, driver.handler(lambda ctx, add: add.number))
     assert driver(bus, Add(4)) == 5
 
@@ -355,7 +355,7 @@ def test_a_handler_dispatches_on_the_same_bus_and_on_another(driver: Driver) -> 
 
 
 def test_async_reentrancy_nests_like_calls() -> None:
-    bus = CommandBus(middleware=[Middleware(), Trace("A", [])])
+    bus = CommandBus(middleware=[Trace("B", []), Trace("A", [])])
 
     async def countdown(ctx: Context, add: Add) -> int:
         if add.number == 0:

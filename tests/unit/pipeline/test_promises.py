@@ -28,6 +28,7 @@ from cqrs_fast import (
     ResultTypeError,
     RetryPolicy,
     TimeoutMiddleware,
+    middleware,
 )
 from cqrs_fast.base.promises import generator_kind
 
@@ -395,6 +396,7 @@ def test_a_result_that_only_holds_a_promise_passes(is_async: bool) -> None:
     future.get_loop().close()
 
 
+@middleware(returns_awaitable=True)
 def pass_on(ctx: Any, message: Any, next: Any) -> Any:
     return next(ctx, message)
 

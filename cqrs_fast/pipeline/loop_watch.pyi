@@ -1,0 +1,3 @@
+def log_held_loop(
+    name: str, is_async: bool, held: float, threshold: float
+) -> None: ...
