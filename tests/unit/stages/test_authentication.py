@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from cqrs_fast import BusClosedError, Command, CommandBus, Context, Middleware
+from cqrs_fast import (
+    BusClosedError,
+    Command,
+    CommandBus,
+    Context,
+    Middleware,
+    middleware,
+)
 from cqrs_fast.stages.authentication import AuthenticationMiddleware
 
 Handler = Callable[[Context, Any], Any]
@@ -172,6 +179,7 @@ def test_hooks_outside_see_the_principal_on_the_way_out(world: World) -> None:
 def test_an_around_inside_is_given_the_principal(world: World) -> None:
     seen = []
 
+    @middleware(returns_awaitable=True)
     def around(ctx: Context, message: Any, next: Any) -> Any:
         seen.append(ctx.principal)
         return next(ctx, message)

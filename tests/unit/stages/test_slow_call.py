@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cqrs_fast import Command, CommandBus, Query, QueryBus
+from cqrs_fast import Command, CommandBus, Query, QueryBus, middleware
 from cqrs_fast.base.clock import ManualClock
 from cqrs_fast.stages.slow_call import SlowCallMiddleware
 
@@ -113,6 +113,7 @@ def test_a_command_is_called_one(records: Records) -> None:
 
 
 def test_only_what_lies_inside_is_measured(world: World, records: Records) -> None:
+    @middleware(returns_awaitable=True)
     def before(ctx: Any, message: Any, next: Any) -> Any:
         world.clock.advance(5.0)
         return next(ctx, message)
