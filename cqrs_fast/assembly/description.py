@@ -47,7 +47,7 @@ def explained(info: RouteInfo, kind: str) -> str:
     """Return a route as text, from the outermost stage to the handler."""
     manner = "async" if info.is_async else "sync"
     if info.offload:
-        manner += ", in a worker thread under execute_async"
+        manner += ", offloaded to a thread under execute_async"
     width = max((len(stage.kind) for stage in info.stages), default=0)
     lines = [f"{info.name} ({kind}, {manner})"]
     for number, stage in enumerate(info.stages, 1):

@@ -17,29 +17,14 @@ from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.awaiting cimport Await, begin_await, end_await, says_await
 from cqrs_fast.pipeline.coroutine cimport (
-    CREATED,
-    FAILED,
-    FINISHED,
-    RETURNED,
-    RUNNING,
-    SUSPENDED,
-    YIELDED,
-    Coroutine,
-    Sent,
-    State,
-    coroutine_error,
-    exit_error,
-    raise_misuse,
-    throw_into,
+    CREATED, FAILED, FINISHED, RETURNED, RUNNING, SUSPENDED, YIELDED, Coroutine, Sent,
+    State, coroutine_error, exit_error, raise_misuse, throw_into,
 )
 from cqrs_fast.pipeline.deadline cimport refusal, refuse_done
 from cqrs_fast.pipeline.frame cimport Frame, Slot
 from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.interruption cimport (
-    begin_interruption,
-    end_interruption,
-    explain_outer_timeout,
-    hand_on_cancellation,
+    begin_interruption, end_interruption, explain_outer_timeout, hand_on_cancellation,
 )
 from cqrs_fast.pipeline.loop_watch cimport report_held_loop
 from cqrs_fast.pipeline.refused_results cimport async_refusal, refuse_result
@@ -47,20 +32,8 @@ from cqrs_fast.pipeline.route cimport MESSAGE
 from cqrs_fast.pipeline.timers cimport Timeout
 from cqrs_fast.pipeline.waiting cimport abandon_wait, begin_wait, finish_wait
 from cqrs_fast.pipeline.walk cimport (
-    CALL,
-    DONE,
-    PARK,
-    Action,
-    capture_error,
-    count_out,
-    end_wait,
-    invoke,
-    may_be_over,
-    release,
-    start,
-    turn,
-    walk_in,
-    walk_out,
+    CALL, DONE, PARK, Action, capture_error, count_out, end_wait, invoke, may_be_over,
+    release, start, turn, walk_in, walk_out,
 )
 from cqrs_fast.waits.waiter cimport Waiter
 

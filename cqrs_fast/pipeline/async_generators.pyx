@@ -11,12 +11,7 @@ from cqrs_fast.pipeline.awaiting cimport Await, say_await, take_answer
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport frame_context
 from cqrs_fast.pipeline.generators cimport (
-    answer_with,
-    came_back,
-    give_context,
-    never_yielded,
-    reraise,
-    yielded_again,
+    answer_with, came_back, give_context, never_yielded, reraise, yielded_again,
     yielded_other,
 )
 from cqrs_fast.pipeline.route cimport frame_name

@@ -11,10 +11,7 @@ from cqrs_fast.context cimport NO_DEADLINE, Context, ContextState
 from cqrs_fast.pipeline.coroutine cimport FAILED, RETURNED, YIELDED
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport (
-    end_limit,
-    frame_context,
-    put_in_place,
-    set_result,
+    end_limit, frame_context, put_in_place, set_result,
 )
 from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport Stage

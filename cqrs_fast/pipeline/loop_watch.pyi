@@ -1,3 +1,3 @@
 def log_held_loop(
-    name: str, is_async: bool, held: float, threshold: float
+    name: str, handler: str, is_async: bool, held: float, threshold: float
 ) -> None: ...

@@ -7,32 +7,33 @@ from cqrs_fast.pipeline.gate cimport InFlight
 from cqrs_fast.pipeline.route cimport Route
 
 from cqrs_fast.base.callbacks import report_callback_error
+from cqrs_fast.base.naming import label_of
 
 
 cdef int report_held_loop(Frame *f, int64_t held_ns) noexcept:
     cdef Route route = <Route>f.route
     cdef InFlight counter = route.counter
-    # A clock that was given may show any time.
-    if counter.held_loop or route.clock is not None:
+    if counter.held_loop:
         return 0
     counter.held_loop = True
     try:
         log_held_loop(
-            route.name, route.is_async, held_ns / 1e9, route.gate.loop_block_ns / 1e9
+            route.name, label_of(route.handler), route.is_async, held_ns / 1e9, route.gate.loop_block_ns / 1e9
         )
     except BaseException as error:
         report_callback_error("logging", route.name, error)
     return 0
 
 
-def log_held_loop(name, is_async, held, threshold):
-    """Log that the handler of `name` held the event loop for `held` seconds."""
+def log_held_loop(name, handler, is_async, held, threshold):
+    """Log that `handler`, the handler of `name`, held the event loop for `held` seconds."""
     import logging
 
     logging.getLogger("cqrs_fast").warning(
-        "the handler of %s held the event loop for %.3f s, longer than "
+        "the handler of %s, %s, held the event loop for %.3f s, longer than "
         "loop_block_threshold=%g: %s (logged once)",
         name,
+        handler,
         held,
         threshold,
         "await where it waits, or call blocking code by asyncio.to_thread"

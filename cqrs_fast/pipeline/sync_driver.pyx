@@ -15,20 +15,8 @@ from cqrs_fast.pipeline.frameless cimport run_in_context
 from cqrs_fast.pipeline.refused_results cimport fail, raise_promise, refuse_result
 from cqrs_fast.pipeline.route cimport Route, own_name
 from cqrs_fast.pipeline.walk cimport (
-    CALL,
-    DONE,
-    PARK,
-    Action,
-    capture_error,
-    count_out,
-    invoke,
-    may_be_over,
-    needs_look,
-    release,
-    start,
-    turn,
-    walk_in,
-    walk_out,
+    CALL, DONE, PARK, Action, capture_error, count_out, invoke, may_be_over, needs_look,
+    release, start, turn, walk_in, walk_out,
 )
 
 from cqrs_fast.errors import AsyncHandlerError

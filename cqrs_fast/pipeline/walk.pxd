@@ -14,13 +14,7 @@ from cqrs_fast.base.system_clock cimport monotonic_ns
 from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.endings cimport run_endings
 from cqrs_fast.pipeline.frame cimport (
-    AGAIN,
-    ENDINGS,
-    NOT_ENDED,
-    PROCEED,
-    STOP,
-    Frame,
-    Slot,
+    AGAIN, ENDINGS, NOT_ENDED, PROCEED, STOP, Frame, Slot,
 )
 from cqrs_fast.pipeline.frame_ops cimport end_limit
 from cqrs_fast.pipeline.gate cimport Gate

@@ -9,20 +9,11 @@ from libc.stdint cimport uint32_t
 
 from cqrs_fast.base.calling cimport call
 from cqrs_fast.base.errstate cimport (
-    PyErr_GetHandledException,
-    PyErr_SetHandledException,
-    is_transparent,
-    take_raised,
+    PyErr_GetHandledException, PyErr_SetHandledException, is_transparent, take_raised,
 )
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport (
-    AGAIN,
-    AWAIT,
-    ENDED,
-    NOT_ENDED,
-    PROCEED,
-    WAIT,
-    Frame,
+    AGAIN, AWAIT, ENDED, NOT_ENDED, PROCEED, WAIT, Frame,
 )
 from cqrs_fast.pipeline.frame_ops cimport clear_outcome, frame_context, set_error
 from cqrs_fast.pipeline.program cimport Step

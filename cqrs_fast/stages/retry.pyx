@@ -107,9 +107,6 @@ cdef class RetryMiddleware(Stage):
         self.retry_commands = retry.retry_commands
         return 0
 
-    cdef int settle(self, Stage old) except -1:
-        return self.policy.settle()
-
     cdef Stage for_route(self, RouteSpec spec):
         if self.policy.rules.max_attempts == 1:
             return None

@@ -113,7 +113,7 @@ def test_it_is_explained() -> None:
     bus.register_handler(Ask, where)
     bus.register_handler(Other, where_async)
     assert "offload" in bus.explain(Ask)
-    assert "offload" not in bus.explain(Other)
+    assert "offload" not in bus.explain(Other).splitlines()[0]
 
 
 @pytest.mark.parametrize("wrong", [1, "yes", None])
