@@ -2,16 +2,14 @@
 
     python -m benchmarks.compare BEFORE.json AFTER.json [--threshold PERCENT] [--anyway]
 
-A row is called slower, or faster, when two things are true: the spreads of the two
-measurements do not touch, so that noise does not explain the difference, and the
-difference exceeds the threshold. Of a row that is a ratio the threshold counts in
-percent of the ratio before, of a row that is a difference in percent of the whole case
-before; a row in percent has points. All else is the same. Rows that only one of the
-files has, or that have no number in one of them, are listed and decide nothing.
+A row is slower, or faster, if the spreads of the two measurements do not touch (so
+noise does not explain the difference) and the difference exceeds the threshold. The
+threshold is a percentage of the ratio before; for a difference, of the whole case
+before; for a row in percent, points. All other rows are the same. Rows without a number
+in one of the files are listed and decide nothing.
 
-Files of different machines, interpreters or builds are refused: there the numbers
-differ for other reasons than the code. So are files with too few repeats. Exits with 1
-if anything became slower, with 2 if refused.
+Files of different machines, interpreters or builds, and files with too few repeats, are
+rejected. Exits with 1 if anything became slower, with 2 if a file is rejected.
 """
 
 from __future__ import annotations
@@ -31,12 +29,13 @@ AGREED = 0.10
 """Two runs of the same code agree if no ratio differs by more."""
 NEEDED = ("date", "commit", "cpu", "machine", "interpreter", "build", "rows")
 SAME_IN_BOTH = ("cpu", "cores", "machine", "interpreter", "build")
-SLOWER, FASTER, SAME = "slower", "faster", "same"
-ORDER = (SLOWER, FASTER, SAME)
+SLOWER, FASTER, SAME = VERDICTS = ("slower", "faster", "same")
+
+Results = dict[str, Any]
 
 
 class Figure(NamedTuple):
-    """One number of a result file, in which lower is better."""
+    """One number of a result file; lower is better. `scale`: 100 % of the threshold."""
 
     name: str
     unit: str
@@ -44,7 +43,14 @@ class Figure(NamedTuple):
     low: float
     high: float
     scale: float
-    """What the threshold is a percentage of."""
+
+    def shown(self) -> list[str]:
+        """Return the value and the spread as cells."""
+        value, low, high = (
+            number(one, self.unit, digits=3)
+            for one in (self.value, self.low, self.high)
+        )
+        return [value, f"{low} to {high}"]
 
 
 class Change(NamedTuple):
@@ -54,46 +60,47 @@ class Change(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """After to before; None where nothing was before."""
+        """After divided by before; None if nothing was before."""
         if self.before.value == 0:
             return 1.0 if self.after.value == 0 else None
         return self.after.value / self.before.value
 
     @property
     def weight(self) -> float:
-        """By which changes are sorted: growth for the scale of the row."""
+        """The growth as a share of the scale, by which changes are sorted."""
         difference = self.after.value - self.before.value
         return difference / self.before.scale if self.before.scale else difference
 
+    def cells(self) -> list[str]:
+        ratio = "from nothing" if self.ratio is None else f"{self.ratio:.3f}"
+        verdict = f"**{SLOWER}**" if self.verdict == SLOWER else self.verdict
+        shown = [*self.before.shown(), *self.after.shown()]
+        return [self.before.name, *shown, ratio, verdict]
 
-def figures(results: dict[str, Any]) -> dict[str, Figure | None]:
-    """Return all numbers of a result file by name; None where one lacks."""
+
+def figures(results: Results) -> dict[str, Figure | None]:
+    """Return all numbers of a result file by name; None if one is missing."""
     found: dict[str, Figure | None] = {}
+
+    def add(name: str, unit: str, value: Any, spread: Any, scale: Any) -> None:
+        known = value is not None and scale is not None
+        found[name] = Figure(name, unit, value, *spread, abs(scale)) if known else None
+
     for row in results["rows"]:
-        name, unit = f"{row['name']} / {row['against']}", row["unit"]
         scales = {"ratio": row["measured"], "percent": 100.0}
+        unit = row["unit"]
         scale = scales[unit] if unit in scales else row[f"case_{unit}"]
-        found[name] = figure(name, unit, row["measured"], row["spread"], scale)
+        name = f"{row['name']} / {row['against']}"
+        add(name, unit, row["measured"], row["spread"], scale)
     for row in results.get("rivals", ()):
-        # Theirs / ours is turned around: what is slower shall be higher.
+        # Theirs / ours is inverted, so that slower is higher.
         name = f"{row['group']}: {row['subject']} ({row['what']}): {row['feature']}"
         ratio = row["ratio"] and 1 / row["ratio"]
-        spread = row["ratio"] and [
-            1 / (bound or row["ratio"]) for bound in row["spread"][::-1]
-        ]
-        found[name] = figure(name, "ratio", ratio, spread, ratio)
+        bounds = [bound or row["ratio"] for bound in (row["spread"] or [])[::-1]]
+        add(name, "ratio", ratio, [1 / bound for bound in bounds if bound], ratio)
     for row in results.get("go", ()):
-        name = f"Go: {row['name']}"
-        found[name] = figure(name, "ratio", row["ratio"], row["spread"], row["ratio"])
+        add(f"Go: {row['name']}", "ratio", row["ratio"], row["spread"], row["ratio"])
     return found
-
-
-def figure(
-    name: str, unit: str, value: float | None, spread: Any, scale: float | None
-) -> Figure | None:
-    if value is None or scale is None:
-        return None
-    return Figure(name, unit, value, *spread, abs(scale))
 
 
 def change(before: Figure, after: Figure, threshold: float) -> Change:
@@ -107,7 +114,7 @@ def change(before: Figure, after: Figure, threshold: float) -> Change:
 
 
 def different(before: Any, after: Any, path: str) -> Iterator[str]:
-    """Tell in what two environments differ."""
+    """Yield how two environments differ."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
             yield from different(before.get(key), after.get(key), f"{path}.{key}")
@@ -116,12 +123,12 @@ def different(before: Any, after: Any, path: str) -> Iterator[str]:
         yield f"{path}: {shown[0]} before, {shown[1]} after"
 
 
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return why two result files are not to be compared."""
+def differences(before: Results, after: Results) -> list[str]:
+    """Return why two result files cannot be compared."""
     found: list[str] = []
     for key in SAME_IN_BOTH:
         found += different(before.get(key), after.get(key), key)
-    # The version of this package is what may change.
+    # The version of this package may change.
     found = [line for line in found if not line.startswith("build.version:")]
     for name, results in (("before", before), ("after", after)):
         if not noise.of_machine(results).is_known:
@@ -133,28 +140,21 @@ class Comparison:
     """All changes from one result file to another, the worst first."""
 
     def __init__(
-        self,
-        before: dict[str, Any],
-        after: dict[str, Any],
-        threshold: float = THRESHOLD,
+        self, before: Results, after: Results, threshold: float = THRESHOLD
     ) -> None:
-        self.before = before
-        self.after = after
+        self.files = {"before": before, "after": after}
         self.threshold = threshold
+        self.changes: list[Change] = []
+        self.apart: list[str] = []
         old, new = figures(before), figures(after)
-        self.changes = sorted(
-            (
-                change(was, now, threshold)
-                for key, was in old.items()
-                if was is not None and (now := new.get(key)) is not None
-            ),
-            key=lambda change: (-change.weight, change.before.name),
-        )
-        self.apart = [
-            f"{name}: {_where(old, name)} before, {_where(new, name)} after"
-            for name in {**old, **new}
-            if old.get(name) is None or new.get(name) is None
-        ]
+        for name in {**old, **new}:
+            was, now = old.get(name), new.get(name)
+            if was is not None and now is not None:
+                self.changes.append(change(was, now, threshold))
+            else:
+                where = f"{_where(old, name)} before, {_where(new, name)} after"
+                self.apart.append(f"{name}: {where}")
+        self.changes.sort(key=lambda one: (-one.weight, one.before.name))
 
     @property
     def is_slower(self) -> bool:
@@ -162,73 +162,46 @@ class Comparison:
 
     def render(self) -> str:
         """Return the comparison as Markdown."""
-        lines = [
-            f"**The file of {name} was measured on a noisy machine, or too few "
-            "times.**\n"
-            for name, results in (("before", self.before), ("after", self.after))
-            if not _is_sound(results)
+        lines = []
+        for name, results in self.files.items():
+            found = noise.of_machine(results)
+            if found.is_over or not found.is_known:
+                where = f"The file of {name} was measured on a noisy machine"
+                lines.append(f"**{where}, or too few times.**\n")
+        measured = [
+            f"{results['commit']} ({results['date']}) {name}"
+            for name, results in self.files.items()
         ]
         lines += [
-            f"{self.before['commit']} ({self.before['date']}) before, "
-            f"{self.after['commit']} ({self.after['date']}) after; "
-            f"threshold {self.threshold:g} %.",
+            f"{', '.join(measured)}; threshold {self.threshold:g} %.",
             "",
             "| row | before | spread | after | spread | after / before | verdict |",
             "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
-            *map(_line, self.changes),
+            *(f"| {' | '.join(change.cells())} |" for change in self.changes),
             "",
         ]
         if self.apart:
             lines += ["Not compared:", "", *(f"- {line}" for line in self.apart), ""]
-        return "\n".join([*lines, *self._summary()])
-
-    def _summary(self) -> list[str]:
-        counts = [
-            f"{sum(change.verdict == verdict for change in self.changes)} {verdict}"
-            for verdict in ORDER
-        ]
-        ratios = [
-            change.ratio
-            for change in self.changes
-            if change.before.unit == "ratio" and change.ratio
-        ]
-        agreed = sum(max(ratio, 1 / ratio) <= 1 + AGREED for ratio in ratios)
-        return [
-            f"{', '.join(counts)}.",
-            f"{agreed} of {len(ratios)} ratios agree within {AGREED:.0%}.",
-        ]
+        verdicts = [change.verdict for change in self.changes]
+        counts = [f"{verdicts.count(one)} {one}" for one in VERDICTS]
+        ratios = [one.ratio for one in self.changes if one.before.unit == "ratio"]
+        known = [ratio for ratio in ratios if ratio]
+        agreed = sum(max(ratio, 1 / ratio) <= 1 + AGREED for ratio in known)
+        lines.append(f"{', '.join(counts)}.")
+        lines.append(f"{agreed} of {len(known)} ratios agree within {AGREED:.0%}.")
+        return "\n".join(lines)
 
 
-def _is_sound(results: dict[str, Any]) -> bool:
-    found = noise.of_machine(results)
-    return found.is_known and not found.is_over
-
-
-def _where(figures: dict[str, Figure | None], name: str) -> str:
-    if name not in figures:
+def _where(found: dict[str, Figure | None], name: str) -> str:
+    if name not in found:
         return "no such row"
-    return "no number" if figures[name] is None else "measured"
+    return "no number" if found[name] is None else "measured"
 
 
-def _line(change: Change) -> str:
-    before, after = change.before, change.after
-    ratio = "from nothing" if change.ratio is None else f"{change.ratio:.3f}"
-    cells = [before.name]
-    for figure in (before, after):
-        cells += [
-            number(figure.value, figure.unit, digits=3),
-            f"{number(figure.low, figure.unit, digits=3)} to "
-            f"{number(figure.high, figure.unit, digits=3)}",
-        ]
-    verdict = change.verdict
-    cells += [ratio, f"**{verdict}**" if verdict == SLOWER else verdict]
-    return f"| {' | '.join(cells)} |"
-
-
-def results_in(file: Path) -> dict[str, Any]:
-    """Return a result file; raises ValueError if it is none."""
+def results_in(file: Path) -> Results:
+    """Return a result file; raises OSError, and ValueError if it is none."""
     try:
-        results: dict[str, Any] = json.loads(file.read_text())
+        results: Results = json.loads(file.read_text())
         missing = [key for key in NEEDED if key not in results]
         if not missing:
             figures(results)
@@ -240,25 +213,22 @@ def results_in(file: Path) -> dict[str, Any]:
     raise ValueError(f"no result file of `make bench-report` ({problem})")
 
 
-def read(file: Path) -> dict[str, Any]:
-    """Return a result file, or leave with what is wrong with it."""
-    try:
-        return results_in(file)
-    except (OSError, ValueError) as error:
-        print(f"{file}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare")
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--threshold", type=float, default=THRESHOLD, metavar="PERCENT")
-    parser.add_argument("--anyway", action="store_true", help="do not refuse")
+    parser.add_argument("--anyway", action="store_true", help="do not reject")
     options = parser.parse_args()
-    before, after = read(options.before), read(options.after)
-    reasons = differences(before, after)
-    if reasons:
+    found = []
+    for file in (options.before, options.after):
+        try:
+            found.append(results_in(file))
+        except (OSError, ValueError) as error:
+            print(f"{file}: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+    before, after = found
+    if reasons := differences(before, after):
         lines = ["these two files cannot be compared:", *reasons]
         print(*lines, sep="\n  ", file=sys.stderr)
         if not options.anyway:

@@ -1,18 +1,10 @@
-"""The text of RESULTS.md and the table of docs/benchmarks.md, all from the results.
-
-    python -m benchmarks.document [PAGE]
-
-puts the table of benchmarks/results.json between the markers of a page.
-"""
+"""The text of RESULTS.md and the table of docs/benchmarks.md, from the results."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from benchmarks import noise
@@ -64,19 +56,13 @@ def render(results: Row, *, plotted: bool = True) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def promised(results: Row) -> str:
-    """Return the table of the rows with a ceiling, and where its numbers come from."""
-    rows = [row for row in results["rows"] if row["ceiling"] is not None]
-    return f"{table(rows)}\n\n{source(results)}"
-
-
 def table(rows: Iterable[Row]) -> str:
     """Return the table of rows of the benchmarks."""
     return _table(ROW, map(cells, rows))
 
 
 def source(results: Row) -> str:
-    """Return where the numbers come from."""
+    """Return the origin of the numbers."""
     interpreter = results["interpreter"]
     return (
         f"{results['date']}, commit {results['commit']}, "
@@ -89,11 +75,13 @@ def source(results: Row) -> str:
 
 
 def replaced(text: str, results: Row) -> str:
-    """Return a page with the table of these results between its markers."""
+    """Return a page with the table of the rows with a ceiling between its markers."""
     begin, end = text.find(BEGIN), text.find(END)
     if begin < 0 or end < begin:
         raise ValueError(f"there is no {BEGIN} with an {END} after it")
-    return f"{text[:begin]}{BEGIN}\n{promised(results)}\n{text[end:]}"
+    rows = [row for row in results["rows"] if row["ceiling"] is not None]
+    shown = f"{table(rows)}\n\n{source(results)}"
+    return f"{text[:begin]}{BEGIN}\n{shown}\n{text[end:]}"
 
 
 def plot_name(*words: str) -> str:
@@ -365,16 +353,3 @@ def _rows(results: Row) -> Iterator[str]:
             yield question
         yield table(some)
     yield source(results)
-
-
-def main() -> None:
-    page = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
-    try:
-        results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
-        page.write_text(replaced(page.read_text(), results))
-    except (OSError, ValueError) as error:
-        sys.exit(f"{page}: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,21 +3,21 @@
     python -m benchmarks.report [--repeats N] [--only TEXT] [--results FILE]
     python -m benchmarks.report --from FILE [--into FOLDER]
 
-The results go to benchmarks/results.json, from which all else follows: `--from` writes
-it again without measuring. `--results` only measures, into a file of your own, for
-`python -m benchmarks.compare`. What cannot be measured here, for want of a package or
-of Go, is said where its numbers would be, and the run goes on.
+The results go to benchmarks/results.json, from which everything else is made: `--from`
+makes it again without measuring. `--results` only measures, into another file, for
+`python -m benchmarks.compare`. A section that needs a missing package or Go has the
+reason in place of its numbers.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import importlib
 import json
 import sys
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -64,7 +64,7 @@ def measured(repeats: int, progress: Progress, only: str = "") -> dict[str, Any]
         try:
             results[name] = section()
         except Exception as error:
-            # The rows are measured and shall not be lost.
+            # The rows are measured and must not be lost.
             traceback.print_exc()
             results["reasons"][name] = f"{type(error).__name__}: {error}"
             progress(f"not measured: {name}")
@@ -73,16 +73,14 @@ def measured(repeats: int, progress: Progress, only: str = "") -> dict[str, Any]
 
 
 def _others(module: str, progress: Progress, repeats: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = importlib.import_module(module).measured(
-        progress, repeats
-    )
+    found: list[dict[str, Any]] = import_module(module).measured(progress, repeats)
     return found
 
 
 def write(results: dict[str, Any], folder: Path, progress: Progress) -> None:
     """Write RESULTS.md and its plots into a folder."""
     try:
-        plots = importlib.import_module("benchmarks.plots")
+        plots = import_module("benchmarks.plots")
     except ImportError as error:
         progress(f'no plots: {error}; run `pip install "cqrs-fast[bench]"`')
         plots = None
@@ -113,9 +111,12 @@ def main() -> None:
     if options.repeats < 1:
         parser.error("--repeats: must be at least 1")
     if options.only and not (options.results or options.source):
-        parser.error("--only: a report of some rows needs a --results file of its own")
+        parser.error("--only: a report of some rows needs a separate --results file")
     if options.source is not None:
-        results = _read(options.source)
+        try:
+            results = results_in(options.source)
+        except (OSError, ValueError) as error:
+            sys.exit(f"{options.source}: {error}")
     else:
         reason = refusal(cqrs_fast.build_info())
         if reason is not None:
@@ -131,13 +132,6 @@ def main() -> None:
     failed = failures(results)
     if failed:
         sys.exit("\n".join(["these rows failed:", *failed]))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return results_in(file)
-    except (OSError, ValueError) as error:
-        sys.exit(f"{file}: {error}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Measure code: candidates take turns, and one of the best rounds of each counts.
+"""Measure code: candidates alternate, and one of the best rounds of each counts.
 
-Times drift on a machine that others use, and what disturbs a round only ever adds to
-it. So candidates take turns in short rounds, and one of the best rounds of each counts.
-This is repeated, so that the repeats of a candidate lie apart: a ratio is the median of
-those of the repeats, and how far these differ tells how noisy the machine is.
+Times drift on a shared machine, and a disturbance only makes a round longer. So the
+candidates alternate in short rounds, and one of the best rounds of each counts. All of
+this is repeated. A ratio is the median over the repeats, and the range over the repeats
+shows how noisy the machine is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 ROUND_NS = 250_000.0  # short, so that many rounds see no interruption
-BEST = 20  # the round counts that one of so many rounds is faster than
+BEST = 20  # one of so many rounds is faster than the round that counts
 COLLECT_SECONDS = 0.5  # after which the garbage of the rounds is collected
 LOOP = "<measured>"  # the file of compiled statements, as tracebacks have it
 
@@ -48,11 +48,11 @@ def compiled(source: str, statement: str, names: Mapping[str, Any]) -> Any:
     """Return the function that `source` defines around a statement.
 
     Parameters:
-        source: defines `function`. `{statement}` stands alone on a line, `{names}` last
-            among the parameters, `{manner}` in front of `def`: "async " where the
-            statement awaits.
-        names: the other variables of the statement. As defaults of parameters they are
-            local ones, as where somebody writes the statement in a function.
+        source: defines `function`. `{statement}` is alone on a line, `{names}` is the
+            last parameter, `{manner}` is before `def`: "async " if the statement
+            awaits.
+        names: the other variables of the statement. Defaults of parameters make them
+            local, as in a function.
     """
     (line,) = [line for line in source.splitlines() if "{statement}" in line]
     indented = textwrap.indent(
@@ -74,11 +74,11 @@ def times_in_round(time: Callable[[int], float], nanoseconds: float = ROUND_NS) 
     """Return how many times something runs in a round of about so many nanoseconds.
 
     Parameters:
-        time: runs it so many times; returns the nanoseconds of them all.
+        time: runs it so many times and returns the nanoseconds of all.
     """
     times = 1
     took = time(1)
-    if took < nanoseconds:  # else no second look is worth the time
+    if took < nanoseconds:  # else a second call is not worth the time
         took = min(time(1), time(1))
     while took < nanoseconds / 4:
         times *= 4
@@ -94,16 +94,15 @@ def take_turns(
     fewest: int = 1,
     progress: Callable[[float], None] = lambda elapsed: None,
 ) -> list[list[float]]:
-    """Let candidates take turns; return what each of them said of each round.
+    """Let candidates alternate; return the results of the rounds of each.
 
     Parameters:
         probes: each runs a round of one candidate.
-        rounds: at most so many; None for no limit but that of time.
-        seconds: after which no round begins, once there were the `fewest`.
-        progress: is told the seconds since the beginning, after each round.
+        rounds: at most so many; None for no limit.
+        seconds: no round begins after so many, once there were the `fewest`.
+        progress: is called after each round with the seconds since the beginning.
 
-    The garbage collector is off meanwhile. What rounds leave behind in cycles is
-    collected between rounds.
+    The garbage collector is disabled. Cycles are collected between rounds.
     """
     found: list[list[float]] = [[] for _ in probes]
     with no_collections():
@@ -115,14 +114,14 @@ def take_turns(
             if now >= collected + COLLECT_SECONDS:
                 gc.collect()
                 collected = now
-            for probe, told in zip(probes, found, strict=True):
-                told.append(probe())
+            for probe, results in zip(probes, found, strict=True):
+                results.append(probe())
             progress(perf_counter() - began)
     return found
 
 
 def best_of(rounds: Iterable[float]) -> float:
-    """Return what the rounds of one repeat tell: the best, but for a twentieth."""
+    """Return the round of a repeat that counts: the best but for a twentieth."""
     ordered = sorted(rounds)
     return ordered[len(ordered) // BEST]
 
@@ -134,13 +133,13 @@ def ratio_of(repeats: Sequence[float], baseline: Sequence[float]) -> Ratio:
 
 
 def spread_of(repeats: Sequence[float]) -> float:
-    """Return how far repeats lie apart, as a share of their median."""
+    """Return how far repeats are apart, as a share of their median."""
     return (max(repeats) - min(repeats)) / statistics.median(repeats)
 
 
 @contextmanager
 def no_collections() -> Iterator[None]:
-    """Keep the garbage collector out of it."""
+    """Disable the garbage collector for a block."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -153,7 +152,7 @@ def no_collections() -> Iterator[None]:
 
 @contextmanager
 def tracing(frames: int = 1) -> Iterator[None]:
-    """Let tracemalloc look on, without the garbage collector."""
+    """Trace with tracemalloc for a block, without the garbage collector."""
     was_tracing = tracemalloc.is_tracing()
     tracemalloc.start(frames)
     try:
@@ -180,10 +179,9 @@ TRACED = """\
 def tracer(statement: str, names: Mapping[str, Any]) -> Any:
     """Return a function that runs a statement for each `message` of an iterable.
 
-    It returns, or the coroutine that it returns results in, the fields of Traced. What
-    is read takes memory too, but not always: Python has the integers up to 256 ready,
-    and spare tuples. Read a few times, each takes the place of the one before, and the
-    last tells the size with itself included.
+    It returns the fields of Traced, or a coroutine that does. A reading takes memory
+    too, but not always: Python keeps small integers and spare tuples. After a few
+    readings, each replaces the one before, and the last includes its own size.
     """
     reading = {
         "read": tracemalloc.get_traced_memory,
@@ -193,10 +191,10 @@ def tracer(statement: str, names: Mapping[str, Any]) -> Any:
 
 
 def least_traced(run: Callable[[], tuple[int, int]]) -> Traced:
-    """Return the least of what a few runs allocate: tracing sets up things of its own.
+    """Return the least that a few runs allocate, as tracing itself may allocate.
 
     Parameters:
-        run: calls what `tracer` has made. `tracing` must be in effect.
+        run: calls the result of `tracer`, inside `tracing`.
     """
     found = [run() for _ in range(3)]
     return Traced(min(peak for peak, _ in found), min(kept for _, kept in found))

@@ -1,10 +1,9 @@
-"""Keep secrets out of texts: which fields hide, and how objects are written.
+"""Keep secrets out of texts: which fields are secret, and how objects are written.
 
-A field is secret when `Secret[...]` occurs in its type outside of a nested record
-(Struct, dataclass, attrs or Pydantic class, named tuple), which hides its own fields
-itself. `masked_repr` writes what `repr` would, with those fields as `'***'`. `redact`
-is for debug logs: it also hides by name, bounds everything and runs no `__repr__` of
-users.
+A field is secret if `Secret[...]` occurs in its type. The fields of a nested record
+(Struct, dataclass, attrs or Pydantic class, named tuple) count for that record alone.
+`masked_repr` writes what `repr` would, with secret fields as `'***'`. `redact` is for
+debug logs: it also masks by name, limits the size and calls no `__repr__` of users.
 """
 
 from __future__ import annotations
@@ -40,14 +39,11 @@ _secrets: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 
 
 class _Unresolved(Exception):
-    """Say that an annotation names something that cannot be found."""
+    """An annotation names something that cannot be found."""
 
 
 def secret_fields(cls: type) -> frozenset[str]:
-    """Return the names of the fields that are secret.
-
-    Where an annotation cannot be resolved, every field is.
-    """
+    """Return the names of the secret fields; all if an annotation is not resolved."""
     found = _secrets.get(cls)
     if found is None:
         names = [name for name, _ in _fields(cls) or ()] or list(_annotations(cls))
@@ -94,7 +90,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _passes_secret(cls: type) -> bool:
-    """Tell whether a generic base of the class is given a secret type argument."""
+    """Return whether a generic base of the class has a secret type argument."""
     for base in cls.__mro__:
         for alias in vars(base).get("__orig_bases__", ()):
             try:
@@ -106,7 +102,7 @@ def _passes_secret(cls: type) -> bool:
 
 
 def _is_secret(hint: Any, passed: bool, seen: set[int]) -> bool:
-    """Tell whether an annotation hides; a type parameter does where one is `passed`."""
+    """Return whether an annotation is secret; a type parameter is if `passed` is."""
     if isinstance(hint, str | typing.ForwardRef):
         raise _Unresolved
     if isinstance(hint, typing.TypeVar):
@@ -117,14 +113,14 @@ def _is_secret(hint: Any, passed: bool, seen: set[int]) -> bool:
     origin = typing.get_origin(hint) or hint
     if origin is typing.Literal:
         return False
-    # Parts: of a list, such as the parameters of a Callable, of what has arguments, …
+    # The parts of a list (the parameters of a Callable) or of what has arguments …
     parts = list(hint if isinstance(hint, list) else typing.get_args(hint))
     if id(origin) not in seen:
-        # … of a plain dict at run time, which hides nothing itself, …
+        # … of a TypedDict, which is a plain dict at run time …
         if typing.is_typeddict(origin):
             parts += _hints(origin).values()
             seen = {*seen, id(origin)}
-        # … and what `type X = ...` and NewType stand for.
+        # … and the meaning of `type X = ...` and NewType.
         for attribute in ("__value__", "__supertype__"):
             if not isinstance(origin, type) and hasattr(origin, attribute):
                 parts.append(getattr(origin, attribute))
@@ -133,7 +129,7 @@ def _is_secret(hint: Any, passed: bool, seen: set[int]) -> bool:
 
 
 def _is_scalar(cls: type) -> bool:
-    """Tell whether values of exactly this class can hold no record."""
+    """Return whether values of exactly this class hold no record."""
     if cls in _SCALARS or isinstance(cls, EnumMeta):
         return True
     module = cls.__module__
@@ -144,23 +140,20 @@ def _is_scalar(cls: type) -> bool:
 
 
 def _elements(value: object, limit: int) -> list[Any] | None:
-    """Return up to limit elements of a container, None for what is none."""
+    """Return up to limit elements of a container; None if it is none."""
     if isinstance(value, str | bytes | bytearray | memoryview | range | type):
         return None
     if not isinstance(value, Mapping | Sequence | Set):
         return None
     items: Any = value.items() if isinstance(value, Mapping) else value
-    if isinstance(value, dict):  # whose subclass may have other ones
+    if isinstance(value, dict):  # a subclass may override `items`
         items = dict.items(value)
-    return list(islice(items, min(limit, _most_elements(type(value)))))
-
-
-def _most_elements(cls: type) -> int:
-    return sys.maxsize if cls in _BUILTIN else _LONGEST_FOREIGN
+    most = sys.maxsize if type(value) in _BUILTIN else _LONGEST_FOREIGN
+    return list(islice(items, min(limit, most)))
 
 
 def _reaches_secret(root: object) -> bool:
-    """Tell whether a repr of the object could show a secret field."""
+    """Return whether a repr of the object could show a secret field."""
     stack = [root]
     seen: dict[int, object] = {}  # keeps what it names alive, so that ids stay unique
     while stack:
@@ -177,7 +170,7 @@ def _reaches_secret(root: object) -> bool:
                 return True
             else:
                 stack.extend(getattr(value, name, None) for name, _ in fields)
-        except Exception:  # properties and iterators of users: stay on the safe side
+        except Exception:  # of a user's property or iterator: assume a secret
             return True
     return False
 
@@ -201,7 +194,8 @@ def _names_secret(key: object) -> bool:
 class _Writer:
     """Write an object as its repr would, with secret fields masked.
 
-    With a limit it is for a debug log: by name too, bounded, no repr of users.
+    With a limit it writes for a debug log: it masks by name too, limits the size and
+    calls no `__repr__` of users.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -221,7 +215,7 @@ class _Writer:
             if _is_scalar(type(value)):
                 return self.scalar(value)
             text = self.structure(value, (*path, id(value)))
-            # Those inside the outermost object are cut.
+            # Values inside the outermost object are cut.
             return self.cut(text) if len(path) == 1 else text
         except Exception:  # code of users: properties, iterators, a tzinfo
             return f"<{_name(type(value))}>"
@@ -244,31 +238,29 @@ class _Writer:
                 for key, item in elements
             ]
         else:
-            parts = [self.write(item, path) for item in elements[:1]]
             # Headers are often a list of (name, value).
             key = elements[0] if len(elements) == 2 else None
+            parts = [self.write(item, path) for item in elements[:1]]
             parts += [self.item(False, key, item, path) for item in elements[1:]]
         return _enclosed(value, self.joined(parts, len(value)), len(value))
 
     def record(
-        self, value: object, fields: list[tuple[str, bool]], path: tuple[int, ...]
+        self, value: Any, fields: list[tuple[str, bool]], path: tuple[int, ...]
     ) -> str:
         cls = type(value)
-        pairs = self.pairs(value, fields)
-        # What a class keeps out of its own repr is masked where it is listed at all.
+        if self.limit is not None:
+            pairs = [(name, getattr(value, name, None)) for name, _ in fields]
+        elif isinstance(value, msgspec.Struct):  # may leave defaults out
+            pairs = list(msgspec.Struct.__rich_repr__(value))
+        else:
+            pairs = [(name, getattr(value, name)) for name, shown in fields if shown]
+        # What a class leaves out of its own repr is masked if it is listed at all.
         secret = secret_fields(cls) | {name for name, shown in fields if not shown}
         parts = [
             f"{_clean(name)}={self.item(name in secret, name, item, path)}"
             for name, item in pairs[: self.most_items]
         ]
         return f"{_name(cls)}({self.joined(parts, len(pairs))})"
-
-    def pairs(self, value: Any, fields: list[tuple[str, bool]]) -> list[Any]:
-        if self.limit is not None:
-            return [(name, getattr(value, name, None)) for name, _ in fields]
-        if isinstance(value, msgspec.Struct):  # leaves defaults out where asked to
-            return list(msgspec.Struct.__rich_repr__(value))
-        return [(name, getattr(value, name)) for name, shown in fields if shown]
 
     def joined(self, parts: list[str], size: int) -> str:
         if size > len(parts):
@@ -305,7 +297,7 @@ def _enclosed(value: object, text: str, size: int) -> str:
 
 
 class _Shown:
-    """Stand in for a value: its repr is a text that hides secrets."""
+    """A value for rich, whose repr is a text without secrets."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -317,12 +309,12 @@ class _Shown:
 def masked_repr(obj: object) -> str:
     """Return the repr of an object with its secret fields, at any depth, masked."""
     if isinstance(obj, msgspec.Struct) and not _reaches_secret(obj):
-        return msgspec.Struct.__repr__(obj)  # a message's own __repr__ comes here
+        return msgspec.Struct.__repr__(obj)  # the `__repr__` of a message calls this
     return _Writer().write(obj)
 
 
 def rich_fields(message: msgspec.Struct) -> list[tuple[str, Any]]:
-    """Return the fields as rich shows them, what holds a secret masked."""
+    """Return the fields for rich, with everything secret masked."""
     hidden = secret_fields(type(message))
     return [
         (name, MASK)
@@ -335,8 +327,8 @@ def rich_fields(message: msgspec.Struct) -> list[tuple[str, Any]]:
 def redact(obj: object, limit: int = 200) -> str:
     """Return a text of an object that is fit for a debug log.
 
-    Secret fields, and fields and keys whose name tells of a password, token, secret,
-    authorization, cookie or card, are masked; each value is cut at `limit` characters;
-    control characters are escaped. Objects of unknown classes appear as `<ClassName>`.
+    Secret fields are masked, and fields and keys whose name contains password, token,
+    secret, authorization, cookie or card. Each value is cut at `limit` characters.
+    Control characters are escaped. Objects of unknown classes are `<ClassName>`.
     """
     return _Writer(limit).write(obj)

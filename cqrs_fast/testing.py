@@ -56,7 +56,7 @@ else:
 
 
 class Recorded(NamedTuple):
-    """One dispatch as a recording bus saw it; `error` is None where it succeeded."""
+    """One dispatch of a recording bus; `error` is None if it succeeded."""
 
     message: Any
     context: Context
@@ -71,7 +71,7 @@ class _Recorder(Middleware):
         self.calls = calls
 
     def before(self, call: Call) -> None:
-        # Kept here: afterwards the context of the dispatch can no longer be made.
+        # Kept here: after the dispatch its context can no longer be made.
         call.state["context"] = call.context
 
     def after(self, call: Call) -> None:
@@ -179,10 +179,10 @@ def assert_overhead(
 ) -> float:
     """Assert that `call` takes at most `at_most` times as long as `baseline`.
 
-    Both take turns, in short rounds of a quarter of a millisecond, and one of the best
-    rounds of each counts: what other programs do slows single rounds, not the best. Of
-    `repeats` such comparisons of `rounds` rounds the median decides. Returns that
-    ratio; raises AssertionError with the times otherwise.
+    Both alternate in rounds of a quarter of a millisecond, and one of the best rounds
+    of each counts, because other programs slow single rounds. The median of `repeats`
+    such comparisons of `rounds` rounds decides. Returns that ratio; raises
+    AssertionError with the times otherwise.
     """
     number = times_in_round(lambda times: _time(baseline, times))
     probes = [partial(_time, one, number) for one in (call, baseline)]
@@ -208,10 +208,9 @@ def assert_no_allocation(
 ) -> None:
     """Assert that a warm `call` allocates nothing that Python's allocators see.
 
-    What is made and freed again within a call counts too: the peak of `calls` calls
-    must be that of a function that does nothing. Raises AssertionError with the bytes,
-    and with the lines that kept memory. Uses tracemalloc, so it is no place to measure
-    time.
+    Memory that a call allocates and frees again counts too: the peak of `calls` calls
+    must be that of a function that does nothing. Raises AssertionError with the bytes
+    and the lines that kept memory. Uses tracemalloc, so do not measure time inside.
     """
     _repeat(call, warm_up)
     with tracing(10):
@@ -241,7 +240,7 @@ def _repeat(call: Callable[[], object], calls: int) -> None:
 
 
 def _grown(call: Callable[[], object], calls: int) -> list[str]:
-    """Call again, and tell which lines keep memory, the most first."""
+    """Call again, and return the lines that keep memory, the most first."""
     before = tracemalloc.take_snapshot()
     _repeat(call, calls)
     after = tracemalloc.take_snapshot()

@@ -1,7 +1,7 @@
 """The command line: `cqrs-fast`, or `python -m cqrs_fast`.
 
 Each command is a module with `add_arguments(parser)` and `run(arguments) -> int`,
-imported when it is asked for.
+imported only for its command.
 """
 
 from __future__ import annotations
@@ -19,15 +19,11 @@ from cqrs_fast.cli.problem import Problem
 COMMANDS = {
     "bench": "measure what a dispatch costs here, beside a direct call and "
     "hand-written dispatch",
-    "config": "check configuration files, and show the values that are in force",
-    "demo": "run the quick start and an order service on SQLite, and show what "
-    "happened",
-    "dispatch": "dispatch JSON lines through a bus, one line of result or error for "
-    "each",
-    "explain": "show the stages that each message passes, from the outermost to its "
-    "handler",
-    "info": "show the version, how the compiled modules were built, and the "
-    "interpreter",
+    "config": "check configuration files, and show the values in force",
+    "demo": "run the quick start and an order service on SQLite",
+    "dispatch": "dispatch JSON lines through a bus, and print a result for each",
+    "explain": "show the stages of each message, from the outermost to its handler",
+    "info": "show the version, the build of the compiled modules, and the interpreter",
     "profile": "keep a bus busy, and show where its time or its memory goes",
 }
 
@@ -36,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        # The first word that is no option.
+        # The first word that is not an option.
         named = next((word for word in words if not word.startswith("-")), None)
         parser = make_parser(named)
         arguments = parser.parse_args(words)
@@ -60,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def discard_output() -> None:
-    """Keep the interpreter from complaining about a broken pipe as it exits."""
+    """Avoid the interpreter's message about a broken pipe at its exit."""
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):
@@ -71,7 +67,7 @@ def discard_output() -> None:
 
 
 class ShowVersion(argparse.Action):
-    """Print the version, which is looked up only then."""
+    """Print the version, which is read only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         """Print it and leave."""

@@ -1,4 +1,4 @@
-"""What the arguments of several commands share."""
+"""Arguments and texts that several commands share."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ MEASURED_STATUS = """\
 exit status: 0, 2 nothing could be measured, 130 interrupted"""
 
 REAL_MIDDLEWARE = """\
-A bus of your own is loaded into a process of this command and only read. Buses like
-it are run, with its middleware and with handlers that do nothing. The middleware
-really runs, many thousand times. What it keeps (the entries of a cache, the credit of
-a limiter, the state of a breaker) changes in this process only, and goes with it. What
-it does elsewhere happens: audit sinks write, log lines are logged, callbacks ask other
-services. Where that matters, name a function that makes a bus with harmless ones. A
-limiter that is meant to refuse refuses here too, and a cache hits: what came of the
-calls is told beside the numbers."""
+Your bus is imported by a process of this command and only read. Similar buses run,
+with its middleware and with handlers that do nothing. The middleware runs many
+thousand times. Its state (cache entries, limiter tokens, circuits) changes in this
+process only. Its effects outside of the process are real: audit sinks write, log lines
+are logged, callbacks call other services. If that matters, name a function that makes
+a bus with harmless middleware. Limiters reject and caches hit here too: the outcome of
+the calls is shown beside the numbers."""
 
 
 def add_traffic(command: argparse.ArgumentParser) -> None:
-    """Add what tells how a user's bus is kept busy."""
+    """Add the options of the messages and handlers of a user's bus."""
     command.add_argument(
         "--messages",
         metavar="FILE",

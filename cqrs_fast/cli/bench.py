@@ -17,33 +17,30 @@ from cqrs_fast.cli.arguments import (
     some_seconds,
 )
 from cqrs_fast.cli.bench_cases import Group, built_in_groups
-from cqrs_fast.cli.bench_pipeline import (
-    POINT_TO_MESSAGES,
-    Subject,
-    load_subject,
-    pipeline_group,
-)
+from cqrs_fast.cli.bench_pipeline import Subject, load_subject, pipeline_group
 from cqrs_fast.cli.console import Progress, Style, pairs, rounded, table
 from cqrs_fast.cli.machine import machine, require_build
-from cqrs_fast.cli.measuring import (
-    REPEATS,
-    Case,
-    is_noisy,
-    measure,
-    noise_of,
-)
+from cqrs_fast.cli.measuring import REPEATS, Case, Stepper, measure, noise_of
 from cqrs_fast.cli.problem import Problem
-from cqrs_fast.cli.stepper import Stepper
 from cqrs_fast.measuring import Ratio
 
 HEADER = ("", "ns", "x direct", "x hand", "spread", "peak", "kept")
-ALIGN = "<>>>>>>"
-
+PIPELINE_HEADER = (*HEADER, "adds ns", "outcome")
+ALIGN = "<>>>>>>><"
 
 OWN_ROWS = """\
-A function that makes a bus is called for each row, so that no row finds what another
-has left in a limiter, a breaker or a cache. The rows of a bus that is a variable share
-its middleware."""
+A function that makes a bus is called for each row, so each row starts with fresh
+limiters, breakers and caches. The rows of a bus that is a variable share its
+middleware."""
+
+LEGEND = f"""\
+ns: one call, the best of {REPEATS} repeats; x direct, x hand: times the direct call and
+hand-written dispatch, medians of the repeats; spread: how far repeats are apart; peak,
+kept: the bytes that one warm call allocates, at a time and for good"""
+
+PIPELINE_LEGEND = """\
+adds ns: to the row above, if all calls of both reached a handler without an error; if
+outcomes are mixed, the times are those of the median round, not of the best"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipeline",
         metavar="MODULE:BUS",
-        help=f"measure a bus of your own, stage by stage: {TARGET}",
+        help=f"measure your bus, stage by stage: {TARGET}",
     )
     add_traffic(parser)
     parser.add_argument(
@@ -97,50 +94,53 @@ def run(arguments: argparse.Namespace) -> int:
         cases = [case for group in groups for case in group.cases]
         measure(cases, arguments.seconds, progress)
     took = perf_counter() - started
+    noise = noise_of(cases)
     if arguments.json:
-        print(json.dumps(as_json(groups, subject, took), indent=2))
+        print(json.dumps(as_json(groups, subject, noise, took), indent=2))
     else:
-        print_groups(groups, subject, took)
+        print_groups(groups, subject, noise, took)
     return 0
 
 
 def as_json(
-    groups: list[Group], subject: Subject | None, seconds: float
+    groups: list[Group],
+    subject: Subject | None,
+    noise: tuple[bool, str],
+    seconds: float,
 ) -> dict[str, Any]:
-    """Return all that is known, for programs."""
-    cases = [case for group in groups for case in group.cases]
-    found: dict[str, Any] = {
-        "noisy": is_noisy(cases),
-        "noise": noise_of(cases),
-        "machine": machine(),
-        "seconds": round(seconds, 2),
-        "repeats": REPEATS,
-        "pipeline": None,
-        "groups": [
-            {"title": group.title, "rows": [row(case, group) for case in group.cases]}
-            for group in groups
-        ],
-    }
+    """Return everything, for programs."""
+    pipeline = None
     if subject is not None:
-        found["pipeline"] = {
+        pipeline = {
             "target": subject.target,
             "messages": len(subject.messages),
             "without_example": subject.missing,
             "handlers": "run" if subject.run_handlers else "replaced",
         }
-    return found
+    return {
+        "noisy": noise[0],
+        "noise": noise[1],
+        "machine": machine(),
+        "seconds": round(seconds, 2),
+        "repeats": REPEATS,
+        "pipeline": pipeline,
+        "groups": [
+            {"title": group.title, "rows": [row(case, group) for case in group.cases]}
+            for group in groups
+        ],
+    }
 
 
 def row(case: Case, group: Group) -> dict[str, Any]:
-    """Return one row as JSON has it."""
-    direct, hand_written = (case.ratio(baseline) for baseline in group.cases[:2])
+    """Return one row for JSON."""
+    direct, hand_written = group.cases[:2]
     return {
         "name": case.name,
         "ns": round(case.ns, 2),
         "repeats_ns": [round(took, 2) for took in case.repeats],
         "spread": round(case.spread, 4),
-        "to_direct": ratio(direct),
-        "to_hand_written": ratio(hand_written),
+        "to_direct": ratio(case.ratio(direct)),
+        "to_hand_written": ratio(case.ratio(hand_written)),
         "allocations": {
             "peak_bytes": case.allocated.peak,
             "kept_bytes": case.allocated.kept,
@@ -148,7 +148,7 @@ def row(case: Case, group: Group) -> dict[str, Any]:
         "dispatches": case.calls,
         "ok": round(1 - case.failed, 6),
         "errors": {name: count / case.timed for name, count in case.errors.items()},
-        "error_texts": case.told,
+        "error_texts": case.texts,
         "unhandled": case.unhandled,
     }
 
@@ -160,82 +160,76 @@ def ratio(found: Ratio) -> dict[str, Any]:
     }
 
 
-def print_groups(groups: list[Group], subject: Subject | None, seconds: float) -> None:
+def print_groups(
+    groups: list[Group],
+    subject: Subject | None,
+    noise: tuple[bool, str],
+    seconds: float,
+) -> None:
     """Print the noise first, then a table for each group, then what to know."""
     style = Style(sys.stdout)
-    cases = [case for group in groups for case in group.cases]
-    noisy = is_noisy(cases)
-    print(style.paint(style.fit(noise_of(cases)), "red" if noisy else "green"))
+    noisy, text = noise
+    print(style.paint(style.fit(text), "red" if noisy else "green"))
     here = machine()
-    print(
-        style.fit(
-            f"{here['interpreter']}, {here['cpu']}, cqrs_fast {here['cqrs_fast']} "
-            f"({here['build']} build)"
-        )
-    )
+    build = f"cqrs_fast {here['cqrs_fast']} ({here['build']} build)"
+    print(style.fit(f"{here['interpreter']}, {here['cpu']}, {build}"))
     for group in groups:
         print()
         print(style.paint(style.fit(group.title), "bold"))
-        print("\n".join(group_table(group, subject is not None, style)))
-    print()
-    print("\n".join(style.fit(line) for line in legend(subject is not None)))
+        header = HEADER if subject is None else PIPELINE_HEADER
+        rows = [cells[: len(header)] for cells in cells_of(group)]
+        print("\n".join(table(header, rows, style, align=ALIGN[: len(header)])))
+    print(f"\n{LEGEND}")
     if subject is not None:
-        told = pipeline_notes(groups[0], subject)
-        print("\n".join(pairs(told, style)))
+        print(PIPELINE_LEGEND)
+        calls = sum(case.calls for case in groups[0].cases[2:])
+        ran = f"{calls:,}, through the middleware itself: see --help"
+        texts: dict[str, str] = {}
+        for case in groups[0].cases:
+            texts.update(case.texts)
+        print("\n".join(pairs([*subject.notes(ran), *sorted(texts.items())], style)))
     print(f"\nmeasured in {seconds:.1f} s")
 
 
-def group_table(group: Group, is_pipeline: bool, style: Style) -> list[str]:
-    """Return the rows of a group; those of a pipeline tell what came of the calls."""
-    header: tuple[str, ...] = HEADER
-    align = ALIGN
-    if is_pipeline:
-        header, align = (*header, "adds ns", "outcome"), align + "><"
+def cells_of(group: Group) -> list[list[str]]:
+    """Return the rows of a group as cells, with those for a pipeline last."""
     rows = []
     before: Case | None = None
     for number, case in enumerate(group.cases):
         direct, hand = (case.ratio(baseline) for baseline in group.cases[:2])
-        cells = [
-            case.name,
-            rounded(case.ns),
-            f"{direct.value:.2f}",
-            f"{hand.value:.2f}",
-            f"{case.spread:.0%}",
-            f"{case.allocated.peak:,.0f}",
-            f"{case.allocated.kept:,.0f}",
-        ]
-        if is_pipeline:
-            cells += [added(case, before), outcome(case)]
-            before = case if number >= 2 else None
-        rows.append(cells)
-    return table(header, rows, style, align=align)
-
-
-def added(case: Case, before: Case | None) -> str:
-    """Return what a stage adds, where both rows did the same with all messages."""
-    if before is None or not (passes(case) and passes(before)):
-        return ""
-    return f"{case.ns - before.ns:+,.0f}"
-
-
-def passes(case: Case) -> bool:
-    """Tell whether every message was let through to a handler, as far as is known."""
-    return case.failed == 0 and not case.unhandled
+        adds = ""
+        if before is not None and case.is_ok and before.is_ok:
+            adds = f"{case.ns - before.ns:+,.0f}"
+        before = case if number >= 2 else None
+        rows.append(
+            [
+                case.name,
+                rounded(case.ns),
+                f"{direct.value:.2f}",
+                f"{hand.value:.2f}",
+                f"{case.spread:.0%}",
+                f"{case.allocated.peak:,.0f}",
+                f"{case.allocated.kept:,.0f}",
+                adds,
+                outcome(case),
+            ]
+        )
+    return rows
 
 
 def outcome(case: Case) -> str:
-    """Return what came of the calls."""
-    if passes(case):
+    """Return how the calls ended."""
+    if case.is_ok:
         return "ok"
-    told = [
+    parts = [
         f"{percent(count / case.timed)} {name}" for name, count in case.errors.items()
     ]
     if case.failed < 1:
         well = f"{percent(1 - case.failed)} ok"
         if case.unhandled:
             well += f" ({percent(case.unhandled)} of it without a handler)"
-        told.insert(0, well)
-    return ", ".join(told)
+        parts.insert(0, well)
+    return ", ".join(parts)
 
 
 def percent(share: float) -> str:
@@ -243,37 +237,3 @@ def percent(share: float) -> str:
     if share in (0.0, 1.0):
         return f"{share:.0%}"
     return f"{min(max(share, 0.001), 0.999):.1%}"
-
-
-def legend(is_pipeline: bool) -> list[str]:
-    """Return what the columns say."""
-    lines = [
-        f"ns: one call, the best of {REPEATS} repeats; x direct, x hand: times the "
-        "direct call, and",
-        "hand-written dispatch, medians of the repeats; spread: how far the repeats "
-        "lie apart; peak,",
-        "kept: the bytes that one warm call allocates, at a time and for good",
-    ]
-    if is_pipeline:
-        lines += [
-            "adds ns: to the row above, where all calls of both went well and reached "
-            "a handler; where",
-            "outcomes are mixed, the times are those of the median round, not the best",
-        ]
-    return lines
-
-
-def pipeline_notes(group: Group, subject: Subject) -> list[tuple[str, str]]:
-    """Return what a reader has to know about a user's own bus."""
-    calls = sum(case.calls for case in group.cases[2:])
-    notes = [
-        ("messages", f"{len(subject.messages):,}, in turn"),
-        ("handlers", subject.handlers),
-        ("dispatches", f"{calls:,}, through the middleware itself: see --help"),
-    ]
-    notes += [("left out", f"{text}: {POINT_TO_MESSAGES}") for text in subject.missing]
-    texts: dict[str, str] = {}
-    for case in group.cases:
-        texts.update(case.told)
-    notes += sorted(texts.items())
-    return notes

@@ -1,15 +1,15 @@
-"""What `cqrs-fast bench` measures without a bus of the user's."""
+"""What `cqrs-fast bench` measures without `--pipeline`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import CodeType
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from msgspec import Meta
 
 from cqrs_fast.buses.bus import CommandBus
-from cqrs_fast.cli.measuring import Case
-from cqrs_fast.cli.stepper import Stepper
+from cqrs_fast.cli.measuring import Case, Stepper
 from cqrs_fast.messages import Command
 from cqrs_fast.stages.circuit_breaker import CircuitBreakerMiddleware
 from cqrs_fast.stages.rate_limiting.middleware import RateLimitingMiddleware
@@ -23,10 +23,7 @@ NO_STAGES = "bus, no stages"
 
 
 class Group(NamedTuple):
-    """Cases that are compared with the first two of them.
-
-    Those are the direct call and the hand-written dispatch.
-    """
+    """Cases; the first two are the direct call and the hand-written dispatch."""
 
     title: str
     cases: list[Case]
@@ -54,7 +51,7 @@ HANDLERS = frozenset({handle.__code__, handle_async.__code__})
 
 
 class Dispatcher:
-    """What one would write by hand: a dict of handlers."""
+    """A dispatcher written by hand: a dict of handlers."""
 
     def __init__(self, handlers: dict[type, Callable[..., Any]]) -> None:
         self.handlers = handlers
@@ -73,9 +70,9 @@ class AsyncDispatcher(Dispatcher):
 
 
 def limiter() -> RateLimitingMiddleware:
-    """Let more in than there can be calls, from a bucket that is never full again.
+    """Admit more than there can be calls, from a bucket that is never full again.
 
-    A full one would be topped up without any arithmetic.
+    A full bucket would be filled up without any arithmetic.
     """
     return RateLimitingMiddleware(1_000_000, 1.0, burst=1_000_000_000)
 
@@ -91,27 +88,31 @@ STAGES: tuple[tuple[str, Callable[[], Any]], ...] = (
 
 
 def baselines(
-    stepper: Stepper, messages: list[Any], handlers: dict[type, Any], is_async: bool
+    stepper: Stepper,
+    messages: list[Any],
+    handlers: dict[type, Any],
+    is_async: bool,
+    codes: frozenset[CodeType] | None = HANDLERS,
 ) -> list[Case]:
-    """Return the direct call and the hand-written dispatch of idle handlers."""
-    dispatcher = (AsyncDispatcher if is_async else Dispatcher)(handlers)
+    """Return the direct call and the hand-written dispatch of handlers.
+
+    Parameters:
+        codes: the code of the handlers; None if their calls cannot be seen.
+    """
     wait = "await " if is_async else ""
+    used = [handlers[type(message)] for message in messages]
+    direct: dict[str, Any] = {"handler": used[0]}
+    statement, fed = f"result = {wait}handler(message)", messages
+    if any(one is not used[0] for one in used):
+        direct = {}
+        statement = f"handler, argument = message\nresult = {wait}handler(argument)"
+        fed = list(zip(used, messages, strict=True))
+    by_hand = (AsyncDispatcher if is_async else Dispatcher)(handlers)
+    call = f"result = {wait}dispatcher.execute(message)"
     return [
+        Case(DIRECT, statement, fed, stepper, handlers=codes, **direct),
         Case(
-            DIRECT,
-            f"result = {wait}handler(message)",
-            messages,
-            stepper,
-            handlers=HANDLERS,
-            handler=handle_async if is_async else handle,
-        ),
-        Case(
-            HAND_WRITTEN,
-            f"result = {wait}dispatcher.execute(message)",
-            messages,
-            stepper,
-            handlers=HANDLERS,
-            dispatcher=dispatcher,
+            HAND_WRITTEN, call, messages, stepper, handlers=codes, dispatcher=by_hand
         ),
     ]
 
@@ -120,39 +121,31 @@ def dispatch(
     name: str, bus: Any, messages: list[Any], stepper: Stepper, is_async: bool
 ) -> Case:
     """Return a case that dispatches through a bus."""
-    statement = (
-        "result = await bus.execute_async(message)"
-        if is_async
-        else "result = bus.execute(message)"
-    )
+    call = "await bus.execute_async" if is_async else "bus.execute"
+    statement = f"result = {call}(message)"
     return Case(name, statement, messages, stepper, handlers=HANDLERS, bus=bus)
 
 
 def built_in_groups(stepper: Stepper) -> list[Group]:
     """Return the bus with 0 to 6 stages beside its baselines, sync and async."""
-    return [group(stepper, is_async) for is_async in (False, True)]
-
-
-def group(stepper: Stepper, is_async: bool) -> Group:
-    handler = handle_async if is_async else handle
-    messages = [Order("a bolt", 7)]
-    cases = baselines(stepper, messages, {Order: handler}, is_async)
-    for name, bus in buses(handler):
-        cases.append(dispatch(name, bus, messages, stepper, is_async))
-    return Group("async" if is_async else "sync", cases)
+    groups = []
+    for is_async in (False, True):
+        handler = handle_async if is_async else handle
+        messages = [Order("a bolt", 7)]
+        cases = baselines(stepper, messages, {Order: handler}, is_async)
+        for name, bus in buses(handler):
+            cases.append(dispatch(name, bus, messages, stepper, is_async))
+        groups.append(Group("async" if is_async else "sync", cases))
+    return groups
 
 
 def buses(handler: Any) -> list[tuple[str, CommandBus]]:
     """Return a bus without stages, and one for each stage more."""
-    made = [
-        (NO_STAGES, CommandBus()),
-        ("+ metrics", CommandBus(enable_metrics=True)),
-    ]
-    for count, (name, _) in enumerate(STAGES, 1):
+    made = [(NO_STAGES, CommandBus())]
+    for count, name in enumerate(["metrics", *(name for name, _ in STAGES)]):
         middleware = [make() for _, make in STAGES[:count]]
-        made.append(
-            (f"+ {name}", CommandBus(middleware=middleware, enable_metrics=True))
-        )
+        bus = CommandBus(middleware=middleware, enable_metrics=True)
+        made.append((f"+ {name}", bus))
     for _, bus in made:
         bus.register_handler(Order, handler)
     return made

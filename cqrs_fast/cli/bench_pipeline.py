@@ -1,9 +1,8 @@
 """The cases of `cqrs-fast bench --pipeline`: a user's bus, stage by stage.
 
-The user's own bus is only read. Each row has another one of the same kind, with the
-outermost of the user's middleware, which are the user's objects. Where a function makes
-the bus it is called for each row. Else the rows share these objects: what a cache, a
-breaker or a limiter remembers of one row, the others find.
+The user's bus is only read. Each row has a new bus of the same kind with the outermost
+middleware of the user's bus. A function that makes the bus is called for each row; else
+the rows share the middleware objects and their state.
 """
 
 from __future__ import annotations
@@ -19,22 +18,17 @@ from cqrs_fast.base.inspection import handler_form
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.buses.bus import has_metrics, registrations, similar_bus
 from cqrs_fast.cli.bench_cases import (
-    DIRECT,
-    HAND_WRITTEN,
     NO_STAGES,
-    AsyncDispatcher,
-    Dispatcher,
     Group,
     baselines,
     dispatch,
     handle,
     handle_async,
 )
-from cqrs_fast.cli.measuring import Case
+from cqrs_fast.cli.measuring import Case, Stepper
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.sample_messages import example_messages, read_messages
-from cqrs_fast.cli.stepper import Stepper
-from cqrs_fast.cli.target import Bus, bus_source, told
+from cqrs_fast.cli.target import Bus, bus_source, located
 from cqrs_fast.context import Context
 from cqrs_fast.pipeline.middleware import Middleware
 from cqrs_fast.pipeline.stage import Stage
@@ -46,8 +40,8 @@ class Subject(NamedTuple):
     """A user's bus, and what to send through it.
 
     Attributes:
-        source: gives the bus, or another one like it for each row.
-        missing: of which messages there is no example, and why.
+        source: returns the bus, or a new one like it for each row.
+        missing: the messages without an example, and why.
         is_async: whether it takes `execute_async`.
     """
 
@@ -60,10 +54,15 @@ class Subject(NamedTuple):
     run_handlers: bool
     is_async: bool
 
-    @property
-    def handlers(self) -> str:
-        """Return whose handlers run, as a person reads it."""
-        return "the user's own" if self.run_handlers else "replaced by idle ones"
+    def notes(self, dispatches: str) -> list[tuple[str, str]]:
+        """Return what a reader has to know, by name."""
+        own = "the user's own" if self.run_handlers else "replaced by idle ones"
+        return [
+            ("messages", f"{len(self.messages):,}, in turn"),
+            ("handlers", own),
+            ("dispatches", dispatches),
+            *(("left out", f"{text}: {POINT_TO_MESSAGES}") for text in self.missing),
+        ]
 
 
 def load_subject(target: str, file: str | None, run_handlers: bool) -> Subject:
@@ -91,9 +90,7 @@ def load_subject(target: str, file: str | None, run_handlers: bool) -> Subject:
 
 def pipeline_group(subject: Subject, stepper: Stepper) -> Group:
     """Return the bus with 0 to all of its middleware, beside the baselines."""
-    cases = (own_baselines if subject.run_handlers else idle_baselines)(
-        subject, stepper
-    )
+    cases = baselines_of(subject, stepper)
     for part in parts_of(subject):
         cases.append(one_row(subject, stepper, part, own_bus(subject)))
     return Group(f"{subject.target}, {'async' if subject.is_async else 'sync'}", cases)
@@ -105,7 +102,7 @@ def whole(subject: Subject, stepper: Stepper) -> Case:
 
 
 class Part(NamedTuple):
-    """How much of a bus a row has, from the outermost on."""
+    """How much of a bus a row has, from the outermost stage on."""
 
     name: str
     metrics: bool
@@ -128,18 +125,17 @@ def parts_of(subject: Subject) -> list[Part]:
 
 
 def own_bus(subject: Subject) -> Bus:
-    """Return a bus for one row alone, where a function makes buses.
+    """Return a new bus for one row, or the first one if they differ.
 
-    If that one differs from the first, which the messages are for, it is the first.
+    The messages are those of the first.
     """
     bus = subject.source()
-    there, here = subject.registered, registrations(bus)
-    same = [(one.name, one.message_class) for one in there] == [
-        (one.name, one.message_class) for one in here
-    ]
-    if same and len(bus.middleware) == len(subject.bus.middleware):
-        return bus
-    return subject.bus
+    first, new = (
+        [(one.name, one.message_class) for one in registered]
+        for registered in (subject.registered, registrations(bus))
+    )
+    same = first == new and len(bus.middleware) == len(subject.bus.middleware)
+    return bus if same else subject.bus
 
 
 def one_row(subject: Subject, stepper: Stepper, part: Part, source: Bus) -> Case:
@@ -150,7 +146,7 @@ def one_row(subject: Subject, stepper: Stepper, part: Part, source: Bus) -> Case
         register(bus, one, subject.run_handlers, part.with_own)
     case = dispatch(part.name, bus, subject.messages, stepper, subject.is_async)
     if any(one.offload for one in registered):
-        case.handlers = None  # they run where nobody sees it
+        case.handlers = None  # they run in other threads
     elif subject.run_handlers:
         case.handlers = codes_of(registered)
     return case
@@ -168,15 +164,15 @@ def register(bus: Bus, one: Handler, run_handlers: bool, with_own: bool) -> None
         options["middleware"] = one.middleware
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # their own bus has warned already
+            warnings.simplefilter("ignore")  # the user's bus has warned already
             bus.register_handler(one.message_class or one.name, handler, **options)
     except Exception as error:  # a factory may raise anything
-        reason = told(error)
+        reason = located(error)
         raise Problem(f"cannot build the route of {one.name}: {reason}") from None
 
 
 def codes_of(registered: list[Handler]) -> frozenset[CodeType] | None:
-    """Return the code of all handlers; None where one has none, being compiled."""
+    """Return the code of all handlers; None if one has none, as compiled ones."""
     codes = []
     for one in registered:
         call = handler_form(
@@ -196,38 +192,19 @@ def name_of(middleware: Any) -> str:
     return label_of(middleware).rpartition(".")[2]
 
 
-def idle_baselines(subject: Subject, stepper: Stepper) -> list[Case]:
-    handler = handle_async if subject.is_async else handle
-    handlers = {type(message): handler for message in subject.messages}
-    return baselines(stepper, subject.messages, handlers, subject.is_async)
-
-
-def own_baselines(subject: Subject, stepper: Stepper) -> list[Case]:
-    """Return the direct call and the hand-written dispatch of the user's handlers."""
-    by_class = {
-        one.message_class: own_call(one, subject.is_async)
+def baselines_of(subject: Subject, stepper: Stepper) -> list[Case]:
+    """Return the direct call and the hand-written dispatch of a bus's handlers."""
+    is_async = subject.is_async
+    if not subject.run_handlers:
+        handler = handle_async if is_async else handle
+        idle = {type(message): handler for message in subject.messages}
+        return baselines(stepper, subject.messages, idle, is_async)
+    own = {
+        one.message_class: own_call(one, is_async)
         for one in subject.registered
         if one.message_class is not None
     }
-    handlers = {type(one): by_class[type(one)] for one in subject.messages}
-    wait = "await " if subject.is_async else ""
-    kind = AsyncDispatcher if subject.is_async else Dispatcher
-    pairs = [(handlers[type(message)], message) for message in subject.messages]
-    return [
-        Case(
-            DIRECT,
-            f"handler, argument = message\nresult = {wait}handler(argument)",
-            pairs,
-            stepper,
-        ),
-        Case(
-            HAND_WRITTEN,
-            f"result = {wait}dispatcher.execute(message)",
-            subject.messages,
-            stepper,
-            dispatcher=kind(handlers),
-        ),
-    ]
+    return baselines(stepper, subject.messages, own, is_async, codes=None)
 
 
 def own_call(one: Handler, is_async: bool) -> Callable[[Any], Any]:

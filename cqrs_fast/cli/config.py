@@ -1,7 +1,6 @@
-"""`cqrs-fast config`: the schema of configuration files, a check, and what is in force.
+"""`cqrs-fast config`: the schema of configuration files, a check, the values in force.
 
-What is wrong with a file goes to standard error, as compilers do it; what is asked for
-goes to standard output.
+Errors of a file go to standard error, results to standard output.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions,
         "schema",
         "print the JSON Schema of configuration files, for editors and other checkers",
-        "example: cqrs-fast config schema > parser.schema.json",
+        "example: cqrs-fast config schema > cqrs.schema.json",
     )
     check = added(
         actions,
         "check",
-        "tell what is wrong with each file, or that it is ok",
+        "print what is wrong with each file, or that it is ok",
         "exit status: 0 every file is ok, 1 one is not\n\n"
         "example: cqrs-fast config check configs/*.json",
     )
@@ -49,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = added(
         actions,
         "show",
-        "show every value and where it comes from: a preset, FILE or the environment",
+        "show every value and its origin: a preset, FILE or the environment",
         "A later one overrides an earlier one: defaults, preset, file, environment.\n"
         "exit status: 0, or 2 if a value is wrong\n\n"
         "example: cqrs-fast config show --preset low-latency",
@@ -57,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("file", metavar="FILE", nargs="?", help=CONFIG_FILE)
     show.add_argument(
         "--preset",
-        type=preset_name,
+        choices=PRESETS,
         metavar="NAME",
-        help="what FILE is laid over: default, high-throughput or low-latency",
+        help="what FILE overrides: default, high-throughput or low-latency",
     )
     show.add_argument(
         "--env", action="store_true", help="apply the variables of the environment"
@@ -85,34 +83,15 @@ def added(actions: Any, name: str, summary: str, more: str) -> Any:
     )
 
 
-def preset_name(text: str) -> str:
-    """Parse the name of a preset."""
-    if text not in PRESETS:
-        names = ", ".join(PRESETS)
-        raise argparse.ArgumentTypeError(f"expected one of {names}, got {text!r}")
-    return text
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Run what is asked for."""
-    actions: dict[str, Callable[[argparse.Namespace], int]] = {
-        "schema": schema,
-        "check": check,
-        "show": show,
-    }
-    return actions[arguments.action](arguments)
-
-
-def schema(_: argparse.Namespace) -> int:
-    """Print the JSON Schema."""
-    print(json.dumps(config_schema(), indent=2))
-    return 0
-
-
-def check(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with each file, or that it is ok; return 1 if one is not."""
-    verdicts = [is_ok(file) for file in arguments.files]
-    return 0 if all(verdicts) else FAILED
+    """Run one action."""
+    if arguments.action == "schema":
+        print(json.dumps(config_schema(), indent=2))
+        return 0
+    if arguments.action == "check":
+        verdicts = [is_ok(file) for file in arguments.files]
+        return 0 if all(verdicts) else FAILED
+    return show(arguments)
 
 
 def is_ok(file: str) -> bool:
@@ -121,16 +100,21 @@ def is_ok(file: str) -> bool:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return False
-    # In a pipe, too, the lines of both streams come in the order of the files.
+    # Flushed, so that the lines of both streams come in the order of the files.
     print(f"{printable(file)}: ok", flush=True)
     return True
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print every value that would be in force."""
+    """Print every value: defaults under a preset under a file under the environment."""
     try:
-        config = effective(arguments)
-    except ValueError as error:  # a ConfigError, or a prefix that cannot be one
+        config = Config() if arguments.preset is None else preset(arguments.preset)
+        if arguments.file is not None:
+            config = merged(config, loaded(arguments.file))
+        prefix = arguments.env_prefix or ("CQRS_" if arguments.env else None)
+        if prefix is not None:
+            config = load_config_from_env(prefix, config)
+    except ValueError as error:  # a ConfigError, or an impossible prefix
         raise Problem(str(error)) from None
     if arguments.json:
         print(json.dumps(tidy(msgspec.to_builtins(config)), indent=2))
@@ -139,17 +123,8 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def effective(arguments: argparse.Namespace) -> Config:
-    """Return the defaults under a preset under a file under the environment."""
-    config = Config() if arguments.preset is None else preset(arguments.preset)
-    if arguments.file is not None:
-        config = merged(config, loaded(arguments.file))
-    prefix = arguments.env_prefix or ("CQRS_" if arguments.env else None)
-    return config if prefix is None else load_config_from_env(prefix, config)
-
-
 def loaded(file: str) -> Config:
-    """Load a file, and print what there is to warn of."""
+    """Load a file, and print its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -160,7 +135,7 @@ def loaded(file: str) -> Config:
 
 
 def print_settings(settings: list[Setting], style: Style) -> None:
-    """Print one line for each value, with a mark where it is not the default."""
+    """Print one line for each value, with a mark if it is not the default."""
     heading = ("key", "value", "origin")
     rows = [
         (setting.key, json.dumps(tidy(setting.value)), printable(setting.origin))
@@ -184,12 +159,12 @@ def print_settings(settings: list[Setting], style: Style) -> None:
 
 
 def tidy(value: Any) -> Any:
-    """Return a value with whole numbers as such, wherever they come from."""
+    """Return a value with whole numbers as int, at any depth."""
     if isinstance(value, dict):
         return {key: tidy(one) for key, one in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def printable(text: str) -> str:
-    """Return a text from outside so that it cannot spoil a line or a terminal."""
+    """Return a text from outside as one that cannot spoil a terminal."""
     return text if text.isprintable() else ascii(text)

@@ -1,4 +1,4 @@
-"""What the commands print with: colours, numbers, tables and a progress bar."""
+"""Output of the commands: colours, numbers, tables and a progress bar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Style:
     """What one stream can show.
 
     Attributes:
-        colour: it is a terminal, and neither NO_COLOR nor a dumb one forbids it.
+        colour: it is a terminal that is not dumb, and NO_COLOR is not set.
         boxes: its encoding has the characters of BOX.
     """
 
@@ -34,7 +34,7 @@ class Style:
             self.boxes = False
 
     def paint(self, text: str, colour: str) -> str:
-        """Return `text` in a colour of COLOURS, where the stream shows colours."""
+        """Return `text` in a colour of COLOURS if the stream shows colours."""
         if not (self.colour and colour):
             return text
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
@@ -44,6 +44,20 @@ class Style:
         if self.boxes:
             return text
         return text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an error, whatever its `__str__` does."""
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be made)"
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that cannot spoil a terminal."""
+    text = " ".join(text.split())
+    return text if text.isprintable() else ascii(text)
 
 
 def duration(seconds: float) -> str:
@@ -122,9 +136,9 @@ def table(
 
 
 class Progress:
-    """A line on a terminal that tells how far the work is; elsewhere nothing.
+    """A line on a terminal that shows how far the work is; elsewhere nothing.
 
-    It is taken off at the end of a `with` block.
+    It is cleared at the end of a `with` block.
     """
 
     INTERVAL = 0.1  # seconds between two drawings
@@ -136,25 +150,31 @@ class Progress:
         self.started = self.due = monotonic()
         self.drawn = False
 
-    def update(self, share: float | None, text: Callable[[float], str]) -> None:
+    def update(self, share: float | None, text: str | Callable[[float], str]) -> None:
         """Draw it again, unless it was drawn a moment ago.
 
         Parameters:
-            share: how much of the work is done, None where nobody knows.
-            text: what to say after so many seconds.
+            share: how much of the work is done; None if unknown.
+            text: what to show, or a function that returns it after so many seconds.
         """
         now = monotonic()
         if self.stream is None or now < self.due:
             return
         self.due = now + self.INTERVAL
         elapsed = now - self.started
-        shown = self.style.fit(line_of(share, text(elapsed), elapsed))
-        self.stream.write(f"\r{shown[: width_of(self.stream)]}\x1b[K")
+        if callable(text):
+            text = text(elapsed)
+        shown = self.style.fit(line_of(share, text, elapsed))
+        try:
+            width = os.get_terminal_size(self.stream.fileno()).columns - 1 or 79
+        except OSError:
+            width = 79
+        self.stream.write(f"\r{shown[:width]}\x1b[K")
         self.stream.flush()
         self.drawn = True
 
     def clear(self) -> None:
-        """Take it off the terminal, until the next update."""
+        """Clear it until the next update."""
         if self.drawn and self.stream is not None:
             self.stream.write("\r\x1b[K")
             self.stream.flush()
@@ -169,7 +189,7 @@ class Progress:
 
 
 def line_of(share: float | None, text: str, elapsed: float) -> str:
-    """Return what is drawn: a bar and a time to wait, where these are known."""
+    """Return what is drawn: a bar and a time to wait if these are known."""
     if share is None:
         return text
     filled = round(min(share, 1.0) * 24)
@@ -178,10 +198,3 @@ def line_of(share: float | None, text: str, elapsed: float) -> str:
         parts.append(f"ETA {remaining(max(elapsed / share - elapsed, 0.0))}")
     return "  ".join(parts)
 
-
-def width_of(stream: TextIO) -> int:
-    """Return how many characters fit into a line of a terminal."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns - 1 or 79
-    except OSError:
-        return 79

@@ -8,22 +8,37 @@ import importlib
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import msgspec
+
 from cqrs_fast.base.message_names import message_name
-from cqrs_fast.cli.console import Progress, Style, duration, table
+from cqrs_fast.cli.console import Progress, Style, duration, pairs, table
 from cqrs_fast.cli.problem import Problem
-from cqrs_fast.cli.tally import Rejection, Tally, type_of
 from cqrs_fast.config.loading import config_from
+from cqrs_fast.errors import HandlerNotFoundError, ValidationError
+from cqrs_fast.policies.latency_histogram import LatencyHistogram
 
 EXAMPLES = "cqrs_fast.examples"
-COLUMNS = ("Message", "Count", "OK", "Invalid", "Refused", "Errors", "p50", "p99")
+OUTCOMES = ("OK", "Invalid", "Rejected", "Errors")
+COLUMNS = ("Message", "Count", *OUTCOMES, "p50", "p99")
 COLOURS = ("", "", "green", "yellow", "yellow", "red", "", "")
+UNKNOWN = "(unknown message)"
+NO_MESSAGE = "(no message)"
+FACTS = {
+    "customers": "SELECT count(*) FROM customers",
+    "products": "SELECT count(*) FROM products",
+    "orders": "SELECT count(*) FROM orders",
+    "turnover in EUR, rounded": "SELECT sum(total) / 100 FROM totals "
+    "WHERE status IN ('paid', 'shipped')",
+    "entries in the journal": "SELECT count(*) FROM journal",
+    "journal mode": "PRAGMA journal_mode",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run both examples and print what happened."""
+    """Run both examples and print the results."""
     style = Style(sys.stdout)
     quick_start = example("quick_start")
     heading("Quick start", style)
@@ -45,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def example(name: str) -> Any:
-    """Import an example. Raises Problem where the examples are not installed."""
+    """Import an example. Raises Problem if the examples are not installed."""
     try:
         return importlib.import_module(f"{EXAMPLES}.{name}")
     except ModuleNotFoundError as error:
@@ -61,50 +76,120 @@ def heading(text: str, style: Style) -> None:
     print(style.paint(style.fit(text), "bold"))
 
 
+class Entry:
+    """The outcomes of the messages of one name, in the order of OUTCOMES."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(OUTCOMES)
+        self.latency = LatencyHistogram()
+
+    def row(self, name: str) -> list[str]:
+        times = (self.latency.percentile(50), self.latency.percentile(99))
+        counts = (sum(self.counts), *self.counts)
+        return [name, *(f"{count:,}" for count in counts), *map(duration, times)]
+
+
+class Tally:
+    """Count outcomes by message, and keep one rejection of each kind.
+
+    Parameters:
+        names: the messages that have a handler.
+        rejection: the base of the errors by which handlers reject a message.
+    """
+
+    def __init__(self, names: Iterable[str], rejection: type[Exception]) -> None:
+        self.rejection = rejection
+        self.entries = {name: Entry() for name in (*names, UNKNOWN, NO_MESSAGE)}
+        self.rejections: dict[object, tuple[str, str, str, str]] = {}
+        self.count = 0
+        self.seconds = 0.0
+
+    def attempt(self, line: int, name: str | None, call: Callable[[], object]) -> None:
+        """Run one dispatch and count its outcome."""
+        shown = NO_MESSAGE if name is None else name
+        entry = self.entries.get(shown, self.entries[UNKNOWN])
+        outcome = 0
+        started = perf_counter()
+        try:
+            call()
+        except Exception as error:
+            invalid = isinstance(error, ValidationError | HandlerNotFoundError)
+            outcome = 1 if invalid else 2 if isinstance(error, self.rejection) else 3
+            self._keep(line, shown, error)
+        took = perf_counter() - started
+        entry.counts[outcome] += 1
+        entry.latency.record(took)
+        self.count += 1
+        self.seconds += took
+
+    def _keep(self, line: int, name: str, error: Exception) -> None:
+        """Keep a rejection if it is the first of its kind."""
+        path, code, reason = "", type(error).__name__, str(error)
+        if isinstance(error, ValidationError) and error.errors:
+            path, code, reason = error.errors[0]
+        elif isinstance(error, HandlerNotFoundError):
+            reason = reason.split(". ")[0]  # the rest lists what is registered
+        # Malformed JSON and a message's own check have the same code.
+        kind = (type(error), code, path == "$" and name != NO_MESSAGE)
+        self.rejections.setdefault(kind, (f"line {line}", name, path, reason))
+
+    def rows(self) -> list[list[str]]:
+        """Return the messages that occurred as rows of a table."""
+        return [one.row(name) for name, one in self.entries.items() if any(one.counts)]
+
+
 def run_orders(path: Path, style: Style) -> None:
     """Send the sample through the buses and print the outcome."""
     app = example("orders.app")
-    refusal: type[Exception] = example("orders.errors").OrderError
-    data = files(f"{EXAMPLES}.orders")
+    rejection: type[Exception] = example("orders.errors").OrderError
     lines = [line.text.encode() for line in example("orders.generate").generate()]
-    # Who may write it may write this package too: no need to ask who that is.
-    settings = (data / "configs" / "test.json").read_bytes()
+    # Who may write this file may write this package too: its owner needs no check.
+    settings = (files(f"{EXAMPLES}.orders") / "configs" / "test.json").read_bytes()
     commands, queries = app.build(path, config_from(settings, "test.json"))
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(commands)
-        stack.enter_context(queries)
-        tally = Tally(commands.registered_commands(), refusal)
-        started = perf_counter()
-        send(lines, commands, tally)
-        command_seconds = perf_counter() - started
-        asked = Tally(queries.registered_queries(), refusal)
-        started = perf_counter()
+    with commands, queries:
+        sent = Tally(commands.registered_commands(), rejection)
+        send(lines, commands, sent)
+        asked = Tally(queries.registered_queries(), rejection)
         for query in questions(queries):
             asked.attempt(0, message_name(query), partial(queries.execute, query))
-        query_seconds = perf_counter() - started
-        heading("An order service on SQLite", style)
-        print(
-            f"  {len(lines):,} lines of JSON, mistakes of every kind among them, each "
-            f"in a transaction of\n  its own; then {asked.count:,} queries over what "
-            "they left behind.\n"
-        )
-        show_table(tally, asked, style)
-        show_speed("commands", tally.count, command_seconds, style)
-        show_speed("queries", asked.count, query_seconds, style)
-        print("  Invalid: the rules of the message. Refused: the rules of the shop.\n")
-        show_rejections(tally.rejections, style)
-        show_database(path, style)
+    heading("An order service on SQLite", style)
+    print(
+        f"  {len(lines):,} lines of JSON, among them mistakes of every kind, each in "
+        f"its own transaction;\n  then {asked.count:,} queries over the result.\n"
+    )
+    total = Entry()
+    for entry in (*sent.entries.values(), *asked.entries.values()):
+        total.counts = list(map(sum, zip(total.counts, entry.counts, strict=True)))
+        total.latency.merge(entry.latency)
+    rows = [*sent.rows(), *asked.rows(), total.row("Total")]
+    align = "<" + ">" * (len(COLUMNS) - 1)
+    shown = table(COLUMNS, rows, style, align=align, total=True, colours=COLOURS)
+    print("\n".join(shown))
+    for kind, tally in (("commands", sent), ("queries", asked)):
+        rate = f"{tally.count / tally.seconds:,.0f}/s"
+        text = f"  {tally.count:>6,} {kind:8} in {duration(tally.seconds)}, {rate}"
+        print(style.fit(text))
+    print("  Invalid: the rules of the message. Rejected: the rules of the shop.\n")
+    show_rejections([*sent.rejections.values()], style)
+    show_database(path, style)
+
+
+def type_of(line: bytes) -> str | None:
+    """Return the `$type` of a line; None if it cannot be read."""
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+        return None
+    name = found.get("$type") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def send(lines: list[bytes], commands: Any, tally: Tally) -> None:
-    """Dispatch every line, with a progress bar where there is a terminal."""
-    whole = sum(map(len, lines))
-    done = 0
+    """Dispatch every line, with a progress bar on a terminal."""
     with Progress(sys.stderr) as progress:
         for number, line in enumerate(lines, 1):
             tally.attempt(number, type_of(line), partial(commands.execute_json, line))
-            done += len(line)
-            progress.update(done / whole, lambda _: f"{tally.count:,} lines")
+            progress.update(number / len(lines), f"{number:,} lines")
 
 
 def questions(queries: Any) -> Iterator[Any]:
@@ -122,62 +207,25 @@ def questions(queries: Any) -> Iterator[Any]:
     yield ask.GetOrder("the one from yesterday")
 
 
-def show_table(tally: Tally, asked: Tally, style: Style) -> None:
-    rows = [entry.row(name) for name, entry in tally.by_name()]
-    rows += [entry.row(name) for name, entry in asked.by_name()]
-    total = tally.total()
-    total.add(asked.total())
-    rows.append(total.row("Total"))
-    for line in table(
-        COLUMNS, rows, style, align="<>>>>>>>", total=True, colours=COLOURS
-    ):
-        print(line)
-
-
-def show_speed(kind: str, count: int, seconds: float, style: Style) -> None:
-    text = f"  {count:>6,} {kind:8} in {duration(seconds)}, {count / seconds:,.0f}/s"
-    print(style.fit(text))
-
-
-def show_rejections(rejections: list[Rejection], style: Style) -> None:
-    heading("Turned away, the first of each kind", style)
-    rows = [
-        (f"line {one.line}", one.name, one.path, one.reason)
-        for one in sorted(rejections)
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        where, name, path, reason = (
-            text.ljust(width) for text, width in zip(row, widths, strict=True)
-        )
-        print(
-            f"  {style.paint(where, 'dim')}  {name}  "
-            f"{style.paint(path, 'yellow')}  {style.fit(reason).rstrip()}"
-        )
+def show_rejections(rejections: list[tuple[str, str, str, str]], style: Style) -> None:
+    heading("Rejected, the first of each kind", style)
+    widths = [max(map(len, column)) for column in zip(*rejections, strict=True)]
+    paints = ("dim", "", "yellow", "")
+    for row in rejections:
+        cells = [
+            style.paint(style.fit(text.ljust(width)), paint)
+            for text, width, paint in zip(row, widths, paints, strict=True)
+        ]
+        print(f"  {'  '.join(cells)}".rstrip())
     print()
-
-
-FACTS = (
-    ("customers", "SELECT count(*) FROM customers"),
-    ("products", "SELECT count(*) FROM products"),
-    ("pieces on the shelf", "SELECT sum(stock) FROM products"),
-    ("orders open", "SELECT count(*) FROM orders WHERE status = 'open'"),
-    ("orders paid", "SELECT count(*) FROM orders WHERE status = 'paid'"),
-    ("orders shipped", "SELECT count(*) FROM orders WHERE status = 'shipped'"),
-    ("orders cancelled", "SELECT count(*) FROM orders WHERE status = 'cancelled'"),
-    (
-        "turnover in EUR, rounded",
-        "SELECT sum(total) / 100 FROM totals WHERE status IN ('paid', 'shipped')",
-    ),
-    ("entries in the journal", "SELECT count(*) FROM journal"),
-)
 
 
 def show_database(path: Path, style: Style) -> None:
     heading("What is in the database", style)
+    found = []
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        for label, statement in FACTS:
-            (number,) = connection.execute(statement).fetchone()
-            print(f"  {style.paint(label.ljust(28), 'dim')}{number:>12,}")
-        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    print(f"  {style.paint('journal mode'.ljust(28), 'dim')}{mode:>12}")
+        for label, statement in FACTS.items():
+            (value,) = connection.execute(statement).fetchone()
+            shown = value if isinstance(value, str) else f"{value:,}"
+            found.append((f"  {label}", f"{shown:>12}"))
+    print("\n".join(pairs(found, style)))

@@ -10,15 +10,15 @@ from typing import Any
 
 from cqrs_fast.cli.arguments import FAILED, INTERRUPTED, TARGET, positive
 from cqrs_fast.cli.console import Progress, Style, duration
-from cqrs_fast.cli.ledger import Ledger
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
 from cqrs_fast.cli.runners import run_lines
 from cqrs_fast.cli.target import load_bus
+from cqrs_fast.cli.writer import Writer
 
 EXIT_STATUS = """\
-exit status: 0 every line was ok, 1 a line failed, 2 nothing could be started,
-130 interrupted, 141 nobody reads the output any more"""
+exit status: 0 every line was ok, 1 a line failed, 2 input or output cannot be used,
+130 interrupted, 141 the reader of the output is gone"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.file != "-":
             stack.enter_context(contextlib.closing(file))
         reader = LineReader(file, bus.max_payload_bytes)
-        ledger = Ledger(
+        writer = Writer(
             output,
             Progress(sys.stderr, hidden=arguments.quiet),
             stop_on_error=arguments.stop_on_error,
@@ -77,23 +77,21 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             # What handlers print would spoil the output.
             with contextlib.redirect_stdout(sys.stderr):
-                run_lines(bus, reader, ledger, arguments.concurrency)
+                run_lines(bus, reader, writer, arguments.concurrency)
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            ledger.finish()
-        if ledger.problem is not None:
-            raise ledger.problem
+            writer.finish()
     if not arguments.quiet:
-        for line in summary(ledger, perf_counter() - started, interrupted):
+        for line in summary(writer, perf_counter() - started, interrupted):
             print(line, file=sys.stderr)
     if interrupted:
         return INTERRUPTED
-    return FAILED if ledger.failed else 0
+    return FAILED if writer.failed else 0
 
 
 def binary_output() -> Any:
-    """Return standard output without its buffers, which hold nothing so far."""
+    """Return standard output without its buffers, which are empty."""
     if sys.stdout is None:
         raise Problem("standard output is closed")
     sys.stdout.flush()
@@ -101,25 +99,21 @@ def binary_output() -> Any:
     return getattr(buffer, "raw", buffer)
 
 
-def summary(ledger: Ledger, seconds: float, interrupted: bool) -> list[str]:
-    """Return what to say at the end."""
+def summary(writer: Writer, seconds: float, interrupted: bool) -> list[str]:
+    """Return what to print at the end."""
     style = Style(sys.stderr)
-    rate = ledger.lines / seconds if seconds > 0 else 0.0
-    failed = f"{ledger.failed:,} failed"
-    told = [
-        f"{'interrupted after ' if interrupted else ''}{ledger.lines:,} lines in "
-        f"{duration(seconds)}, {rate:,.0f}/s: "
-        f"{style.paint(f'{ledger.lines - ledger.failed:,} ok', 'green')}, "
-        f"{style.paint(failed, 'red' if ledger.failed else '')}"
+    rate = writer.lines / seconds if seconds > 0 else 0.0
+    ok = style.paint(f"{writer.lines - writer.failed:,} ok", "green")
+    failed = style.paint(f"{writer.failed:,} failed", "red" if writer.failed else "")
+    lines = [
+        f"{'interrupted after ' if interrupted else ''}{writer.lines:,} lines in "
+        f"{duration(seconds)}, {rate:,.0f}/s: {ok}, {failed}"
     ]
-    if ledger.errors:
-        width = max(map(len, ledger.errors))
-        told += [
-            f"  {name:{width}}  {count:>9,}"
-            for name, count in ledger.errors.most_common()
-        ]
-    if ledger.lines:
-        latency = ledger.latency
+    width = max(map(len, writer.errors), default=0)
+    for name, count in writer.errors.most_common():
+        lines.append(f"  {name:{width}}  {count:>9,}")
+    if writer.lines:
+        latency = writer.latency
         shown = [f"p{q} {duration(latency.percentile(q))}" for q in (50, 90, 99)]
-        told.append(f"latency: {', '.join(shown)}, max {duration(latency.max)}")
-    return [style.fit(line) for line in told]
+        lines.append(f"latency: {', '.join(shown)}, max {duration(latency.max)}")
+    return [style.fit(line) for line in lines]

@@ -1,4 +1,4 @@
-"""Read numbered lines without ever holding more than a chunk and one line."""
+"""Read numbered lines and never hold more than a chunk and one line."""
 
 from __future__ import annotations
 
@@ -6,33 +6,19 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from cqrs_fast.cli.problem import Problem
 
 CHUNK = 64 * 1024
-
-
-class Readable(Protocol):
-    """A binary file, read without a buffer of its own where possible."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """Return up to `size` bytes, none at the end."""
-
-    def fileno(self) -> int:
-        """Return the descriptor, or raise OSError."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
+WAIT_MS = 50
 
 
 class Line(NamedTuple):
     """One line that is not blank.
 
     Attributes:
-        number: as an editor counts, from 1, blank lines included.
+        number: from 1, blank lines included, as an editor counts.
         payload: without its line ending; None if it was too long to keep.
         end: how many bytes of the input end with it.
     """
@@ -46,54 +32,48 @@ class LineReader:
     """Split a file into lines.
 
     Parameters:
-        limit: what a line may have in bytes; of a longer one nothing is kept.
+        file: a binary file, best without a buffer.
+        limit: the most bytes of a line; nothing is kept of a longer one.
 
     Attributes:
         total: the bytes from here to the end of a regular file, else None.
-        descriptor: what to wait for before a read, None if a read never blocks.
+        problem: why the input ended early, or None.
     """
 
-    def __init__(self, file: Readable, limit: int) -> None:
+    def __init__(self, file: Any, limit: int) -> None:
         self.file = file
         self.limit = limit
         self.total: int | None = None
-        self.descriptor: int | None = None
+        self.problem: Problem | None = None
+        self._blocking: select.poll | None = None
         self._number = 0
         self._end = 0
         self._size = 0
         self._kept = bytearray()
-        self._examine()
-
-    def _examine(self) -> None:
         try:
-            descriptor = self.file.fileno()
+            descriptor = file.fileno()
             status = os.fstat(descriptor)
         except (OSError, ValueError):
             return
-        if not stat.S_ISREG(status.st_mode):
-            self.descriptor = descriptor
-            return
-        self.total = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
-
-    def wait(self, wanted: Callable[[], bool]) -> None:
-        """Wait until a read will not block, or the input is not `wanted` any more."""
-        if self.descriptor is not None:
-            # poll has no limit on descriptors, which select.select has.
-            poll = select.poll()
-            poll.register(self.descriptor, select.POLLIN)
-            while wanted() and not poll.poll(100):
-                pass
+        if stat.S_ISREG(status.st_mode):
+            self.total = status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR)
+        else:
+            self._blocking = select.poll()
+            self._blocking.register(descriptor, select.POLLIN)
 
     def read(self) -> list[Line] | None:
         """Return the lines that end in the next chunk; None at the end of the input.
 
-        Raises Problem where the file cannot be read.
+        Waits for input only for a moment, and returns no lines if there is none.
         """
+        lines: list[Line] = []
+        if self._blocking is not None and not self._blocking.poll(WAIT_MS):
+            return lines
         try:
             chunk = self.file.read(CHUNK)
         except OSError as error:
-            raise Problem(f"cannot read the input: {error.strerror}") from None
-        lines: list[Line] = []
+            self.problem = Problem(f"cannot read the input: {error.strerror}")
+            return None
         if chunk is None:  # another process made the descriptor non-blocking
             return lines
         if not chunk:
@@ -125,8 +105,8 @@ class LineReader:
         self._kept.clear()
 
 
-def open_input(path: str) -> Readable:
-    """Open a file, or standard input for `-`. Raises Problem."""
+def open_input(path: str) -> Any:
+    """Open a file, or standard input for `-`, without a buffer. Raises Problem."""
     if path != "-":
         try:
             return open(path, "rb", buffering=0)
@@ -136,5 +116,4 @@ def open_input(path: str) -> Readable:
     if sys.stdin is None:
         raise Problem("standard input is closed: name a file")
     buffer = sys.stdin.buffer
-    raw: Readable = getattr(buffer, "raw", buffer)
-    return raw
+    return getattr(buffer, "raw", buffer)

@@ -1,4 +1,4 @@
-"""What a measurement depends on besides the code, and what is not to be measured."""
+"""The machine and the build of a measurement, and the builds that are not measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cqrs_fast.cli.problem import Problem
 def refusal(
     build: Mapping[str, str], modes: tuple[str, ...] = ("release",)
 ) -> str | None:
-    """Return why a build is not to be measured; None for one of the `modes`."""
+    """Return why a build cannot be measured; None for one of the `modes`."""
     if build["mode"] in modes:
         return None
     return (
@@ -23,14 +23,14 @@ def refusal(
 
 
 def require_build(what: str, *modes: str) -> None:
-    """Raise Problem, which names `what` is refused, unless built in one of `modes`."""
+    """Raise Problem, which begins with `what`, for a build of another mode."""
     reason = refusal(build_info(), modes)
     if reason is not None:
         raise Problem(f"no {what}: {reason}")
 
 
 def cpu_model() -> str:
-    """Return the name of the processor, as far as the system tells it."""
+    """Return the name of the processor, if the system has it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -41,7 +41,7 @@ def cpu_model() -> str:
 
 
 def machine() -> dict[str, str]:
-    """Return what belongs beside every number."""
+    """Return the facts that every number depends on."""
     build = build_info()
     return {
         "cpu": cpu_model(),

@@ -1,4 +1,4 @@
-"""Measure dispatches: cases that take turns, with their outcomes counted."""
+"""Measure dispatches: cases alternate, and their outcomes are counted."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import statistics
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, cycle, islice, repeat
 from time import perf_counter, perf_counter_ns
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from cqrs_fast.cli.console import Progress
-from cqrs_fast.cli.stepper import Stepper
+from cqrs_fast.cli.console import Progress, one_line, text_of
 from cqrs_fast.measuring import (
     Ratio,
     best_of,
@@ -29,11 +28,10 @@ from cqrs_fast.measuring import (
 )
 
 REPEATS = 5
-WATCHED = 200  # messages whose way is looked at, one by one
+WATCHED = 200  # messages that are followed one by one
 WATCH_SECONDS = 0.2  # and no longer than that
-# A handler's own affair; Ctrl-C is not.
-CAUGHT = (Exception, SystemExit, asyncio.CancelledError)
-NOISY = 0.15  # a spread over which the times of a case are not to be believed
+CAUGHT = (Exception, SystemExit, asyncio.CancelledError)  # a handler's, unlike Ctrl-C
+NOISY = 0.15  # a spread over which the times of a case mean nothing
 SHARE = 0.25  # if more of the cases are noisy, so is the machine
 
 TIMED = """\
@@ -53,38 +51,61 @@ ONCE = """\
 """
 
 
-class Allocated(NamedTuple):
-    """What one message allocates.
+class Stepper:
+    """Run coroutines on an event loop of its own, which the first one starts."""
 
-    Attributes:
-        peak: how many bytes at a time.
-        kept: how many of them were there at the end.
-    """
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, coroutine: Any) -> Any:
+        """Return its result. Ctrl-C ends it at once, unlike in asyncio.run, which would
+        wait for an await that suspends."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(coroutine)
+
+    def close(self) -> None:
+        """Cancel what still runs, and close the loop."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        try:
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+
+class Allocated(NamedTuple):
+    """The bytes that one message allocates: at a time, and for good."""
 
     peak: float
     kept: float
 
 
 class Case:
-    """One way to have messages handled, as one would write it in a function.
+    """One way to handle messages, written as in a function.
 
     Parameters:
-        name: what is shown of it.
-        statement: handles `message`; one that awaits is run on the event loop.
-        messages: what it is given, all of them in every round.
-        stepper: where the event loop is.
-        handlers: the code of those that messages may reach, to look how many do.
+        name: what the table shows.
+        statement: handles `message`; one that awaits runs on the event loop.
+        messages: all of them are handled in every round.
+        stepper: runs the event loop.
+        handlers: the code of the handlers; None if their calls cannot be seen.
         names: the other variables of the statement.
 
     Attributes:
-        calls: how many messages it was given.
-        timed: how many of them in rounds and before, where errors are counted.
-        errors: the classes of what was raised, and how often.
-        told: the text of one error of each class.
-        unhandled: of the messages that went well, the share that no handler has
-            seen, as where a cache has answered; None where that is not known.
-        bests: the nanoseconds of one message in one of the best rounds of each repeat.
-        medians: the same of the median round.
+        calls: how many messages it handled.
+        timed: how many of them in rounds and warm-up, where errors are counted.
+        texts: the text of one error of each class.
+        unhandled: of the messages without an error, the share that reached no handler,
+            for example because a cache answered; None if unknown.
+        bests, medians: the nanoseconds of one message in one of the best rounds, and in
+            the median round, of each repeat.
         allocated: what a message allocates.
     """
 
@@ -102,7 +123,7 @@ class Case:
         self.messages = messages
         self.handlers = handlers
         self.calls = self.timed = 0
-        self.told: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
         self.unhandled: float | None = None
         self.bests: list[float] = []
         self.medians: list[float] = []
@@ -120,38 +141,40 @@ class Case:
 
     @property
     def errors(self) -> dict[str, int]:
-        """Return what was raised, the most frequent first."""
+        """How often each class was raised, the most frequent first."""
         return {kind.__name__: count for kind, count in self._errors.most_common()}
 
     @property
     def failed(self) -> float:
-        """Return the share of the timed messages that raised."""
+        """The share of the timed messages that raised."""
         return self._errors.total() / self.timed
 
     @property
-    def is_mixed(self) -> bool:
-        """Tell whether some messages ended in another way than others.
+    def is_ok(self) -> bool:
+        """Whether every message reached a handler without an error, if known."""
+        return self.failed == 0 and not self.unhandled
 
-        The best round is then the one with most of those that take least.
+    @property
+    def is_mixed(self) -> bool:
+        """Whether messages ended in different ways.
+
+        The best round is then the one with most of the fastest.
         """
         return 0 < self.failed < 1 or 0 < (self.unhandled or 0) < 1
 
     @property
     def repeats(self) -> list[float]:
-        """Return the nanoseconds of one message in each repeat: of the best round, or
-        of the median one where outcomes are mixed."""
+        """The nanoseconds of one message in each repeat."""
         return self.medians if self.is_mixed else self.bests
 
     @property
     def ns(self) -> float:
-        """Return the nanoseconds of one message."""
-        if self.is_mixed:
-            return statistics.median(self.medians)
-        return min(self.bests)
+        """The nanoseconds of one message."""
+        return (statistics.median if self.is_mixed else min)(self.repeats)
 
     @property
     def spread(self) -> float:
-        """Return how far the repeats lie apart, as a share of their median."""
+        """How far the repeats are apart, as a share of their median."""
         return spread_of(self.repeats)
 
     def ratio(self, baseline: Case) -> Ratio:
@@ -159,35 +182,29 @@ class Case:
         return ratio_of(self.repeats, baseline.repeats)
 
     def run(self, passes: int) -> int:
-        """Give it all messages so many times; return how many nanoseconds it took."""
+        """Handle all messages so many times; return the nanoseconds."""
         self.timed += passes * len(self.messages)
         elapsed: int = self._run(self._loop, passes)
         return elapsed
 
-    def _run(self, loop: Callable[[Any], Any], passes: int) -> Any:
-        if len(self.messages) == 1:
-            feed: Iterator[Any] = repeat(self.messages[0], passes)
-        else:
-            feed = chain.from_iterable(repeat(self.messages, passes))
+    def _run(self, loop: Any, passes: int) -> Any:
+        feed = chain.from_iterable(repeat(self.messages, passes))
+        if len(self.messages) == 1:  # without the time of the chain
+            feed = repeat(self.messages[0], passes)  # type: ignore[assignment]
         self.calls += passes * len(self.messages)
         found = loop(feed)
         return self._stepper.run(found) if self._is_async else found
 
     def warm_up(self) -> None:
-        """Run it until it is warm, and find out how much makes a round."""
+        """Run until it is warm, and find out how many passes make a round."""
         self._passes = times_in_round(self.run)
 
     def round(self) -> float:
-        """Run it for about the time of a round; return the nanoseconds of a message."""
+        """Run for about the time of a round; return the nanoseconds of a message."""
         return self.run(self._passes) / (self._passes * len(self.messages))
 
-    def end_repeat(self, rounds: Sequence[float]) -> None:
-        """Keep one of the best of the rounds of a repeat, and the median."""
-        self.bests.append(best_of(rounds))
-        self.medians.append(statistics.median(rounds))
-
     def watch(self) -> None:
-        """Handle some messages one by one: see who reaches a handler and what raises.
+        """Handle some messages one by one: see which reach a handler, and what raises.
 
         The errors do not count among those of the rounds.
         """
@@ -225,86 +242,59 @@ class Case:
             if self._is_async:
                 self._stepper.run(done)
         except CAUGHT as error:
-            kind = type(error).__name__
-            if kind not in self.told:
-                self.told[kind] = text_of(error)
+            self.texts.setdefault(type(error).__name__, one_line(text_of(error)))
             return False
         return True
 
     def trace(self) -> None:
-        """Find out what a message allocates, beside a loop over no messages."""
+        """Find out what a message allocates, compared with a loop over none."""
         count = self._passes * len(self.messages)
         with tracing():
             self._run(self._tracer, self._passes)
             none = least_traced(lambda: self._run(self._tracer, 0))
             some = least_traced(lambda: self._run(self._tracer, self._passes))
         kept = max(0.0, round((some.kept - none.kept) / count, 2))
-        # What piles up over all messages is not what one of them needs at a time.
+        # What all messages keep together is not what one of them needs at a time.
         peak = max(0.0, some.peak - none.peak - kept * (count - 1))
         self.allocated = Allocated(peak, kept)
 
 
 def measure(cases: Sequence[Case], seconds: float, progress: Progress) -> None:
-    """Let all cases take turns for about so many seconds, and then look closer."""
+    """Let all cases alternate for about so many seconds, then watch and trace each."""
     for number, case in enumerate(cases):
-        progress.update(0.1 * number / len(cases), step("warming up", case))
+        progress.update(0.1 * number / len(cases), f"warming up: {case.name}")
         case.warm_up()
     each = seconds / REPEATS
     for number in range(REPEATS):
 
-        def told(elapsed: float, number: int = number) -> None:
+        def report(elapsed: float, number: int = number) -> None:
             share = (number + min(elapsed / each, 1.0)) / REPEATS
-            text = f"repeat {number + 1} of {REPEATS}"
-            progress.update(0.1 + 0.8 * share, lambda _: text)
+            progress.update(0.1 + 0.8 * share, f"repeat {number + 1} of {REPEATS}")
 
-        found = take_turns([case.round for case in cases], seconds=each, progress=told)
+        probes = [case.round for case in cases]
+        found = take_turns(probes, seconds=each, progress=report)
         for case, rounds in zip(cases, found, strict=True):
-            case.end_repeat(rounds)
+            case.bests.append(best_of(rounds))
+            case.medians.append(statistics.median(rounds))
     for number, case in enumerate(cases):
-        progress.update(0.9 + 0.1 * number / len(cases), step("allocations", case))
+        progress.update(0.9 + 0.1 * number / len(cases), f"allocations: {case.name}")
         case.watch()
         case.trace()
 
 
-def step(what: str, case: Case) -> Callable[[float], str]:
-    return lambda elapsed: f"{what}: {case.name}"
+def noise_of(cases: Sequence[Case]) -> tuple[bool, str]:
+    """Return whether the machine was noisy, and one line that says how much.
 
-
-def noise_of(cases: Sequence[Case]) -> str:
-    """Say in one line how far the times of this machine are to be believed."""
-    told_of = telling(cases)
-    noisy = sum(case.spread > NOISY for case in told_of)
-    worst = max(told_of, key=lambda case: case.spread)
-    told = (
-        f"the repeats of {noisy} of {len(told_of)} cases differ by over {NOISY:.0%}, "
+    It was if many cases took far longer in one repeat than in another; a single one may
+    have been interrupted. Mixed outcomes spread on a quiet machine too.
+    """
+    cases = [case for case in cases if not case.is_mixed] or cases
+    noisy = sum(case.spread > NOISY for case in cases)
+    worst = max(cases, key=lambda case: case.spread)
+    text = (
+        f"the repeats of {noisy} of {len(cases)} cases differ by over {NOISY:.0%}, "
         f"those of {worst.name!r} most, by {worst.spread:.0%}"
     )
-    if is_noisy(cases):
-        return f"NOISY MACHINE: {told}: end what else runs here and measure again"
-    return f"quiet machine: {told}"
-
-
-def is_noisy(cases: Sequence[Case]) -> bool:
-    """Tell whether many cases took far longer in one repeat than in another.
-
-    One alone may have been interrupted: that says nothing about the machine.
-    """
-    told_of = telling(cases)
-    return sum(case.spread > NOISY for case in told_of) > SHARE * len(told_of)
-
-
-def telling(cases: Sequence[Case]) -> Sequence[Case]:
-    """Return the cases that tell about the machine.
-
-    Where outcomes are mixed the repeats lie apart on a quiet machine too.
-    """
-    return [case for case in cases if not case.is_mixed] or cases
-
-
-def text_of(error: BaseException) -> str:
-    """Return an error's text as one line that cannot spoil a terminal."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:
-        text = "(its text cannot be made)"
-    return text if text.isprintable() else ascii(text)
+    if noisy > SHARE * len(cases):
+        return True, f"NOISY MACHINE: {text}: end other programs and measure again"
+    return False, f"quiet machine: {text}"

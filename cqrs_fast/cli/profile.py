@@ -1,7 +1,7 @@
-"""`cqrs-fast profile`: keep a user's bus busy, while a profiler looks on.
+"""`cqrs-fast profile`: keep a user's bus busy under py-spy or tracemalloc.
 
-py-spy watches a process, which is this module: `python -m cqrs_fast.cli.profile SECONDS
-TARGET FILE HANDLERS`, where FILE is one of messages or "", and HANDLERS "run" or "".
+py-spy samples a process, which is this module: `python -m cqrs_fast.cli.profile SECONDS
+TARGET FILE HANDLERS`, with a file of messages or "", and "run" or "".
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import json
 import linecache
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,28 +30,28 @@ from cqrs_fast.cli.arguments import (
     add_traffic,
     some_seconds,
 )
-from cqrs_fast.cli.bench_pipeline import Subject, load_subject, whole
-from cqrs_fast.cli.console import Progress, Style, pairs, table
+from cqrs_fast.cli.bench_pipeline import load_subject, whole
+from cqrs_fast.cli.console import Style, pairs, table
 from cqrs_fast.cli.machine import require_build
-from cqrs_fast.cli.measuring import Case
+from cqrs_fast.cli.measuring import Stepper
 from cqrs_fast.cli.problem import Problem
-from cqrs_fast.cli.stepper import Stepper
 from cqrs_fast.measuring import LOOP
 
 OUTPUTS = {"flamegraph": "profile.svg", "speedscope": "profile.speedscope.json"}
-TOLD = "cqrs-fast: "  # begins the line of the process that is watched
-PATIENCE = 10.0  # seconds for py-spy to end in, once it is asked to
+MARK = "cqrs-fast: "  # begins the line of the sampled process
 LINES = 10
 NO_PY_SPY = (
     "py-spy is not installed: pip install 'cqrs-fast[profile]', or pip install py-spy; "
     "--memory does without"
 )
 NO_RIGHTS = (
-    "py-spy may not look into the process it started: run the command as root "
+    "py-spy may not inspect the process it started: run the command as root "
     "(sudo -E), allow it (Linux: sysctl kernel.yama.ptrace_scope=0; in a container: "
     "--cap-add SYS_PTRACE), or use --memory, which needs no rights"
 )
 DENIED = ("permission denied", "operation not permitted", "requires root", "eperm")
+
+Rows = list[tuple[str, str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,13 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="memory",
         action="store_false",
         default=argparse.SUPPRESS,
-        help="let py-spy watch where the time goes (default); needs py-spy: "
+        help="let py-spy sample where the time goes (default); needs py-spy: "
         "pip install 'cqrs-fast[profile]'",
     )
     what.add_argument(
         "--memory",
         action="store_true",
-        help="let tracemalloc tell which lines' memory has grown, once it is warm",
+        help="let tracemalloc find the lines whose memory grows, once the bus is warm",
     )
     add_traffic(parser)
     parser.add_argument(
@@ -91,14 +91,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="--cpu: what py-spy writes (default: parser.svg, or "
-        "parser.speedscope.json); --memory: all lines that grew, as JSON",
+        help="--cpu: what py-spy writes (default: profile.svg, or "
+        "profile.speedscope.json)",
     )
     parser.add_argument(
         "--format",
         choices=("flamegraph", "speedscope"),
         default="flamegraph",
-        help="--cpu: an SVG to look at, or a file for https://www.speedscope.app",
+        help="--cpu: an SVG for a browser, or a file for https://www.speedscope.app",
     )
     parser.add_argument(
         "--native",
@@ -106,9 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="--cpu: show compiled functions too, in a profile build with their lines",
     )
 
-
 def run(arguments: argparse.Namespace) -> int:
-    """Profile, and tell where the result is."""
+    """Profile, and print where the result is."""
     require_build("profile", "release", "profile")
     lines, notes = (memory if arguments.memory else cpu)(arguments)
     print("\n".join([*lines, "", *pairs(notes, Style(sys.stdout))]))
@@ -116,54 +115,53 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def busy(
-    seconds: float, target: str, file: str, handlers: str, *, traced: bool = False
-) -> tuple[list[list[str]], Any]:
-    """Dispatch for about so many seconds; return what to know, and two snapshots.
+    seconds: float,
+    target: str,
+    file: str,
+    handlers: str,
+    warm: Callable[[int], object] = lambda dispatches: None,
+) -> tuple[Rows, int]:
+    """Dispatch for about so many seconds; return what to know, and the dispatches.
 
-    Where it is traced: one when it is warm, one at the end, with the dispatches so far.
+    Parameters:
+        warm: is called with the dispatches so far after a third of the time.
     """
-    snapshots: list[tuple[tracemalloc.Snapshot, int]] = []
     with (
         contextlib.closing(Stepper()) as stepper,
         contextlib.redirect_stdout(sys.stderr),
     ):
         subject = load_subject(target, file or None, handlers == "run")
         case = whole(subject, stepper)
-        for share in (1 / 3, 2 / 3) if traced else (1.0,):
+        for share in (1 / 3, 2 / 3):
             case.warm_up()
             until = perf_counter() + seconds * share
             while perf_counter() < until:
                 case.round()
-            if traced:
-                gc.collect()
-                snapshots.append((tracemalloc.take_snapshot(), case.timed))
-    return notes_of(case, subject), snapshots
-
-
-def notes_of(case: Case, subject: Subject) -> list[list[str]]:
+            if share < 1 / 2:
+                warm(case.timed)
     errors = [f"{count:,} {name}" for name, count in case.errors.items()]
-    return [
-        ["messages", f"{len(subject.messages):,}, in turn"],
-        ["handlers", subject.handlers],
-        ["dispatches", "; ".join([f"{case.timed:,}", *errors])],
-        *(["left out", text] for text in subject.missing),
-    ]
+    notes = subject.notes("; ".join([f"{case.timed:,}", *errors]))
+    return notes, case.timed
+
+
+def traffic(arguments: argparse.Namespace) -> tuple[str, str, str]:
+    handlers = "run" if arguments.run_handlers else ""
+    return arguments.target, arguments.messages or "", handlers
 
 
 def writable(name: str) -> Path:
-    """Return where a result is to be written, before it is made. Raises Problem."""
+    """Return the path of a result that is to be written. Raises Problem."""
     path = Path(name)
-    if path.is_dir():
-        raise Problem(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise Problem(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "it is" if path.is_dir() else "its parent is not"
+        raise Problem(f"cannot write {path}: {reason} a folder")
     return path
 
 
-def cpu(arguments: argparse.Namespace) -> tuple[list[str], Any]:
+def cpu(arguments: argparse.Namespace) -> tuple[list[str], Rows]:
     """Let py-spy draw where the time goes."""
-    own = shutil.which("py-spy", path=sysconfig.get_path("scripts"))
-    py_spy = own or shutil.which("py-spy")
+    installed = shutil.which("py-spy", path=sysconfig.get_path("scripts"))
+    py_spy = installed or shutil.which("py-spy")
     if py_spy is None:
         raise Problem(NO_PY_SPY)
     output = writable(arguments.output or OUTPUTS[arguments.format])
@@ -171,111 +169,68 @@ def cpu(arguments: argparse.Namespace) -> tuple[list[str], Any]:
         *(py_spy, "record", "--output", str(output), "--rate", "250"),
         *("--format", arguments.format, *(["--native"] if arguments.native else [])),
         *("--", sys.executable, "-m", "cqrs_fast.cli.profile"),
-        *(str(arguments.seconds), arguments.target),
-        *(arguments.messages or "", "run" if arguments.run_handlers else ""),
+        *(str(arguments.seconds), *traffic(arguments)),
     ]
-    with Progress(sys.stderr) as progress:
-        progress.update(None, lambda _: f"py-spy looks for {arguments.seconds:g} s")
-        status, said = outcome_of(command)
-    told = told_in(said)
-    if "problem" in told:
-        raise Problem(told["problem"])
-    if status or not told:
-        denied = any(word in said.lower() for word in DENIED)
-        what = NO_RIGHTS if denied else "py-spy gave no result"
-        raise Problem(f"{what}. It said:\n{said.rstrip() or 'nothing'}")
-    how = "open it in a browser"
-    if arguments.format == "speedscope":
-        how = "open it at https://www.speedscope.app"
-    line = f"wrote {output}: {how}; the wider a box, the more of the time it took"
-    return [line], told["notes"]
-
-
-def told_in(said: str) -> dict[str, Any]:
-    """Return what the watched process has told, among all else that was printed."""
-    for line in said.splitlines():
-        if line.startswith(TOLD):
-            found: dict[str, Any] = json.loads(line.removeprefix(TOLD))
-            return found
-    return {}
-
-
-def outcome_of(command: list[str]) -> tuple[int, str]:
-    """Run a command; return its status and what it printed.
-
-    It ends before this function, and so does what it has started, whatever happens.
-    """
-    # The process imports the bus as this one would: from here, and from our own path.
+    # The process imports the bus as this one would: from here, and from our path.
     path = os.pathsep.join([os.getcwd(), *filter(None, sys.path)])
-    with subprocess.Popen(
+    done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         env={**os.environ, "PYTHONPATH": path},
-        start_new_session=True,
-    ) as process:
-        try:
-            said = process.communicate()[0]
-        except BaseException:
-            os.killpg(process.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PATIENCE)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-    return process.returncode, said
+    )
+    marked = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+    found = json.loads(marked[0].removeprefix(MARK)) if marked else {}
+    if "problem" in found:
+        raise Problem(found["problem"])
+    if done.returncode or not found:
+        denied = any(word in done.stdout.lower() for word in DENIED)
+        what = NO_RIGHTS if denied else "py-spy gave no result"
+        raise Problem(f"{what}. It said:\n{done.stdout.rstrip() or 'nothing'}")
+    viewer = "https://www.speedscope.app"
+    how = f"at {viewer}" if arguments.format == "speedscope" else "in a browser"
+    line = f"wrote {output}: open it {how}; the wider a box, the more of the time"
+    return [line], found["notes"]
 
 
-def memory(arguments: argparse.Namespace) -> tuple[list[str], Any]:
-    """Let tracemalloc tell which lines' memory grows."""
-    output = None if arguments.output is None else writable(arguments.output)
+def memory(arguments: argparse.Namespace) -> tuple[list[str], Rows]:
+    """Let tracemalloc find the lines whose memory grows."""
+    if arguments.output is not None:
+        raise Problem("--output goes with --cpu: --memory only prints")
+    snapshots = []
+    counts = []
+
+    def snapshot(dispatches: int) -> None:
+        gc.collect()
+        snapshots.append(tracemalloc.take_snapshot())
+        counts.append(dispatches)
+
     tracemalloc.start()
     try:
-        with Progress(sys.stderr) as progress:
-            progress.update(None, lambda _: f"dispatching for {arguments.seconds:g} s")
-            handlers = "run" if arguments.run_handlers else ""
-            notes, ((before, first), (after, last)) = busy(
-                arguments.seconds,
-                arguments.target,
-                arguments.messages or "",
-                handlers,
-                traced=True,
-            )
+        notes, dispatches = busy(arguments.seconds, *traffic(arguments), warm=snapshot)
+        snapshot(dispatches)
     finally:
         tracemalloc.stop()
-    names = (tracemalloc.__file__, __file__, measuring.__file__)
-    own = [tracemalloc.Filter(False, name) for name in names]
-    grown = after.filter_traces(own).compare_to(before.filter_traces(own), "lineno")
-    rising = [one for one in grown if one.size_diff > 0]
-    if output is not None:
-        lines = [
-            {
-                "file": one.traceback[0].filename,
-                "line": one.traceback[0].lineno,
-                "size": one.size,
-                "size_diff": one.size_diff,
-                "count": one.count,
-                "count_diff": one.count_diff,
-            }
-            for one in rising
-        ]
-        told = {"dispatches": last - first, "lines": lines}
-        output.write_text(json.dumps(told, indent=2) + "\n")
-    notes.append(["between the snapshots", f"{last - first:,} dispatches"])
+    files = (tracemalloc.__file__, __file__, measuring.__file__)
+    others = [tracemalloc.Filter(False, file) for file in files]
+    before, after = (one.filter_traces(others) for one in snapshots)
+    grown = [one for one in after.compare_to(before, "lineno") if one.size_diff > 0]
+    dispatches -= counts[0]
+    notes.append(("between the snapshots", f"{dispatches:,} dispatches"))
+    if not grown:
+        return ["no line's memory has grown"], notes
     rows = [
         [place(one.traceback[0]), f"{one.size_diff:,} B", f"{one.size:,} B"]
-        for one in rising[:LINES]
+        for one in grown[:LINES]
     ]
-    if not rows:
-        return ["no line's memory has grown"], notes
     header = ("line", "grew by", "to")
     return table(header, rows, Style(sys.stdout), align="<>>"), notes
 
 
 def place(frame: tracemalloc.Frame) -> str:
-    """Return where a line is, and what it says."""
+    """Return where a line is, and its text."""
     if frame.filename == LOOP:
         return "compiled code: the bus and its stages"
     name = Path(frame.filename)
@@ -283,13 +238,14 @@ def place(frame: tracemalloc.Frame) -> str:
     return f"{name.parent.name}/{name.name}:{frame.lineno}  {text}".rstrip()
 
 
-def main(seconds: str, *arguments: str) -> None:
-    """Be the process that py-spy watches; a line says what came of it."""
+def main(seconds: str, target: str, file: str, handlers: str) -> None:
+    """Be the process that py-spy samples; print one marked line for the command."""
     try:
-        told: dict[str, Any] = {"notes": busy(float(seconds), *arguments)[0]}
+        notes, _ = busy(float(seconds), target, file, handlers)
+        found: dict[str, Any] = {"notes": notes}
     except Problem as problem:
-        told = {"problem": str(problem)}
-    print(f"\n{TOLD}{json.dumps(told)}", flush=True)
+        found = {"problem": str(problem)}
+    print(f"\n{MARK}{json.dumps(found)}", flush=True)
 
 
 if __name__ == "__main__":

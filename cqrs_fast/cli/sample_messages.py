@@ -12,7 +12,7 @@ import msgspec
 from cqrs_fast.assembly.builder import Handler
 from cqrs_fast.cli.lines import LineReader, open_input
 from cqrs_fast.cli.problem import Problem
-from cqrs_fast.cli.target import told
+from cqrs_fast.cli.target import located
 from cqrs_fast.errors import HandlerNotFoundError, ValidationError
 from cqrs_fast.payloads.decoding import Payloads
 from cqrs_fast.payloads.wire import JSON
@@ -67,6 +67,8 @@ def lines_of(path: str, limit: int) -> Iterator[tuple[int, bytes | None]]:
         while (lines := reader.read()) is not None:
             for line in lines:
                 yield line.number, line.payload
+        if reader.problem is not None:
+            raise reader.problem
 
 
 def example_messages(
@@ -86,7 +88,7 @@ def example_messages(
         except Problem:
             raise
         except Exception as error:  # of a __post_init__, for instance
-            missing.append(f"{one.message_class.__name__}: {told(error)}")
+            missing.append(f"{one.message_class.__name__}: {located(error)}")
     return messages, missing
 
 

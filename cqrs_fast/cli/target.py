@@ -17,18 +17,18 @@ Bus: TypeAlias = CommandBus | QueryBus
 
 
 def load_bus(target: str) -> Bus:
-    """Return the bus, calling what is named if it is a function that makes one.
+    """Return the bus that is named, or that the named function makes.
 
-    The module is imported from the current directory too. What it prints goes to
-    standard error: standard output belongs to the command. Raises Problem.
+    Imports from the current directory too. What the module prints goes to standard
+    error, as standard output belongs to the command. Raises Problem.
     """
     return bus_source(target)()
 
 
 def bus_source(target: str) -> Callable[[], Bus]:
-    """Return what gives the bus: another one each time, where a function makes it.
+    """Return a function that returns the bus, or makes a new one each time.
 
-    Both it and what it returns raise Problem.
+    Both functions raise Problem.
     """
     module_name, colon, attribute = target.partition(":")
     if not (module_name and colon and attribute):
@@ -62,7 +62,7 @@ def import_module(name: str) -> Any:
         hint = ""
         if "/" in name or name.endswith(".py"):
             hint = "; write the module's dotted name, not its file"
-        raise Problem(f"cannot import {name}: {told(error)}{hint}") from None
+        raise Problem(f"cannot import {name}: {located(error)}{hint}") from None
 
 
 def attribute_of(module: Any, module_name: str, path: str) -> Any:
@@ -76,7 +76,8 @@ def attribute_of(module: Any, module_name: str, path: str) -> Any:
             there = f"; it has the buses {', '.join(buses)}" if buses else ""
             raise Problem(f"{module_name} has no attribute {path!r}{there}") from None
         except Exception as error:  # a property may run anything
-            raise Problem(f"cannot read {module_name}:{path}: {told(error)}") from None
+            text = f"cannot read {module_name}:{path}: {located(error)}"
+            raise Problem(text) from None
     return found
 
 
@@ -84,7 +85,7 @@ def call(factory: Any, target: str) -> Any:
     try:
         return factory()
     except (Exception, SystemExit) as error:
-        raise Problem(f"{target}() failed: {told(error)}") from None
+        raise Problem(f"{target}() failed: {located(error)}") from None
 
 
 def describe(found: object) -> str:
@@ -94,7 +95,7 @@ def describe(found: object) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def told(error: BaseException) -> str:
+def located(error: BaseException) -> str:
     """Return an error as one line that says where it was raised."""
     text = " ".join(str(error).split())
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__

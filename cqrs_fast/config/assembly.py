@@ -1,4 +1,4 @@
-"""Assembly: the middleware that a Config stands for, in the default order."""
+"""Assembly: the middleware that a Config describes, in the default order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from cqrs_fast.stages.catalog import ATTEMPT_TIMEOUT, CATALOG, CUSTOM, Row
 
 KINDS = ("command", "query")
 
-# What the names of fields end with, and what makes seconds of it.
+# The suffixes of field names, and how many of the unit make a second.
 UNITS = {"_ms": 1000, "_sec": 1}
 RATE = "_per_sec"
 
-
 ROWS = {row.section: row for row in CATALOG if row.section}
 _OWN_AT = [row.name for row in CATALOG].index(CUSTOM)
-# Users' own middleware goes between the two.
+# Middleware of users goes between the two.
 OUTER = {row.section: row for row in CATALOG[:_OWN_AT] if row.section}
 INNER = {row.section: row for row in CATALOG[_OWN_AT:] if row.section}
 
@@ -28,23 +27,20 @@ Arguments = dict[str, Any]
 
 
 def check_config(config: Config) -> None:
-    """Raise the ConfigError that a bus made from `config` would raise, if any.
-
-    TypeError for what is no Config.
-    """
+    """Raise the ConfigError of a bus made from `config`, or TypeError for no Config."""
     for kind in KINDS:
         middleware_of(config, kind)
 
 
 def middleware_of(config: Config, kind: str) -> dict[str, Stage]:
-    """Make the middleware of one bus, outermost first, each under its section's name.
+    """Make the enabled middleware of one bus, outermost first, by its section's name.
 
     Parameters:
-        config: what is not enabled there is left out.
+        config: a Config.
         kind: of the bus, "command" or "query".
 
-    `attempt_timeout` is the second timeout, of one attempt. Raises ConfigError where
-    the values of a section do not go together, with the section as its key.
+    `attempt_timeout` is the second timeout, of one attempt. Raises ConfigError, with
+    the section as its key, if the values of a section contradict each other.
     """
     return {
         name: make(name, arguments, config)
@@ -53,7 +49,7 @@ def middleware_of(config: Config, kind: str) -> dict[str, Stage]:
 
 
 def arguments_of(config: Config, kind: str) -> dict[str, Arguments]:
-    """Return what each middleware of a bus is constructed with, outermost first."""
+    """Return the arguments of each middleware of a bus, outermost first."""
     middleware = checked(config).middleware
     if middleware.tracing.enabled:
         raise ConfigError(
@@ -63,7 +59,7 @@ def arguments_of(config: Config, kind: str) -> dict[str, Arguments]:
         )
     found = {}
     for name, row in ROWS.items():
-        # That of an attempt has no section: it is made by `retry.attempt_timeout_ms`.
+        # The timeout of an attempt has no section: see retry.attempt_timeout_ms.
         if name == ATTEMPT_TIMEOUT or kind not in row.kinds:
             continue
         if getattr(middleware, name).enabled:
@@ -75,16 +71,16 @@ def arguments_of(config: Config, kind: str) -> dict[str, Arguments]:
 
 
 def make(name: str, arguments: Arguments, config: Config) -> Stage:
-    """Make one middleware; a refusal is a ConfigError with the section as its key."""
+    """Make one middleware. Raises ConfigError with the section as its key."""
     try:
         made: Stage = ROWS[name].make(**arguments)
     except (TypeError, ValueError) as error:
-        raise refusal(name, error, config) from error
+        raise rejection(name, error, config) from error
     return made
 
 
-def refusal(name: str, error: Exception, config: Config) -> ConfigError:
-    """Return what to raise where a middleware refuses the values of its section."""
+def rejection(name: str, error: Exception, config: Config) -> ConfigError:
+    """Return the error of a middleware that rejects the values of its section."""
     section = "retry" if name == ATTEMPT_TIMEOUT else name
     path = _path_of(getattr(config.middleware, section))
     return ConfigError(str(error), path=path, key=f"middleware.{section}")
@@ -121,7 +117,7 @@ def _parameter(field: str, value: Any) -> tuple[str | None, Any]:
 
 
 def _path_of(section: Section, field: str | None = None) -> str | None:
-    """Return the one file or variable that the given fields come from, or None."""
+    """Return the only file or variable that the fields come from, or None."""
     origins = origins_of(section)
     given = origins.values() if field is None else [origins.get(field, "default")]
     paths = {one for one in given if one not in ("code", "default")}

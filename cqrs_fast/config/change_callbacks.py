@@ -1,4 +1,4 @@
-"""Telling: callbacks hear of each new Config, one at a time, and hold up nothing."""
+"""Callbacks learn of each new Config, one at a time, and delay nothing else."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Callback = Callable[[Config, Config], object]
 
 
 class ChangeCallbacks:
-    """Tells callbacks of the Config that is in force, whenever it differs.
+    """Call callbacks whenever the Config in force differs from the last reported one.
 
-    One thread tells at a time, the teller; what changes meanwhile it tells next, as one
-    change. Safe to use from any thread, and from the callbacks.
+    One thread notifies at a time. Changes that come during this are reported next, as
+    one change. Safe to use from any thread, and from the callbacks.
 
     Parameters:
         name: of what changes, for the report of a callback that raises.
@@ -25,56 +25,60 @@ class ChangeCallbacks:
         self._name = name
         self._callbacks: tuple[Callback, ...] = ()
         self._now: Config | None = None
-        self._told: Config | None = None
+        self._reported: Config | None = None
         self.after_fork()
 
     def after_fork(self) -> None:
         """Forget the other threads, in a child that was forked."""
         self._lock = threading.Lock()
-        self._teller: threading.Thread | None = None
+        self._notifier: threading.Thread | None = None  # the thread that notifies
+        self._own: threading.Thread | None = None  # the same if started here
 
     def add(self, callback: Callback) -> None:
         with self._lock:
             self._callbacks = (*self._callbacks, callback)
 
     def note(self, config: Config) -> None:
-        """Take what is in force now, to be told; the first is no change."""
+        """Take what is in force now; the first Config is no change."""
         with self._lock:
             if self._now is None:
-                self._told = config
+                self._reported = config
             self._now = config
 
     def notify(self) -> None:
-        """Tell what is to be told here, unless somebody is telling already."""
+        """Notify here, unless another call notifies already."""
         with self._lock:
-            if self._teller is not None:
+            if self._notifier is not None:
                 return
-            self._teller = threading.current_thread()
+            self._notifier = threading.current_thread()
         self._notify_all()
 
     def notify_elsewhere(self) -> None:
-        """Have a thread of its own tell what is to be told, if there is anything."""
+        """Notify in a new thread, if there is anything to report."""
         with self._lock:
-            if self._teller is None and self._callbacks and self._told != self._now:
-                teller = _Teller(self._notify_all)
-                teller.start()
-                self._teller = teller
+            if self._notifier or not self._callbacks or self._reported == self._now:
+                return
+            self._own = threading.Thread(
+                target=self._notify_all, name="cqrs_fast config callbacks", daemon=True
+            )
+            self._own.start()
+            self._notifier = self._own
 
     def wait(self, seconds: float) -> bool:
-        """Wait until such a thread has ended; return whether that is so.
+        """Wait until such a thread has ended; return whether it has.
 
-        Inside of a callback that it calls it returns at once, with True.
+        Inside a callback that it calls, return True at once.
         """
-        teller = self._teller
-        if not isinstance(teller, _Teller) or teller is threading.current_thread():
+        own = self._own
+        if own is None or own is threading.current_thread():
             return True
-        teller.join(seconds)
-        return not teller.is_alive()
+        own.join(seconds)
+        return not own.is_alive()
 
     def _notify_all(self) -> None:
         try:
-            while news := self._next():
-                old, new, callbacks = news
+            while change := self._next():
+                old, new, callbacks = change
                 for callback in callbacks:
                     try:
                         callback(old, new)
@@ -82,20 +86,15 @@ class ChangeCallbacks:
                         report_callback_error("on_change", self._name, error)
         finally:
             with self._lock:
-                if self._teller is threading.current_thread():
-                    self._teller = None
+                if self._notifier is threading.current_thread():
+                    self._notifier = None
 
     def _next(self) -> tuple[Config, Config, tuple[Callback, ...]] | None:
         with self._lock:
-            old, new = self._told, self._now
-            self._told = new
+            old, new = self._reported, self._now
+            self._reported = new
             if old is not None and new is not None and old != new:
                 return old, new, self._callbacks
-            # In one step with the look: what is noted later finds no teller.
-            self._teller = None
+            # Under the same lock as the comparison: a later `note` finds no notifier.
+            self._notifier = None
             return None
-
-
-class _Teller(threading.Thread):
-    def __init__(self, tell: Callable[[], None]) -> None:
-        super().__init__(target=tell, name="cqrs_fast config callbacks", daemon=True)

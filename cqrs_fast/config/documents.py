@@ -1,24 +1,34 @@
 """Documents: from the bytes of a JSON, TOML or YAML file to plain, checked values.
 
-The three formats are held to what all of them share: one object of text keys, each
-given once, with finite numbers, at most 32 levels, in UTF-8. Errors of a value carry
-its key path; those of the syntax say where in the file.
+All formats keep to what they share: one object of text keys, each given once, finite
+numbers, at most 32 levels, UTF-8. An error of a value has its key path; a syntax error
+has its place in the file.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from cqrs_fast.config.document_rules import MAX_DEPTH, Pairs, too_deep
 from cqrs_fast.config.sections import shown
 from cqrs_fast.errors import ConfigError
 from cqrs_fast.redaction import SECRET_WORDS
 
+MAX_DEPTH = 32
+
 _SECRETS = (*SECRET_WORDS, "apikey", "credential", "passphrase", "passwd", "privatekey")
 _BARE = re.compile(r"[A-Za-z0-9_$-]{1,80}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NUMBER = re.compile(
+    r"[-+]?(?:(?P<whole>0|[1-9][0-9]*)|(?:0|[1-9][0-9]*)?\.[0-9]+|[1-9][0-9]*\.)"
+    r"(?P<power>[eE][-+]?[0-9]+)?"
+)
+
+
+class Pairs(list[tuple[Any, Any]]):
+    """An object of a document: its keys and values in order, keys maybe repeated."""
 
 
 def parse_document(data: bytes, suffix: str) -> dict[str, Any]:
@@ -29,8 +39,8 @@ def parse_document(data: bytes, suffix: str) -> dict[str, Any]:
         suffix: `.json`, `.toml`, `.yaml` or `.yml`: the format.
 
     Raises:
-        ConfigError: no known suffix, wrong syntax, or a document that is not what the
-            module says. Without path; with the key path where there is one.
+        ConfigError: no known suffix, wrong syntax, or a document that breaks the rules
+            of this module. It has the key path if there is one, and no file path.
     """
     if suffix not in FORMATS:
         raise ConfigError(f"expected a file name that ends with {', '.join(FORMATS)}")
@@ -50,14 +60,32 @@ def parse_document(data: bytes, suffix: str) -> dict[str, Any]:
 
 
 def key_path(above: str, key: str) -> str:
-    """Return the path of a key below another; what is no plain word is quoted."""
+    """Return the path of a key below another; a key that is no plain word is quoted."""
     if not _BARE.fullmatch(key):
         key = shown(key)
     return f"{above}.{key}" if above else key
 
 
+def number(text: str) -> int | float | None:
+    """Return the number that a text is in decimal, or None."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    if match["power"] or not match["whole"]:
+        return float(text)
+    try:
+        return int(text)
+    except ValueError:  # more digits than CPython reads
+        return None
+
+
+def too_deep(where: str = "") -> ConfigError:
+    """Return the error of a document with too many levels."""
+    return ConfigError(f"nested deeper than {MAX_DEPTH} levels{where}")
+
+
 def plain(value: Any, key: str = "", depth: int = 0) -> Any:
-    """Return a parsed value without anything that is not allowed in a document."""
+    """Return a parsed value; raise ConfigError for what a document may not hold."""
     if isinstance(value, Pairs | dict | list):
         if depth == MAX_DEPTH:
             raise too_deep()
@@ -65,12 +93,9 @@ def plain(value: Any, key: str = "", depth: int = 0) -> Any:
             return _plain_object(value.items(), key, depth + 1)
         if isinstance(value, Pairs):
             return _plain_object(value, key, depth + 1)
-        return [
-            plain(item, f"{key}[{index}]", depth + 1)
-            for index, item in enumerate(value)
-        ]
+        return [plain(one, f"{key}[{at}]", depth + 1) for at, one in enumerate(value)]
     if isinstance(value, str):
-        if not _is_text(value):
+        if _SURROGATE.search(value):
             raise ConfigError("text holds a lone surrogate", key=key or None)
     elif isinstance(value, float):
         if not math.isfinite(value):
@@ -80,34 +105,26 @@ def plain(value: Any, key: str = "", depth: int = 0) -> Any:
     return value
 
 
-def _plain_object(pairs: Any, above: str, depth: int) -> dict[str, Any]:
+def _plain_object(
+    pairs: Iterable[tuple[Any, Any]], above: str, depth: int
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if not isinstance(name, str):
-            raise ConfigError(
-                f"expected keys that are text, got {shown(name)}", key=above or None
-            )
+            text = f"expected keys that are text, got {shown(name)}"
+            raise ConfigError(text, key=above or None)
         key = key_path(above, name)
         if name in found:
             raise ConfigError("the key is there twice", key=key)
-        _refuse_secret(name, key)
+        folded = name.casefold().replace("_", "").replace("-", "")
+        if any(word in folded for word in _SECRETS):
+            text = "secrets do not belong in a configuration file"
+            raise ConfigError(text, key=key)
         found[name] = plain(value, key, depth)
     return found
 
 
-def _refuse_secret(name: str, key: str) -> None:
-    """Raise ConfigError if the name of a key says that its value is a secret."""
-    folded = name.casefold().replace("_", "").replace("-", "")
-    if any(word in folded for word in _SECRETS):
-        raise ConfigError("secrets do not belong in a configuration file", key=key)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+# JSON and TOML
 
 
 def _json(text: str) -> Any:
@@ -148,10 +165,85 @@ def _toml(text: str) -> Any:
         raise ConfigError(f"is not TOML: {error}") from None
 
 
-def _yaml(text: str) -> Any:
-    from cqrs_fast.config.yaml_document import parse_yaml
+# YAML, as much of it as JSON has. The values are made from the parser's events, so
+# nothing is constructed by name, expanded or repeated. Plain words mean what the core
+# schema of YAML 1.2 says: `on` and `010` are texts.
 
-    return parse_yaml(text)
+# Many times what a Config has; PyYAML takes seconds for as many as a file can hold.
+_MOST_EVENTS = 10_000
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+def _yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        hint = 'pip install "cqrs-fast[yaml]"'
+        raise ConfigError("a YAML file needs PyYAML", hint=hint) from None
+    try:
+        return _yaml_value(yaml, yaml.parse(text, yaml.SafeLoader))
+    except ConfigError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        what = error.problem or error.context
+        where = _place(error.problem_mark)
+        raise ConfigError(f"is not YAML{where}: {what}") from None
+    except yaml.YAMLError as error:
+        what = getattr(error, "reason", None) or str(error)
+        raise ConfigError(f"is not YAML: {what}") from None
+    except (ValueError, OverflowError):
+        raise ConfigError("is not YAML: a character that does not exist") from None
+
+
+def _place(mark: Any) -> str:
+    return f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
+def _yaml_value(yaml: Any, events: Any) -> Any:
+    """Build the value without recursion; open collections are on a stack of lists."""
+    stack: list[list[Any]] = [[]]
+    documents = 0
+    for count, event in enumerate(events):
+        where = _place(event.start_mark)
+        if count == _MOST_EVENTS:
+            raise ConfigError(f"YAML holds too many values{where}")
+        if getattr(event, "anchor", None) is not None:
+            raise ConfigError(f"YAML anchors and aliases are not allowed{where}")
+        if getattr(event, "tag", None) is not None:
+            raise ConfigError(f"YAML tags are not allowed{where}")
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise ConfigError(f"expected one YAML document{where}")
+        elif isinstance(event, yaml.ScalarEvent):
+            stack[-1].append(_yaml_scalar(event))
+        elif isinstance(event, yaml.CollectionStartEvent):
+            stack.append([])
+            if len(stack) > MAX_DEPTH + 1:
+                raise too_deep(where)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            items = stack.pop()
+            if isinstance(event, yaml.MappingEndEvent):
+                items = Pairs(zip(items[::2], items[1::2], strict=True))
+            stack[-1].append(items)
+    return stack[0][0] if documents else {}
+
+
+def _yaml_scalar(event: Any) -> Any:
+    text = event.value
+    if event.style is not None:
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _NOT_FINITE.fullmatch(text):
+        return float(text.replace(".", ""))
+    found = number(text)
+    return text if found is None else found
 
 
 FORMATS: dict[str, Callable[[str], Any]] = {

@@ -1,7 +1,7 @@
 """Load a Config: from a file, from the environment, from both.
 
-Defaults give way to a preset, that to the file that names it, the file to the
-environment, and everything to what code gives. Each value remembers where it is from.
+A preset overrides the defaults, a file the preset that it names, the environment the
+file, and code everything. Each value remembers its origin.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cqrs_fast.config.assembly import check_config
-from cqrs_fast.config.document_rules import number
 from cqrs_fast.config.documents import (
     FORMATS,
     key_path,
+    number,
     parse_document,
     plain,
 )
@@ -37,10 +37,10 @@ from cqrs_fast.config.sections import (
 )
 from cqrs_fast.errors import ConfigError
 
-# Names that begin with it are switches of the library itself.
+# Variables of this prefix are switches of the library itself.
 RESERVED_PREFIX = "CQRS_FAST_"
 
-# Keys of a file that are none of Config.
+# Keys of a file that are not in Config.
 FOR_THE_LOADER = (PRESET, SCHEMA) = ("preset", "$schema")
 TOP_LEVEL = "the top level"
 
@@ -53,23 +53,21 @@ _MOST_PLACES = 3
 def load_config(path: str | os.PathLike[str]) -> Config:
     """Return the Config that a file describes.
 
-    The suffix of the path says what is in it: JSON, TOML, or with the extra `yaml`
-    YAML. A top-level `preset` names the preset that the file changes; a top-level
-    `$schema` is for editors. Of a file that was cut off only JSON can tell. Blocks
-    while it reads. Safe to call from any thread.
+    The suffix of the path is the format: JSON, TOML, or YAML with the extra `yaml`. A
+    top-level `preset` names the preset that the file changes; a top-level `$schema` is
+    for editors. Only JSON detects a truncated file. Blocks while it reads. Safe to call
+    from any thread.
 
     Parameters:
-        path: the file, which must belong to root or to this user, and which nobody
-            else may write; a symlink is followed.
+        path: the file, which must belong to root or to this user, and which not
+            everybody may write; a symlink is followed.
 
     Raises:
-        ConfigError: the file cannot be read or trusted, or says what is not allowed;
+        ConfigError: the file cannot be read or trusted, or has a wrong key or value;
             the error names the file, the key path, and often what was meant.
         TypeError: path is no path.
     """
-    name = os.fspath(path)
-    if not isinstance(name, str):
-        raise TypeError(f"path must be a str or a PathLike of str, got {shown(path)}")
+    name = _path("path", path)
     return config_from(read_file(name, stacklevel=2), name)
 
 
@@ -90,21 +88,20 @@ def load_config_from_env(prefix: str = "CQRS_", base: Config | None = None) -> C
     """Return a Config with the values that environment variables give.
 
     `CQRS_MIDDLEWARE__CACHING__DEFAULT_TTL_SEC=60` sets
-    `middleware.caching.default_ttl_sec`. Only variables count whose prefix is followed
-    by the name of a section of Config and `__`; of those, each must name a field. A
-    flag is `true`, `false`, `1` or `0`; nothing, or `null`, is None where a field may
-    be None. Variables that begin with `CQRS_FAST_` never count. Safe to call from any
+    `middleware.caching.default_ttl_sec`. Only variables with the prefix, the name of a
+    section of Config and `__` count, and each of them must name a field. A flag is
+    `true`, `false`, `1` or `0`. The empty text and `null` are None if a field may be
+    None. Variables that begin with `CQRS_FAST_` never count. Safe to call from any
     thread.
 
     Parameters:
-        prefix: that the variables begin with.
-        base: what they override; None for the defaults, where what values demand of
-            each other is left to whoever merges the result into another Config or
-            makes a bus from it.
+        prefix: how the variables begin.
+        base: what they override. None for the defaults; then values that contradict
+            each other are rejected only when a bus is made.
 
     Raises:
-        ConfigError: a variable that names no field, or whose value does not fit; its
-            `path` is the name of the variable.
+        ConfigError: a variable names no field, or its value does not fit; `path` is the
+            name of the variable.
         TypeError: an argument of a wrong type.
         ValueError: a prefix that no variable can have, or that is the reserved one.
     """
@@ -130,7 +127,7 @@ def load_environment_config(
     """Return the Config of the environment that a variable names.
 
     For `production` that is `configs/production.json`, or the same with `.toml`,
-    `.yaml` or `.yml`. Without the variable, or where it is empty, the environment is
+    `.yaml` or `.yml`. Without the variable, or if it is empty, the environment is
     `development`. Blocks while it reads. Safe to call from any thread.
 
     Parameters:
@@ -138,17 +135,13 @@ def load_environment_config(
         env_var: the name of the variable.
 
     Raises:
-        ConfigError: a name that cannot be one of a file, no file or several for it, or
-            whatever `load_config` refuses.
+        ConfigError: the name is not that of a file, it has no file or several, or
+            `load_config` rejects the file.
         TypeError: an argument of a wrong type.
     """
     if not isinstance(env_var, str):
         raise TypeError(f"env_var must be a str, got {shown(env_var)}")
-    folder = os.fspath(directory)
-    if not isinstance(folder, str):
-        raise TypeError(
-            f"directory must be a str or a PathLike of str, got {shown(directory)}"
-        )
+    folder = _path("directory", directory)
     environment = os.environ.get(env_var) or "development"
     if not _ENVIRONMENT.fullmatch(environment):
         raise ConfigError(
@@ -161,8 +154,8 @@ def load_environment_config(
 def merge_configs(base: Config, override: Config) -> Config:
     """Return `base` with the values that were given to `override`.
 
-    What `override` has by default changes nothing. Each value keeps its origin. Neither
-    argument changes. Safe to call from any thread.
+    Defaults of `override` change nothing. Each value keeps its origin. Neither argument
+    changes. Safe to call from any thread.
 
     Raises:
         TypeError: an argument is no Config.
@@ -176,9 +169,17 @@ def _config(argument: str, value: object) -> Config:
     return value
 
 
+def _path(argument: str, value: object) -> str:
+    name = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if not isinstance(name, str):
+        text = f"{argument} must be a str or a PathLike of str, got {shown(value)}"
+        raise TypeError(text)
+    return name
+
+
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Let every ConfigError from inside name the file or the variable."""
+    """Add the file or the variable to every ConfigError from inside."""
     try:
         yield
     except ConfigError as error:
@@ -187,7 +188,7 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _base_of(document: dict[str, Any]) -> Config:
-    """Take from a document what is for the loader, and return the preset it names."""
+    """Remove the loader's keys from a document, and return the preset it names."""
     name = document.pop(PRESET, "default")
     if not isinstance(name, str) or name not in PRESETS:
         got = "" if isinstance(name, str) else f", got {kind(name)}"
@@ -205,7 +206,7 @@ def _base_of(document: dict[str, Any]) -> Config:
 def _section_from(
     cls: type[S], given: dict[str, Any], origin: str, above: str = ""
 ) -> S:
-    """Return a section to which is given what an object of a document holds."""
+    """Return a section with the values of an object of a document."""
     known = fields_of(cls)
     values = {}
     for name, value in given.items():
@@ -214,20 +215,16 @@ def _section_from(
         if field is None:
             raise ConfigError("unknown key", key=key, hint=_meant(name, cls))
         if field.section is None:
-            values[name] = _checked(field, value, key)
+            try:
+                values[name] = field.check(value)
+            except ConfigError as error:
+                error.key = key
+                raise
         elif isinstance(value, dict):
             values[name] = _section_from(field.section, value, origin, key)
         else:
             raise ConfigError(f"expected an object, got {kind(value)}", key=key)
     return with_origins(cls(**values), dict.fromkeys(values, origin))
-
-
-def _checked(field: Field, value: object, key: str) -> Any:
-    try:
-        return field.check(value)
-    except ConfigError as error:
-        error.key = key
-        raise
 
 
 def _meant(name: str, cls: type[Section]) -> str | None:
@@ -249,7 +246,7 @@ def _keys(cls: type[Section], above: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _variables(prefix: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the variables that count and the names of the keys they lead through."""
+    """Yield the variables that count, each with the names of its keys."""
     sections = {name.upper() for name in fields_of(Config)}
     for name in sorted(os.environ):
         if name.startswith(prefix) and not name.startswith(RESERVED_PREFIX):
@@ -259,7 +256,7 @@ def _variables(prefix: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _override(name: str, keys: list[str]) -> Config:
-    """Return a Config to which one variable gives one value."""
+    """Return a Config with the one value of a variable."""
     if any(key != key.upper() for key in keys):
         raise ConfigError("expected upper case", hint=f"did you mean {name.upper()}?")
     keys = [key.lower() for key in keys]
@@ -270,7 +267,7 @@ def _override(name: str, keys: list[str]) -> Config:
     field: Field | None = None
     for key in keys:
         if section is None:
-            raise ConfigError("the key has no keys of its own", key=above)
+            raise ConfigError("the key holds no other keys", key=above)
         here = key_path(above, key)
         field = fields_of(section).get(key)
         if field is None:
@@ -282,14 +279,14 @@ def _override(name: str, keys: list[str]) -> Config:
 
 
 def _nested(keys: list[str], value: Any) -> Any:
-    """Return the document that gives one value."""
+    """Return the document of one value."""
     for key in reversed(keys):
         value = {key: value}
     return value
 
 
 def _typed(text: str, field: Field) -> Any:
-    """Return what the text of a variable means to a field, or the text itself."""
+    """Return the value that the text of a variable means to a field, or the text."""
     types = _types(field.type)
     if NoneType in types and text in ("", "null"):
         return None
@@ -312,7 +309,7 @@ def _types(hint: Any) -> set[Any]:
 
 
 def _file_of(environment: str, folder: str) -> str:
-    """Return the name of the one file that an environment has in a directory."""
+    """Return the name of the only file of an environment in a directory."""
     files: dict[str, list[str]] = {}
     try:
         listed = sorted(os.listdir(folder))
@@ -324,15 +321,10 @@ def _file_of(environment: str, folder: str) -> str:
             files.setdefault(stem, []).append(file)
     found = files.get(environment, [])
     if not found:
-        known = f"there are: {', '.join(files)}" if files else "there is none at all"
-        raise ConfigError(
-            f"there is no file for the environment {environment}", folder, hint=known
-        )
+        text = f"there is no file for the environment {environment}"
+        hint = f"there are: {', '.join(files)}" if files else "there is none at all"
+        raise ConfigError(text, folder, hint=hint)
     if len(found) > 1:
-        raise ConfigError(
-            f"there are several files for the environment {environment}: "
-            f"{', '.join(found)}",
-            folder,
-            hint="keep one",
-        )
+        text = f"there are several files for the environment {environment}: "
+        raise ConfigError(text + ", ".join(found), folder, hint="keep one")
     return found[0]

@@ -1,7 +1,7 @@
-"""ConfigManager: the configuration of a running service, kept as its file says.
+"""ConfigManager: the configuration of a running service follows its file.
 
-One reload at a time reads, checks and applies; what it comes to is one immutable state,
-published by one assignment. Logging and callbacks come after it, under no lock.
+One reload at a time reads, checks and applies, and publishes one immutable state by one
+assignment. Logging and callbacks come after it, without the lock.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
@@ -31,7 +31,7 @@ from cqrs_fast.errors import ConfigError
 Bus = CommandBus | QueryBus
 F = TypeVar("F", bound=Callback)
 
-# Different errors in a row that are logged before the first may be logged again.
+# After so many different errors in a row the first may be logged again.
 MOST_ERRORS = 100
 
 
@@ -56,24 +56,24 @@ class ConfigManager:
             serve(bus)
 
     A reload reads the file, then the environment, checks the Config, makes the new
-    pipelines of every bus, and swaps all of them at one moment. Where any of it fails
-    nothing changes: the last good Config stays in force everywhere, `last_error` says
-    why, and each different error is logged once, to the logger `cqrs_fast`. What a
-    file says that fails is tried again when the file changes, or by `load_config`.
+    pipelines of every bus, and swaps all of them at one moment. If any step fails
+    nothing changes: the last good Config stays in force everywhere, `last_error` has
+    the reason, and each different error is logged once, to the logger `cqrs_fast`. A
+    file that failed is tried again when it changes, or by `load_config`.
 
-    Making one reads nothing and starts nothing. All methods are safe to call from any
-    thread, from callbacks too; they block for a reload, so an event loop calls
-    `load_config` and `apply_to` before it serves, or in a thread. In a forked child
-    the manager goes on with what it has, and watches only once it is told to again.
+    The constructor reads nothing and starts nothing. All methods are safe to call from
+    any thread and from callbacks. They block during a reload, so an event loop should
+    call `load_config` and `apply_to` before it serves, or in a thread. A forked child
+    keeps the state of the manager, but watches only after another `watch_config`.
 
     Parameters:
-        path: a JSON, TOML or YAML file, as for `load_config`; a relative one is taken
-            from where the process is now.
+        path: a JSON, TOML or YAML file, as for `load_config`; a relative one starts at
+            the current directory of this call.
         env_prefix: None, or the prefix of environment variables, as for
             `load_config_from_env`, which override the file at each reload.
-        poll: seconds between two looks at the file while it is watched. What a look
-            sees must be the same in the next one before it counts, so a change is
-            applied after two polls at most; a part of a second where events tell of it.
+        poll: seconds between two checks of the watched file. Two checks in a row must
+            find the same content, so a change is applied after two polls at most; with
+            file system events after a part of a second.
 
     Raises TypeError for arguments of wrong types, ValueError for a poll out of range
     or a prefix that no variable has.
@@ -90,7 +90,7 @@ class ConfigManager:
         if not isinstance(name, str):
             raise TypeError(f"path must be a str or a PathLike of str, got {path!r}")
         if env_prefix is not None:
-            with suppress(ConfigError):  # only what is wrong with the prefix counts yet
+            with suppress(ConfigError):  # only the prefix is checked here
                 load_config_from_env(env_prefix)
         # Joined, not normalised: a/link/../b is not a/b.
         self._path = os.path.join(os.getcwd(), name)
@@ -101,6 +101,7 @@ class ConfigManager:
         self._callbacks = ChangeCallbacks(self._path)
         self._taken: Content | None = None  # what the last reload read
         self._logged: set[str] = set()
+        self._logs: list[tuple[Callable[..., None], str, tuple[object, ...]]] = []
         self._forget_threads()
         notify_of_forks(self)
 
@@ -116,32 +117,32 @@ class ConfigManager:
     def __repr__(self) -> str:
         return f"<ConfigManager {self._path!r} version {self.version}>"
 
-    # What is
+    # The state
 
     @property
     def path(self) -> str:
-        """The file, as an absolute path; symbolic links are followed anew each time."""
+        """The file, as an absolute path; each read follows symbolic links again."""
         return self._path
 
     @property
     def config(self) -> Config:
-        """The last good Config; the first use loads it, and may raise ConfigError."""
+        """The last good Config; the first use loads it and may raise ConfigError."""
         config = self._state.config
         return self.load_config() if config is None else config
 
     @property
     def version(self) -> int:
-        """How many different Configs came into force: 0 before the first."""
+        """How many different Configs have been in force: 0 before the first."""
         return self._state.version
 
     @property
     def last_error(self) -> ConfigError | None:
-        """Why the last reload failed; None where it did not."""
+        """Why the last reload failed; None if it did not."""
         return self._state.last_error
 
     @property
     def reloads(self) -> int:
-        """How many reloads went well, whether they changed anything or not."""
+        """How many reloads succeeded, whether they changed anything or not."""
         return self._state.reloads
 
     @property
@@ -151,9 +152,9 @@ class ConfigManager:
 
     @property
     def pending_restart(self) -> tuple[str, ...]:
-        """The sorted keys whose values wait for a restart, such as a pool's size.
+        """The sorted keys whose values need a restart, such as a pool's size.
 
-        Of the buses that follow: what they were made with is compared with `config`.
+        Compares what the applied buses were made with and `config`.
         """
         return self._state.pending_restart
 
@@ -163,32 +164,32 @@ class ConfigManager:
         watch = self._watch
         return watch is not None and watch.is_running
 
-    # What changes
+    # Changes
 
     def load_config(self) -> Config:
-        """Load the file now, apply it, and return the Config that is in force then.
+        """Load the file now, apply it, and return the new Config.
 
-        Tells the callbacks before it returns, unless another thread, or a callback
-        that this is called from, is telling them already: that goes on with this
-        change. Raises ConfigError where it fails; nothing has changed then.
+        Calls the callbacks before it returns, unless another thread calls them already
+        or a callback calls this; then that call reports this change too. Raises
+        ConfigError if it fails; nothing has changed then.
         """
         with self._lock:
-            config, logs = self._reload()
-        _write(logs)
+            config = self._reload()
+        self._write_logs()
         self._callbacks.notify()
         if isinstance(config, ConfigError):
             raise config
         return config
 
     def apply_to(self, *buses: Bus) -> None:
-        """Put `config` in force on buses now, and every later one at its reload.
+        """Apply `config` to buses now, and every later one at its reload.
 
-        Keywords that a bus was given by `from_config`, middleware of its own and
-        middleware that others added win over it. Buses are held weakly.
+        Keywords given to `from_config` and middleware that was added elsewhere win over
+        it. Buses are held weakly.
 
         Raises:
-            ConfigError: it cannot be loaded, or a bus refuses it; none of the buses
-                has changed then, and none follows.
+            ConfigError: it cannot be loaded, or a bus rejects it; no bus has changed
+                then, and none is followed.
             TypeError: an argument is no bus.
         """
         for bus in buses:
@@ -196,22 +197,21 @@ class ConfigManager:
                 raise TypeError(
                     f"expected a CommandBus or a QueryBus, got {shown(bus)}"
                 )
-        _ = self.config  # loaded here, where callbacks may be told
+        _ = self.config  # loaded here, without the lock, so callbacks may run
         with self._lock:
-            # With those that follow already: some that waited for a restart are gone.
+            # All buses: some that needed a restart may be gone.
             keys = self._apply(self.config, (*self._buses, *buses))
             self._buses.update(buses)
-            logs = self._restart_logs(set(keys))
-        _write(logs)
+            self._note_restart(keys)
+        self._write_logs()
 
     def on_change(self, callback: F) -> F:
-        """Have `callback(old, new)` called after each change of `config`.
+        """Call `callback(old, new)` after each change of `config`.
 
-        Only where values differ: not for a file that was written again, nor for the
-        first load. Callbacks are called one after the other, in the order in which
-        they were given; after a reload of the watcher in a thread of their own. While
-        one is slow, changes go on, and are told as one when it is done. What one
-        raises is logged, and changes nothing.
+        Only if values differ: not after the first load, nor if the file is written
+        again. Callbacks run one after another in the order of registration; after a
+        reload by the watcher in a separate thread. Changes during a slow callback are
+        reported as one when it returns. An exception of a callback is logged.
 
         Returns the callback, so this may be used as a decorator. TypeError for what
         cannot be called, or only awaited.
@@ -225,27 +225,27 @@ class ConfigManager:
     # Watching
 
     def watch_config(self) -> None:
-        """Have a daemon thread watch the file from now on; return at once.
+        """Start a daemon thread that watches the file; return at once.
 
-        What the file says by now is loaded too, where that is not in force. Does
-        nothing where it watches already. The thread ends with `stop`, with the manager,
-        and with the interpreter.
+        It also loads the present content if that is not in force. Does nothing if the
+        file is watched already. The thread ends with `stop`, with the manager, and with
+        the interpreter.
         """
         with self._lock:
             if not self.is_watching:
                 self._watch = Watch(self._path, self._poll, self._take)
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """Stop watching; wait for what is under way, callbacks too.
+        """Stop watching; wait for a running reload and for callbacks.
 
         Parameters:
-            timeout: seconds to wait at most, as for a callback that blocks.
+            timeout: seconds to wait at most, for example for a callback that blocks.
 
-        Returns whether all of it has ended, apart from what this is called from. May be
-        called again, and `watch_config` after it.
+        Returns whether they have ended, apart from the caller itself. May be called
+        again, and `watch_config` after it.
         """
         until = time.monotonic() + seconds_or_zero("timeout", timeout) / 1e9
-        # Not under the lock: a reload that is waited for has it.
+        # Without the lock, which the running reload holds.
         watch = self._watch
         ended = watch is None or watch.stop(timeout)
         return self._callbacks.wait(max(until - time.monotonic(), 0)) and ended
@@ -264,35 +264,37 @@ class ConfigManager:
         self.stop()
 
     def _take(self, content: Content) -> bool:
-        """Reload what the watcher saw; False where the file holds something else."""
+        """Reload what the watcher read; False if the file holds something else."""
         with self._lock:
             if content == self._taken:
                 return True
-            # A reload may have taken something newer since the watcher's look.
+            # A reload may have read something newer since the watcher's check.
             if content != content_of(self._path):
                 return False
-            _, logs = self._reload()
-        _write(logs)
+            self._reload()
+        self._write_logs()
         self._callbacks.notify_elsewhere()
         return True
 
     # One reload, under the lock
 
-    def _reload(self) -> tuple[Config | ConfigError, list[_Log]]:
-        """Load and apply; return the Config or its error, and what is to be logged."""
+    def _reload(self) -> Config | ConfigError:
+        """Load and apply; return the Config or its error."""
         if self._is_reloading:
             raise RuntimeError("a reload cannot be part of a reload")
         self._is_reloading = True
         try:
             try:
                 config = self._read()
-                return config, self._accept(config)
+                self._accept(config)
+                return config
             except ConfigError as error:
-                # Where a file and a variable do not go together, it names neither.
+                # It names neither if a file and a variable contradict each other.
                 error.path = error.path or self._path
-                return error, self._note(error)
+                self._note(error)
+                return error
         except BaseException:
-            # Interrupted: what was read may not be in force, so it counts as news.
+            # Interrupted: what was read may not be in force, so it counts as new.
             self._taken = None
             raise
         finally:
@@ -309,7 +311,7 @@ class ConfigManager:
             config = load_config_from_env(self._env_prefix, config)
         return config
 
-    def _accept(self, config: Config) -> list[_Log]:
+    def _accept(self, config: Config) -> None:
         state = self._state
         changed = config != state.config
         keys = state.pending_restart
@@ -323,11 +325,10 @@ class ConfigManager:
             last_error=None,
             reloads=state.reloads + 1,
         )
-        logs: list[_Log] = []
         if changed:
-            said = "%s: version %d of the configuration is in force"
-            logs.append((LOGGER.info, said, (self._path, state.version + 1)))
-        return logs + self._restart_logs(set(keys))
+            text = f"version {state.version + 1} of the configuration is in force"
+            self._logs.append((LOGGER.info, "%s: %s", (self._path, text)))
+        self._note_restart(keys)
 
     def _apply(self, config: Config, buses: tuple[Bus, ...]) -> list[str]:
         try:
@@ -335,42 +336,40 @@ class ConfigManager:
         except ConfigError:
             raise
         except Exception as error:
-            # Of a factory among the middleware, for example.
-            raise ConfigError(
-                f"a bus refused it: {type(error).__name__}: {error}", self._path
-            ) from error
+            # For example of a factory among the middleware.
+            text = f"a bus rejected it: {type(error).__name__}: {error}"
+            raise ConfigError(text, self._path) from error
 
-    def _note(self, error: ConfigError) -> list[_Log]:
-        # A copy: the traceback of what is raised holds on to everything in the calls.
+    def _note(self, error: ConfigError) -> None:
+        # A copy: the traceback of the raised one keeps all its frames alive.
         kept = ConfigError(error.message, error.path, error.key, error.hint)
         self._state = self._state._replace(
             last_error=kept, failures=self._state.failures + 1
         )
         text = str(error)
         if text in self._logged:
-            return []
+            return
         if len(self._logged) == MOST_ERRORS:
             self._logged.clear()
         self._logged.add(text)
+        rest = f"; version {self._state.version} stays in force"
         if self._state.config is None:
-            said = "the configuration cannot be loaded, and none is in force: %s"
-            return [(LOGGER.error, said, (text,))]
-        said = "the configuration cannot be loaded; version %d stays in force: %s"
-        return [(LOGGER.error, said, (self._state.version, text))]
+            rest = ", and none is in force"
+        said = f"the configuration cannot be loaded{rest}: %s"
+        self._logs.append((LOGGER.error, said, (text,)))
 
-    def _restart_logs(self, keys: set[str]) -> list[_Log]:
-        """Remember what needs a restart; return what is to be logged of it."""
-        new = sorted(keys.difference(self._state.pending_restart))
-        self._state = self._state._replace(pending_restart=tuple(sorted(keys)))
-        if not new:
-            return []
-        said = "%s: only a restart changes %s"
-        return [(LOGGER.warning, said, (self._path, ", ".join(new)))]
+    def _note_restart(self, keys: Iterable[str]) -> None:
+        """Remember what needs a restart, and log what is new of it."""
+        keys = tuple(sorted(keys))
+        new = [key for key in keys if key not in self._state.pending_restart]
+        self._state = self._state._replace(pending_restart=keys)
+        if new:
+            said = "%s: only a restart changes %s"
+            self._logs.append((LOGGER.warning, said, (self._path, ", ".join(new))))
 
-
-_Log = tuple[Callable[..., None], str, tuple[object, ...]]
-
-
-def _write(logs: list[_Log]) -> None:
-    for log, text, arguments in logs:
-        log(text, *arguments)
+    def _write_logs(self) -> None:
+        """Log what a reload noted, without the lock."""
+        with suppress(IndexError):  # another thread may take the last one
+            while True:
+                log, text, arguments = self._logs.pop(0)
+                log(text, *arguments)

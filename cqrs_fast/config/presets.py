@@ -1,4 +1,4 @@
-"""Presets: the values that a whole aim asks for."""
+"""Presets: the values for one aim."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from cqrs_fast.config.sections import marked
 
 
 def default_config() -> Config:
-    """Return the defaults: a new Config to which nothing was given."""
+    """Return a new Config with the defaults."""
     return Config()
 
 
 def high_throughput_config() -> Config:
-    """Return the values for the most dispatches a second.
+    """Return the values for the most dispatches per second.
 
-    What they cost, beside their gain:
+    Their costs:
 
-    - `caching`: 100,000 answers for five minutes take memory, and may be that old.
+    - `caching`: 100,000 answers take memory, and may be five minutes old.
     - `retry`: two attempts, 10 ms apart: a handler that is down for longer fails.
-    - `initial_capacity`: tables for 1024 routes take 32 kB in each bus, and so does a
-      copy of them with each registration.
-    - `pool_size` with `enable_preallocation`: 500 frames, 350 kB, are made with the
-      first bus; a burst of so many async dispatches makes none.
+    - `initial_capacity`: tables for 1024 routes take 32 kB in each bus, and each
+      registration copies them.
+    - `pool_size` with `enable_preallocation`: the first bus makes 500 frames, 350 kB; a
+      burst of so many async dispatches makes none.
     - `gc_percent=50`: garbage in cycles is freed sooner and the heap stays smaller, but
-      collecting twice as often costs throughput. Only `performance_tuning` applies it;
-      leave that out, or set 100, where memory is no concern.
-    - `latency_sample=100`: where metrics are enabled every dispatch is counted and one
-      of 100 is timed: percentiles need 100 times as long to settle.
+      twice as many collections cost throughput. Only `performance_tuning` applies it;
+      omit that, or set 100, if memory does not matter.
+    - `latency_sample=100`: metrics count every dispatch and time one of 100, so
+      percentiles need 100 times as long to settle.
     """
     return Config(
         command_bus=BusConfig(initial_capacity=1024),
@@ -57,20 +57,20 @@ def high_throughput_config() -> Config:
 
 
 def low_latency_config() -> Config:
-    """Return the values for the shortest slow dispatches.
+    """Return the values for the lowest latency of the slowest dispatches.
 
-    What they cost, beside their gain:
+    Their costs:
 
-    - `validation` is off: messages built in Python reach handlers as they are, however
-      bad. Those that come as JSON or MessagePack are still checked.
+    - `validation` is off: handlers get unchecked messages from Python code. JSON and
+      MessagePack payloads are still checked.
     - `retry` makes one attempt: every transient error reaches the caller.
     - `caching` for a minute: more queries are computed again.
-    - `gc_percent=1000`: collections are a tenth as many, each with ten times as many
-      new objects; garbage in cycles waits longer, so the heap is larger.
-    - `gc_freeze`: no collection looks at what exists when `performance_tuning` is
-      entered until it is left. What of that becomes garbage in cycles stays.
+    - `gc_percent=1000`: a tenth of the collections, each with ten times as many new
+      objects. Garbage in cycles is freed later, so the heap is larger.
+    - `gc_freeze`: collections ignore the objects that exist when `performance_tuning`
+      is entered, until it is left. Garbage among these objects is not freed before.
 
-    The last two take effect in `performance_tuning` alone; enter it after warm-up.
+    Only `performance_tuning` applies the last two; enter it after warm-up.
     """
     return Config(
         middleware=MiddlewareConfig(
@@ -91,5 +91,5 @@ PRESETS: dict[str, Callable[[], Config]] = {
 
 
 def preset(name: str) -> Config:
-    """Return a preset by its name, whose values say that they come from it."""
+    """Return a preset by its name, with the preset as the origin of its values."""
     return marked(PRESETS[name](), f"preset {name}")

@@ -1,9 +1,9 @@
 """Live reload: a Config becomes the middleware of running buses, all at one moment.
 
-A plan is made for each bus: the registry that it will have, every route built anew
-beside those in use. Then one step, in which no other code runs, publishes all of them
-and puts the new settings of what keeps its state in effect. A bus that was changed in
-the meantime makes the planning start again, so no change is lost.
+A plan for each bus holds its next registry, with new routes beside those in use. Then
+one step, in which no other code runs, publishes all plans and applies the new settings
+of stages that keep their state. If a bus has changed since, the planning starts again,
+so no change is lost.
 """
 
 cimport cython
@@ -25,7 +25,7 @@ from cqrs_fast.config.assembly import (
     arguments_of,
     checked,
     make,
-    refusal,
+    rejection,
 )
 from cqrs_fast.config.sections import settings_of, shown
 from cqrs_fast.pipeline.frame_pool import reserve_frames
@@ -35,13 +35,13 @@ SEED = "seed"
 
 @cython.final
 cdef class Wiring:
-    """What a config made of a bus; never changed, only replaced."""
+    """What a config gave to a bus. Immutable."""
 
-    cdef object made_with       # the Config that what needs a restart comes from
+    cdef object made_with       # the Config of what only a restart changes
     cdef frozenset overrides    # keywords of the constructor that win over a config
-    cdef tuple own              # users' middleware that it came with
+    cdef tuple own              # middleware of the user
     cdef dict sections          # section -> (arguments, middleware)
-    cdef dict metrics           # kept while they are not enabled
+    cdef dict metrics           # kept while metrics are disabled
 
 
 @cython.final
@@ -49,10 +49,10 @@ cdef class Plan:
     """The part of one bus in a reload."""
 
     cdef Bus bus
-    cdef Registry old           # what it was made from …
-    cdef Registry new           # … and what comes; the same where nothing changes
+    cdef Registry old
+    cdef Registry new           # the same if nothing changes
     cdef list revisions
-    cdef set restart            # keys of what changes only with a restart
+    cdef set restart            # keys that only a restart changes
 
 
 def bus_of(cls, config, dict overrides not None):
@@ -84,28 +84,27 @@ def bus_of(cls, config, dict overrides not None):
 
 
 def apply_config(config, buses):
-    """Put a Config in effect on running buses, all at one moment.
+    """Apply a Config to running buses, all at one moment.
 
     Parameters:
-        config: a Config; what it does not enable leaves the buses.
-        buses: command and query buses, made by `from_config` or not. The middleware of
-            one that was not stays where it is, as one's own would; what differs there
-            from the constructor's defaults wins over every config.
+        config: a Config; what it does not enable is removed from the buses.
+        buses: command and query buses. The middleware of a bus that was not made by
+            `from_config` counts as the user's, and what differs from the constructor's
+            defaults wins over every config.
 
-    A middleware whose settings are the same stays as it is. One that has a state keeps
-    it under new settings; any other is made anew in its place. What is newly enabled
-    comes in at its place of the default order, and users' own middleware keeps its
-    place among its neighbours. Keywords given to `from_config` win over `config`.
-    Calls in flight finish on the program they started on; one that begins in another
-    sees the version of that one or a newer. What belongs to a state that all share (a
-    rate, a size, a threshold, a time to live) counts as it is when a call comes to it.
-    Counts of messages go on.
+    Middleware with unchanged settings stays as it is. Middleware with a state keeps it
+    under new settings; other middleware is replaced. Newly enabled middleware gets its
+    place of the default order, and the user's keeps its place among its neighbours.
+    Keywords given to `from_config` win over `config`. Calls in flight finish on their
+    route; a nested call uses the same version or a newer one. Settings of a shared
+    state (a rate, a size, a threshold, a time to live) count as they are when a call
+    reaches the stage. Counts of messages continue.
 
-    Returns the sorted keys, such as "performance.pool_size", whose values are not those
-    the buses were made with and that only a restart changes. Raises ConfigError where
-    values do not go together, and what a factory among the middleware raises; nothing
-    is changed on any bus then. TypeError for what is no Config or no bus. Safe to call
-    from any thread, while handlers and middleware are registered too.
+    Returns the sorted keys, such as "performance.pool_size", that differ from what the
+    buses were made with and that only a restart changes. Raises ConfigError if values
+    contradict each other, and what a factory among the middleware raises; no bus has
+    changed then. TypeError for no Config or no bus. Safe to call from any thread, also
+    while handlers and middleware are registered.
     """
     cdef Plan plan
     checked(config)
@@ -130,9 +129,9 @@ cdef list distinct_buses(object buses):
 
 
 cdef bint swap(list plans) noexcept:
-    """Publish all plans, or none if a bus or stage was changed; no other code runs.
+    """Publish all plans, or none if a bus or stage has changed; no other code runs.
 
-    What is replaced is freed later, with the plans.
+    The replaced objects are freed later, with the plans.
     """
     cdef Py_ssize_t index, inner
     cdef Plan plan
@@ -152,7 +151,7 @@ cdef bint swap(list plans) noexcept:
 
 
 cdef int settle(list revisions, Py_ssize_t begun=0) except -1:
-    """Finish every revision, whatever happens to one: they are in effect already."""
+    """Finish every revision, even if one fails: they are in effect already."""
     cdef Revision revision
     if begun == len(revisions):
         return 0
@@ -166,7 +165,7 @@ cdef int settle(list revisions, Py_ssize_t begun=0) except -1:
     return 0
 
 
-# What is remembered of a config
+# The wiring of a bus
 
 cdef Wiring new_wiring(
     object made_with, frozenset overrides, tuple own, dict sections
@@ -190,7 +189,7 @@ cdef int wire(Bus bus, Wiring wiring) except -1:
 
 
 cdef Wiring adopted(Registry registry, object config):
-    """What to take a bus for that no config made."""
+    """Return the wiring of a bus that no config made."""
     overrides = {"initial_capacity", "latency_sample"}
     if registry.metrics is not None:
         overrides.add("enable_metrics")
@@ -200,7 +199,7 @@ cdef Wiring adopted(Registry registry, object config):
 
 
 cdef set restart_keys(Wiring wiring, object config, str kind):
-    """The keys of what a bus was made with and cannot change."""
+    """Return the keys that differ and that a bus cannot change."""
     was, now = fixed(wiring.made_with, kind), fixed(config, kind)
     changed = {key for key in now if now[key] != was[key]}
     if "initial_capacity" in wiring.overrides:
@@ -233,10 +232,10 @@ cdef Plan plan_for(Bus bus, object config):
     new.wiring = wiring
     take_settings(new, was, getattr(config, f"{bus.kind}_bus"))
     middleware = list(old.middleware)
-    standing = rearrange(middleware, was.sections, wiring, plan, config)
+    substitutes = rearrange(middleware, was.sections, wiring, plan, config)
     new.middleware = tuple(middleware)
-    if standing or new.metrics is not old.metrics or differ(new, old):
-        rebuild(bus, old, new, standing)
+    if substitutes or new.metrics is not old.metrics or differ(new, old):
+        rebuild(bus, old, new, substitutes)
     elif (
         old.wiring is not None
         and new.max_payload_bytes == old.max_payload_bytes
@@ -247,7 +246,7 @@ cdef Plan plan_for(Bus bus, object config):
 
 
 cdef int take_settings(Registry new, Wiring was, object own) except -1:
-    """Take over the settings of the bus itself, where no keyword wins over them."""
+    """Copy the settings of the bus itself that no keyword overrides."""
     cdef Wiring wiring = new.wiring
     wiring.metrics = was.metrics if new.metrics is None else new.metrics
     if "enable_metrics" not in was.overrides:
@@ -260,17 +259,17 @@ cdef int take_settings(Registry new, Wiring was, object own) except -1:
 
 
 cdef bint differ(Registry new, Registry old) except -1:
-    """Whether their middleware is not the same objects in the same order."""
+    """Return whether their middleware is not the same objects in the same order."""
     if len(new.middleware) != len(old.middleware):
         return True
     return any(map(is_not, new.middleware, old.middleware))
 
 
-cdef int rebuild(Bus bus, Registry old, Registry new, dict standing) except -1:
-    """Build every route, with each revision in the place of what it revises."""
+cdef int rebuild(Bus bus, Registry old, Registry new, dict substitutes) except -1:
+    """Build every route, with each revision instead of its stage."""
     cdef Handler handler
     elements = bus.prepared(old, new.middleware)
-    new.elements = tuple(map(standing.get, map(id, elements), elements))
+    new.elements = tuple(map(substitutes.get, map(id, elements), elements))
     for handler in old.handlers.values():
         bus.add_route(new, handler)
     new.elements = elements
@@ -280,13 +279,13 @@ cdef int rebuild(Bus bus, Registry old, Registry new, dict standing) except -1:
 cdef dict rearrange(
     list middleware, dict was, Wiring wiring, Plan plan, object config
 ):
-    """Change a list of middleware to what `config` says, and note what stands for what.
+    """Change a list of middleware to what `config` enables.
 
-    Returns the revisions, by the id of what the list has for each.
+    Returns the revisions, by the id of the stage that the list has for each.
     """
     cdef Revision revision
     cdef dict now = wiring.sections
-    standing = {}
+    substitutes = {}
     wanted = arguments_of(config, plan.bus.kind)
     for name, (arguments, stage) in was.items():
         if name not in wanted:
@@ -294,7 +293,7 @@ cdef dict rearrange(
             continue
         given = wanted[name]
         if SEED in given:
-            # What is random goes on: only a restart begins it anew.
+            # Random sequences continue: only a restart uses a new seed.
             if given[SEED] != arguments[SEED]:
                 plan.restart.add(f"middleware.{name}.{SEED}")
             given[SEED] = arguments[SEED]
@@ -306,7 +305,7 @@ cdef dict rearrange(
             else:
                 plan.revisions.append(revision)
                 successor = revision.stage
-                standing[id(successor)] = revision
+                substitutes[id(successor)] = revision
             now[name] = (given, successor)
             for index, one in enumerate(middleware):
                 if one is stage:
@@ -316,7 +315,7 @@ cdef dict rearrange(
             stage = make(name, arguments, config)
             middleware.insert(place_of(name, middleware, wiring), stage)
             now[name] = (arguments, stage)
-    return standing
+    return substitutes
 
 
 cdef Revision revised(str name, Stage stage, dict arguments, object config):
@@ -324,11 +323,11 @@ cdef Revision revised(str name, Stage stage, dict arguments, object config):
     try:
         return stage.revise(settings)
     except (TypeError, ValueError) as error:
-        raise refusal(name, error, config) from error
+        raise rejection(name, error, config) from error
 
 
 cdef Py_ssize_t place_of(str name, list middleware, Wiring wiring) except -1:
-    """Where a section comes in: next to its neighbours, where `from_config` has it."""
+    """Return the place of a section: next to its neighbours, as `from_config` does."""
     side = list(OUTER if name in OUTER else INNER)
     at = side.index(name)
     before = places_of(made_for(side[:at], wiring), middleware)
@@ -338,7 +337,7 @@ cdef Py_ssize_t place_of(str name, list middleware, Wiring wiring) except -1:
     if after or name in OUTER:
         return min(after, default=0)
     if not before:
-        # The first of its side: inside of what users gave, outside of what they added.
+        # The first of its side: inside the user's middleware, outside of later ones.
         before = places_of([*made_for(OUTER, wiring), *wiring.own], middleware)
     return max(before, default=-1) + 1
 
@@ -348,7 +347,7 @@ cdef list made_for(object names, Wiring wiring):
 
 
 cdef list found_of(object names, dict given):
-    """Return what is given under the names, in their order."""
+    """Return the values of the names that are given, in the order of the names."""
     return list(map(given.get, [name for name in names if name in given]))
 
 

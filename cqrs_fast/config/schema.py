@@ -17,9 +17,8 @@ IDENTIFIER = "urn:cqrs-fast:config"
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of what `load_config` takes.
 
-    A new dict each time, of JSON types only. It holds each default, range and
-    description; what two values demand of each other it cannot say. Safe to call from
-    any thread.
+    A new dict each time, of JSON types only. It has each default, range and
+    description, but no rules between values. Safe to call from any thread.
     """
     sections = msgspec.json.schema(Config)["$defs"]
     for section in sections.values():
@@ -35,7 +34,7 @@ def config_schema() -> dict[str, Any]:
         "properties": {
             "$schema": {"description": "for editors, ignored", "type": "string"},
             "preset": {
-                "description": "whose values stand where the file gives none",
+                "description": "the values that the file does not give",
                 "enum": list(PRESETS),
                 "default": "default",
             },
@@ -47,9 +46,9 @@ def config_schema() -> dict[str, Any]:
 
 
 def _tidy(field: dict[str, Any]) -> None:
-    """Keep each default and description once, where an editor looks for it."""
+    """Keep each default and description once, where editors expect it."""
     if "$ref" in field:
-        field.pop("default", None)  # stands at the fields of the section itself
+        field.pop("default", None)  # the fields of the section have their own
     for choice in field.get("anyOf", ()):
         if "description" in choice:
             field["description"] = choice.pop("description")

@@ -1,7 +1,7 @@
-"""Section: what each part of a Config is, and what it remembers of where it comes from.
+"""Section: the base of every part of a Config.
 
-A section remembers which of its fields were given, and by what; only those count where
-it overrides another one.
+A section remembers which of its fields were given, and the origin of each. Only these
+fields override those of another section.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _SectionMeta(msgspec.StructMeta):
     """Make a section remember the fields that its constructor was given."""
 
     def __call__(cls, *args: Any, **given: Any) -> Any:
-        if args:  # of which could not be said later that they were given
+        if args:  # their names would be unknown
             raise TypeError(f"{cls.__name__} takes keyword arguments only")
         section = super().__call__(**given)
         section.__dict__["origins"] = dict.fromkeys(given, CODE)
@@ -64,7 +64,7 @@ class Section(
         for field in fields_of(type(self)).values():
             field.check(getattr(self, field.name))
 
-    # Copies as msgspec makes them would not know what was given.
+    # A copy by msgspec would forget what was given.
     def __copy__(self: S) -> S:
         return self
 
@@ -87,9 +87,9 @@ class Field(NamedTuple):
     Attributes:
         name: without the path to it.
         type: its annotation.
-        default: its value where nobody gives one.
+        default: its value if none is given.
         section: the class of the section that it is, or None.
-        choices: the words that it may be; empty for any.
+        choices: the allowed words; empty for any.
         description: one line for people; empty for a section.
     """
 
@@ -105,13 +105,13 @@ class Field(NamedTuple):
         if self.section is not None:
             if isinstance(value, self.section):
                 return value
-            self.refuse(f"expected a {self.section.__name__}, got {kind(value)}")
+            self.reject(f"expected a {self.section.__name__}, got {kind(value)}")
         if self.choices and value not in self.choices:
             hint = nearest(value, self.choices)
             got = "" if isinstance(value, str) else f", got {kind(value)}"
-            self.refuse(f"expected one of {', '.join(self.choices)}{got}", hint)
+            self.reject(f"expected one of {', '.join(self.choices)}{got}", hint)
         if isinstance(value, float) and not math.isfinite(value):
-            self.refuse("expected a finite number")
+            self.reject("expected a finite number")
         try:
             return msgspec.convert(value, self.type)
         except msgspec.ValidationError as error:
@@ -119,28 +119,27 @@ class Field(NamedTuple):
             wanted = wanted.split(" - at ")[0]
             wanted = wanted.replace("`", "").replace("float", "number")
             got = f", got {kind(value)}" if of_another_type else ""
-            self.refuse(f"{wanted[:1].lower()}{wanted[1:]}{got}")
+            self.reject(f"{wanted[:1].lower()}{wanted[1:]}{got}")
 
-    def refuse(self, text: str, hint: str | None = None) -> None:
-        """Raise the ConfigError of a value; it may be a secret in the wrong place."""
+    def reject(self, text: str, hint: str | None = None) -> None:
+        """Raise a ConfigError without the value, which may be a misplaced secret."""
         raise ConfigError(text, key=self.name, hint=hint)
 
 
 def kind(value: object) -> str:
-    """Return what an error tells of a value: its type, and nothing of itself."""
+    """Return what an error shows of a value: only its type."""
     return type(value).__name__
 
 
 def shown(value: object) -> str:
     """Return a value for an error, cut short."""
     text = repr(value)
-    if len(text) > SHOWN_CHARACTERS:
-        text = f"{text[:SHOWN_CHARACTERS]}..."
-    return text
+    cut = text[:SHOWN_CHARACTERS]
+    return text if text == cut else f"{cut}..."
 
 
 def nearest(name: object, known: tuple[str, ...]) -> str | None:
-    """Return a hint that names what was probably meant, or None."""
+    """Return a hint with what was probably meant, or None."""
     folded = {other.casefold(): other for other in known}
     wanted = str(name)[:SHOWN_CHARACTERS].casefold()
     matches = get_close_matches(wanted, folded, 1)
@@ -155,20 +154,16 @@ def fields_of(section: type[Section]) -> dict[str, Field]:
     for field in msgspec.structs.fields(section):
         hint = hints[field.name]
         is_section = isinstance(hint, type) and issubclass(hint, Section)
+        bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
         found[field.name] = Field(
             name=field.name,
             type=hint,
             default=field.default,
             section=hint if is_section else None,
-            choices=_choices(hint),
+            choices=get_args(bare) if get_origin(bare) is Literal else (),
             description="" if is_section else _description(hint),
         )
     return found
-
-
-def _choices(hint: Any) -> tuple[str, ...]:
-    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return get_args(bare) if get_origin(bare) is Literal else ()
 
 
 def _description(hint: Any) -> str:
@@ -179,10 +174,10 @@ def _description(hint: Any) -> str:
 
 
 def origins_of(section: Section) -> dict[str, str]:
-    """Return the fields that were given and where each comes from.
+    """Return the fields that were given, each with its origin.
 
-    What `msgspec.structs.replace` made remembers nothing: there it is what differs from
-    the defaults.
+    A result of `msgspec.structs.replace` remembers nothing: there it is what differs
+    from the defaults.
     """
     origins: dict[str, str] | None = section.__dict__.get("origins")
     if origins is not None:
@@ -195,7 +190,7 @@ def origins_of(section: Section) -> dict[str, str]:
 
 
 def with_origins(section: S, origins: dict[str, str]) -> S:
-    """Set what a section that was just made remembers, and return it."""
+    """Set the origins of a new section, and return it."""
     vars(section)["origins"] = origins
     return section
 
@@ -222,7 +217,7 @@ def settings_of(section: Section, path: str = "") -> Iterator[Setting]:
 
 
 def merged(base: S, override: S) -> S:
-    """Return `base` with the fields that were given to `override`, at every depth."""
+    """Return `base` with the fields that were given to `override`, at every level."""
     given = origins_of(override)
     values, origins = {}, dict(origins_of(base))
     for name, field in fields_of(type(base)).items():
@@ -237,7 +232,7 @@ def merged(base: S, override: S) -> S:
 
 
 def marked(section: S, origin: str) -> S:
-    """Return the same values, with `origin` as that of all that were given."""
+    """Return the same values, with `origin` for all that were given."""
     values = {
         name: marked(getattr(section, name), origin)
         if field.section is not None

@@ -14,17 +14,9 @@ NEVER = -1
 MOST_OF_ITS_OWN = 1_000
 
 
-class _Entry:
-    """One time that a block was entered."""
-
-    def __init__(self, performance: PerformanceConfig) -> None:
-        self.percent = performance.gc_percent
-        self.freezes = performance.gc_freeze
-
-
-# The entries that have not been left, the newest last; what the collector was set to
-# before the first of them; whether nothing was frozen before the first that freezes.
-_entered: list[_Entry] = []
+# The settings of the blocks that were not left, the newest last; the state of the
+# collector before the first of them; whether nothing was frozen before.
+_entered: dict[object, PerformanceConfig] = {}
 _thresholds: tuple[int, int, int] = (0, 0, 0)
 _enabled = True
 _unfreezes = False
@@ -32,25 +24,25 @@ _lock = Lock()
 
 
 class performance_tuning:
-    """Apply the settings of the garbage collector for a block, and take them back.
+    """Apply the settings of the garbage collector for a block, then restore them.
 
-    `with performance_tuning(config.performance): serve()`. Enter it once the service is
-    warm: what exists then is what `gc_freeze` keeps out of every later collection.
-    These settings belong to the process, so building a bus never touches them.
+    `with performance_tuning(config.performance): serve()`. Enter it when the service is
+    warm: `gc_freeze` excludes the objects that exist then from later collections. These
+    settings belong to the process, so building a bus never changes them.
 
-    gc_percent: as Go's GOGC, in percent of the first threshold that was set when the
-    first block was entered (CPython's own unless somebody changed it: 700 new objects
-    up to 3.12, 2000 from 3.13 on). 50 collects twice as often, 1000 a tenth as often;
-    -1 switches automatic collection off, so that cycles are never freed until the end
-    or a `gc.collect()`. 100 leaves it as it is. A collector that was off stays off.
+    gc_percent: as Go's GOGC, in percent of the first threshold when the first block was
+    entered (CPython's default is 700 new objects up to 3.12, 2000 from 3.13 on). 50
+    collects twice as often, 1000 a tenth as often. -1 disables automatic collection:
+    cycles are freed only at the end or by `gc.collect()`. 100 changes nothing. A
+    disabled collector stays disabled.
 
     gc_freeze: collect once, then `gc.freeze()`. At the end of the last block with it
-    `gc.unfreeze()` gives everything back, unless something was frozen before.
+    comes `gc.unfreeze()`, unless something was frozen before.
 
     Blocks nest, may overlap in several threads, and one object may be entered again:
-    the newest block that was not left counts. When the last one is left, by an
-    exception too, thresholds and whether the collector is on are what they were before
-    the first. Raises TypeError for anything but a PerformanceConfig.
+    the newest open block counts. When the last one is left, by an exception too, the
+    collector gets its thresholds and its state from before the first. Raises TypeError
+    for anything but a PerformanceConfig.
     """
 
     def __init__(self, performance: PerformanceConfig) -> None:
@@ -60,23 +52,22 @@ class performance_tuning:
                 f"got {performance!r}"
             )
         self._performance = performance
-        self._entries: list[_Entry] = []
+        self._entries: list[object] = []
 
     def __enter__(self) -> None:
         global _thresholds, _enabled, _unfreezes
-        entry = _Entry(self._performance)
-        if entry.freezes:
-            # Outside of the lock: a collection may run any code.
-            gc.collect()
+        performance = self._performance
+        if performance.gc_freeze:
+            gc.collect()  # without the lock: a collection may run any code
         with _lock:
             if not _entered:
                 _thresholds, _enabled = gc.get_threshold(), gc.isenabled()
-            if entry.freezes:
-                if not _frozen():
+            if performance.gc_freeze:
+                if not _is_frozen():
                     _unfreezes = gc.get_freeze_count() < MOST_OF_ITS_OWN
                 gc.freeze()
-            _entered.append(entry)
-            self._entries.append(entry)
+            self._entries.append(object())
+            _entered[self._entries[-1]] = performance
             _adjust()
 
     def __exit__(
@@ -86,23 +77,23 @@ class performance_tuning:
         traceback: TracebackType | None,
     ) -> None:
         with _lock:
-            entry = self._entries.pop()
-            _entered.remove(entry)
+            performance = _entered.pop(self._entries.pop())
             _adjust()
-            if entry.freezes and _unfreezes and not _frozen():
+            if performance.gc_freeze and _unfreezes and not _is_frozen():
                 gc.unfreeze()
 
 
-def _frozen() -> bool:
-    return any(entry.freezes for entry in _entered)
+def _is_frozen() -> bool:
+    return any(performance.gc_freeze for performance in _entered.values())
 
 
 def _adjust() -> None:
-    """Set the collector as the newest entry says, or as it was before the first."""
-    percent = _entered[-1].percent if _entered else USUAL_PERCENT
+    """Apply the newest settings, or restore those from before the first."""
+    newest = next(reversed(_entered.values()), None)
+    percent = USUAL_PERCENT if newest is None else newest.gc_percent
     first, *others = _thresholds
     if percent != NEVER and first > 0:
-        # The collector counts in an int of C; 0 would switch it off.
+        # The collector counts in an int of C; 0 would disable it.
         first = min(max(first * percent // 100, 1), 2**31 - 1)
     if (first, *others) != gc.get_threshold():
         gc.set_threshold(first, *others)

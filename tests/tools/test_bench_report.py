@@ -203,7 +203,7 @@ def committed() -> Results:
 def test_the_committed_report_is_that_of_the_committed_results() -> None:
     text = (report.FOLDER / "RESULTS.md").read_text()
     assert text == document.render(committed()), (
-        "run python -m benchmarks.report --from benchmarks/results.json"
+        "run benchmarks.report --from benchmarks/results.json"
     )
     for image in re.findall(r"\]\((plots/.*)\)", text):
         assert (report.FOLDER / image).is_file()
@@ -212,7 +212,7 @@ def test_the_committed_report_is_that_of_the_committed_results() -> None:
 def test_the_page_has_the_table_of_the_committed_results() -> None:
     text = document.PAGE.read_text()
     made = document.replaced(text, committed())
-    assert made == text, "run python -m benchmarks.document"
+    assert made == text, "run benchmarks.report --from benchmarks/results.json"
 
 
 def test_the_nearest_rival_is_the_fastest_of_the_first_feature() -> None:
@@ -350,4 +350,4 @@ def test_some_rows_are_no_report(
 ) -> None:
     with pytest.raises(SystemExit):
         run_report(monkeypatch, "--only", "bare")
-    assert "needs a --results file of its own" in capsys.readouterr().err
+    assert "needs a separate --results file" in capsys.readouterr().err

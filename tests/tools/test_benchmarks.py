@@ -8,7 +8,6 @@ import sys
 import threading
 import tomllib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -396,28 +395,20 @@ def test_a_checkout_has_the_version_of_its_project(
     assert build() == {"version": "9.9"}
 
 
-def test_the_table_goes_between_the_markers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "page.md"
-    file.write_text("above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n")
-    monkeypatch.setattr(sys, "argv", ["document", str(file)])
-    document.main()
-    table = document.promised(recorded())
-    assert file.read_text() == (
-        f"above\n<!-- results -->\n{table}\n<!-- /results -->\nbelow\n"
-    )
+def test_the_table_goes_between_the_markers() -> None:
+    text = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
+    made = document.replaced(text, recorded())
+    first, *lines, end, below = made.splitlines()
+    assert (first, end, below) == ("above", "<!-- /results -->", "below")
+    table = [line for line in lines if line.startswith("| ")]
+    promised = [row for row in recorded()["rows"] if row["ceiling"] is not None]
+    assert len(table) == 2 + len(promised)
+    assert document.replaced(made, recorded()) == made
 
 
 @pytest.mark.parametrize(
     "text", ["", "<!-- results -->", "<!-- /results --> <!-- results -->"]
 )
-def test_a_page_without_markers_is_rejected(
-    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "page.md"
-    file.write_text(text)
-    monkeypatch.setattr(sys, "argv", ["document", str(file)])
-    with pytest.raises(SystemExit, match=r"there is no <!-- results --> with an"):
-        document.main()
-    assert file.read_text() == text
+def test_a_page_without_markers_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match=r"there is no <!-- results --> with an"):
+        document.replaced(text, recorded())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import itertools
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -19,12 +21,11 @@ from typing import Any
 import pytest
 
 import cqrs_fast
-from cqrs_fast.cli import main
+from cqrs_fast.cli import main, runners
 from cqrs_fast.cli.console import Style, duration, line_of, remaining, table
-from cqrs_fast.cli.interrupt import Interrupts
-from cqrs_fast.cli.ledger import Ledger, Slot, failure, success
 from cqrs_fast.cli.lines import Line, LineReader
 from cqrs_fast.cli.runners import run_lines
+from cqrs_fast.cli.writer import Interrupts, Outcome, Writer, failure, success
 
 BUSES = """
 import asyncio, sys, threading, time
@@ -46,6 +47,12 @@ class Leave(Command[None]):
     pass
 
 class Raised(Command[None]):
+    pass
+
+class Cancel(Command[None]):
+    pass
+
+class Halt(Command[None]):
     pass
 
 class Lines(Command[Raw]):
@@ -93,6 +100,16 @@ async def nap_async(command: Nap) -> int:
 async def cancelled(command: Raised) -> None:
     raise asyncio.CancelledError("by itself")
 
+class Halted(BaseException):
+    pass
+
+async def halt(command: Halt) -> None:
+    raise Halted
+
+async def cancel(command: Cancel) -> None:
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
+
 def make(nap) -> CommandBus:
     bus = CommandBus(max_payload_bytes=1_000_000)
     for message, handler in (
@@ -104,6 +121,8 @@ def make(nap) -> CommandBus:
 commands = make(nap)
 asynchronous = make(nap_async)
 asynchronous.register_handler(Raised, cancelled)
+asynchronous.register_handler(Cancel, cancel)
+asynchronous.register_handler(Halt, halt)
 empty = CommandBus()
 number = 42
 
@@ -284,11 +303,11 @@ def test_a_read_that_fails_half_way_keeps_what_was_done(
 
     sys.path.insert(0, str(place))
     output = io.BytesIO()
-    ledger = Ledger(output)
+    writer = Writer(output)
     target = getattr(importlib.import_module("buses"), bus)
     with pytest.raises(Exception, match="cannot read the input: Input/output error"):
-        run_lines(target, LineReader(Failing(), 1000), ledger, count)
-    ledger.finish()
+        run_lines(target, LineReader(Failing(), 1000), writer, count)
+    writer.finish()
     assert output.getvalue() == b'{"line":1,"ok":true,"result":2}\n'
 
 
@@ -442,13 +461,42 @@ def test_a_handler_that_cancels_itself_ends_its_own_line(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = given(place, '{"$type": "Raised"}', add(1))
+    halting = place / "halting.jsonl"
+    halting.write_text(f'{{"$type": "Halt"}}\n{add(1)}\n')
     for count in "14":
-        status, records, _ = dispatch(
-            capfd, "buses:asynchronous", file, "--concurrency", count
-        )
-        assert status == 1
-        assert records[0]["error"]["type"] == "CancelledError"
-        assert records[1]["result"] == 2
+        for input, kind in ((file, "CancelledError"), (str(halting), "Halted")):
+            status, records, _ = dispatch(
+                capfd, "buses:asynchronous", input, "--concurrency", count
+            )
+            assert status == 1
+            assert records[0]["error"]["type"] == kind
+            assert records[1]["result"] == 2
+
+
+def test_a_handler_that_cancels_its_task_ends_its_own_line(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = given(place, '{"$type": "Cancel"}', add(1))
+    status, records, _ = dispatch(
+        capfd, "buses:asynchronous", file, "--concurrency", "4"
+    )
+    assert status == 1
+    assert records[0]["error"]["type"] == "CancelledError"
+    assert records[1]["result"] == 2
+
+
+@pytest.mark.parametrize("bus", ["commands", "asynchronous"])
+def test_a_slow_line_does_not_keep_those_before_it(bus: str, place: Path) -> None:
+    file = given(place, add(1), add(2), nap(3_000))
+    with process(
+        place, "dispatch", f"buses:{bus}", file, "--concurrency", "2"
+    ) as running:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline())["line"] == 1
+        started = time.monotonic()
+        assert json.loads(running.stdout.readline())["line"] == 2
+        assert time.monotonic() - started < 2.5
+        running.kill()
 
 
 # As a process
@@ -622,38 +670,25 @@ def test_a_long_line_is_never_held() -> None:
 
 
 @BOTH
-def test_no_more_is_read_than_fits(bus: str, place: Path) -> None:
+def test_no_more_is_dispatched_than_fits(
+    bus: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sys.path.insert(0, str(place))
     buses = importlib.import_module("buses")
-    most = 0
+    done, waiting = itertools.count(1), []
 
-    class Watching(Ledger):
-        def settle(self, slot: Slot, outcome: Any) -> int:
-            nonlocal most
-            most = max(most, len(self._slots))
-            return super().settle(slot, outcome)
+    def counted(*arguments: Any) -> Outcome:
+        waiting.append(next(done) - writer.lines)
+        return success(*arguments)
 
+    monkeypatch.setattr(runners, "success", counted)
     lines = [nap(40), *[add(1)] * 5000]
     file = io.BytesIO("\n".join(lines).encode())
-    ledger = Watching(io.BytesIO())
-    run_lines(getattr(buses, bus), LineReader(file, 1000), ledger, 4)
-    ledger.finish()
-    assert ledger.lines == 5001
-    assert 4 <= most <= 64
-
-
-def test_outcomes_are_written_in_order_whatever_comes_first() -> None:
-    output = io.BytesIO()
-    ledger = Ledger(output)
-    slots = [ledger.enter(Line(number, b"", number)) for number in (1, 2, 3)]
-    assert ledger.settle(slots[2], success(slots[2].line, b"3", 0.1)) == 0
-    assert ledger.settle(slots[1], success(slots[1].line, b"2", 0.1)) == 0
-    error = failure(slots[0].line, ValueError("one"), 0.1)
-    assert ledger.settle(slots[0], error) == 3
-    ledger.finish()
-    written = [json.loads(line)["line"] for line in output.getvalue().splitlines()]
-    assert written == [1, 2, 3]
-    assert (ledger.lines, ledger.failed, ledger.errors["ValueError"]) == (3, 1, 1)
+    writer = Writer(io.BytesIO())
+    run_lines(getattr(buses, bus), LineReader(file, 1000), writer, 4)
+    writer.finish()
+    assert writer.lines == 5001
+    assert 4 <= max(waiting) <= 64
 
 
 def test_an_error_whose_text_cannot_be_encoded_or_made() -> None:
@@ -737,8 +772,8 @@ def test_progress_tells_the_share_and_the_time_to_wait_where_these_are_known() -
 
 
 def test_the_progress_of_lines_has_their_rate() -> None:
-    ledger = Ledger(io.BytesIO())
-    slot = ledger.enter(Line(1, b"", 1))
-    ledger.settle(slot, failure(slot.line, ValueError("one"), 0.1))
-    assert ledger.told(0.5) == "1 lines  2/s  1 failed"
-    assert ledger.told(0.0) == "1 lines  0/s  1 failed"
+    writer = Writer(io.BytesIO())
+    writer.write(failure(Line(1, b"", 1), ValueError("one"), 0.1))
+    assert writer.summary(0.5) == "1 lines  2/s  1 failed"
+    assert writer.summary(0.0) == "1 lines  0/s  1 failed"
+    assert (writer.lines, writer.failed, writer.errors["ValueError"]) == (1, 1, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import shutil
 import stat
@@ -68,7 +67,7 @@ queries.register_handler(Find, find)
 
 # As much of py-spy as the command relies on; its name tells what it does then.
 FAKE = """#!{python}
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
 arguments = sys.argv[1:]
 command = arguments[arguments.index("--") + 1:]
 options = arguments[:arguments.index("--")]
@@ -80,7 +79,9 @@ if behaviour == "silent":
 if behaviour == "broken":
     print("first words")
     sys.exit("the last words")
-if behaviour == "waiting":
+if behaviour == "stubborn":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+if behaviour in ("waiting", "stubborn"):
     open("new", "w").write(str(os.getpid()))
     os.rename("new", "started")
     time.sleep(60)
@@ -203,14 +204,10 @@ def test_a_failure_of_py_spy_is_shown(
     assert not Path("profile.svg").exists()
 
 
-STARTED = "open('new', 'w').write(str(os.getpid())); os.rename('new', 'started'); "
-STARTED += "import time; time.sleep(60)"
-
-
 def interrupt_when_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let Ctrl-C come once the file `started` is there."""
 
-    def wait(process: Any) -> Any:
+    def wait(process: Any, *_: Any, **__: Any) -> Any:
         ends = time.monotonic() + 10
         while not Path("started").exists() and time.monotonic() < ends:
             time.sleep(0.01)
@@ -219,24 +216,13 @@ def interrupt_when_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess.Popen, "communicate", wait)
 
 
-def test_ctrl_c_ends_what_was_started(
-    place: Path, only_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("behaviour", ["waiting", "stubborn"])
+def test_ctrl_c_ends_py_spy(
+    behaviour: str, place: Path, only_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_py_spy(only_path, "waiting")
+    fake_py_spy(only_path, behaviour)
     interrupt_when_started(monkeypatch)
     assert main(["profile", "profiled:quiet", *QUICK]) == 130
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(Path("started").read_text()), 0)
-
-
-def test_what_ignores_ctrl_c_is_killed(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(profile, "PATIENCE", 0.05)
-    script = "import signal, os; signal.signal(2, signal.SIG_IGN); " + STARTED
-    interrupt_when_started(monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        profile.outcome_of([sys.executable, "-c", script])
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("started").read_text()), 0)
 
@@ -258,18 +244,17 @@ def test_the_real_py_spy(place: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_line_that_keeps_memory_is_told(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--memory", "--output", "grown.json"]
-    assert main(["profile", "profiled:greedy", *QUICK, *arguments]) == 0
+    assert main(["profile", "profiled:greedy", *QUICK, "--memory"]) == 0
     told = capsys.readouterr()
     line = told.out.splitlines()[3]
     assert "profiled.py:" in line
     assert "hoard.append(bytearray(100))" in line
     assert "LookupError" not in told.out
     assert not tracemalloc.is_tracing()
-    written = json.loads(Path("grown.json").read_text())
-    most = written["lines"][0]
-    assert most["file"] == str(place / "profiled.py")
-    assert most["size_diff"] > 100 * written["dispatches"]
+    grown = int(line.split("│")[2].removesuffix(" B ").replace(",", ""))
+    (count,) = [one for one in told.out.splitlines() if "between the" in one]
+    dispatches = int(count.split()[-2].replace(",", ""))
+    assert grown > 100 * dispatches > 0
     assert sys.modules["profiled"].placed == []
 
 
@@ -318,15 +303,21 @@ def test_what_cannot_be_profiled_is_said(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--cpu", "-o", "no/where.svg"], ["--memory", "-o", "no/where.json"]],
+    ("arguments", "said"),
+    [
+        (["--cpu", "-o", "no/where.svg"], "cannot write no/where.svg"),
+        (["--memory", "-o", "where.json"], "--output goes with --cpu"),
+    ],
 )
 def test_an_output_that_cannot_be_written_is_said(
-    arguments: list[str], only_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: str,
+    only_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     fake_py_spy(only_path)
     assert main(["profile", "profiled:greedy", *QUICK, *arguments]) == 2
-    assert "cannot write no/where." in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 def test_an_output_that_is_a_folder_is_said(

@@ -281,7 +281,7 @@ INT = "middleware.caching.max_size: expected int, got"
         (
             "MIDDLEWARE__CACHING__MAX_SIZE__X",
             "hunter2",
-            "middleware.caching.max_size: the key has no keys of its own",
+            "middleware.caching.max_size: the key holds no other keys",
         ),
         (
             "MIDDLEWARE__caching__MAX_SIZE",

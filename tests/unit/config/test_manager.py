@@ -362,7 +362,7 @@ def test_a_bus_that_refuses_keeps_all_as_they_are(
     refusing.__dict__.clear()
     other = CommandBus(middleware=[refusing])
     other.register_handler(Put, lambda message: message.number)
-    refused = f"{path}: a bus refused it: RuntimeError: once is enough"
+    refused = f"{path}: a bus rejected it: RuntimeError: once is enough"
     with pytest.raises(ConfigError) as raised:
         manager.apply_to(other)
     assert str(raised.value) == refused
@@ -525,24 +525,24 @@ def test_watching_twice_is_watching(manager: ConfigManager) -> None:
 
 
 def test_a_change_must_stand_still(path: Path) -> None:
-    """A look sees what is new, the next one confirms it, and it is told once."""
+    """A check sees what is new, the next one confirms it, and it is reported once."""
     path.write_text("1")
     changes = watching.Changes(str(path))
-    assert (changes.look(), changes.pending) == (None, True)
-    assert changes.look() == (b"1", None)
-    assert (changes.look(), changes.pending) == (None, False)
+    assert (changes.check(), changes.pending) == (None, True)
+    assert changes.check() == (b"1", None)
+    assert (changes.check(), changes.pending) == (None, False)
     for data in (b"2", b"3", b"4"):
         path.write_bytes(data)
-        assert (changes.look(), changes.pending) == (None, True)
-    assert changes.look() == (b"4", None)
+        assert (changes.check(), changes.pending) == (None, True)
+    assert changes.check() == (b"4", None)
     os.utime(path)
-    assert (changes.look(), changes.pending) == (None, False)
+    assert (changes.check(), changes.pending) == (None, False)
     path.unlink()
-    assert (changes.look(), changes.pending) == (None, True)
-    gone = changes.look()
+    assert (changes.check(), changes.pending) == (None, True)
+    gone = changes.check()
     assert gone is not None
     assert gone.problem == f"{path}: there is no such file"
-    assert changes.look() is None
+    assert changes.check() is None
 
 
 def test_a_file_that_rests_is_not_read(
@@ -552,15 +552,15 @@ def test_a_file_that_rests_is_not_read(
     path.write_text("1")
     status = path.stat()
     changes = watching.Changes(str(path))
-    assert [changes.look(), changes.look()] == [None, (b"1", None)]
+    assert [changes.check(), changes.check()] == [None, (b"1", None)]
     path.write_text("2")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert [changes.look(), changes.look()] == [None, (b"2", None)]
+    assert [changes.check(), changes.check()] == [None, (b"2", None)]
 
     monkeypatch.setattr(watching, "COARSEST_TICK", 0)
-    assert [changes.look(), changes.look()] == [None, None]
+    assert [changes.check(), changes.check()] == [None, None]
     monkeypatch.setattr(watching, "content_of", None)  # a read would raise
-    assert changes.look() is None
+    assert changes.check() is None
 
 
 # Bad files
@@ -741,7 +741,7 @@ def test_a_watcher_survives_what_nobody_foresaw(
     with manager:
         eventually(lambda: manager.version == 1)
     told = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
-    assert told == [f"{path}: watching goes on after: MemoryError()"]
+    assert told == [f"{path}: still watching after an unexpected error: MemoryError()"]
 
 
 # Callbacks
