@@ -47,3 +47,12 @@ def explained(info: RouteInfo, kind: str) -> str:
         lines.append(f"  {number:2} {stage.kind:{width}}  {settings}".rstrip())
     lines.append(f"  -> {info.handler}")
     return "\n".join(lines)
+
+
+def explained_all(infos: list[RouteInfo], kind: str, unknown: tuple[str, ...]) -> str:
+    """Return all routes as text, and the configured messages that have none."""
+    texts = [explained(info, kind) for info in infos]
+    if unknown:
+        names = ", ".join(unknown)
+        texts.append(f"no handler here, but settings in the configuration: {names}")
+    return "\n\n".join(texts)
