@@ -223,13 +223,13 @@ class ConfigError(CQRSError, ValueError):
         path: the file or the environment variable, as text, or None.
         key: the key path inside it, such as `middleware.retry.max_attempts`, or None.
         hint: what to write instead, such as the nearest valid key, or None.
+        others: the errors of the rest of the file; the text has a line for each.
     """
 
+    others: tuple[ConfigError, ...] = ()
+
     def __init__(
-        self,
-        message: str,
-        path: object = None,
-        key: str | None = None,
+        self, message: str, path: object = None, key: str | None = None,
         hint: str | None = None,
     ) -> None:
         super().__init__()
@@ -239,7 +239,8 @@ class ConfigError(CQRSError, ValueError):
     def __str__(self) -> str:
         where = [part for part in (self.path, self.key) if part]
         text = ": ".join([*where, self.message])
-        return f"{text} ({self.hint})" if self.hint else text
+        text += f" ({self.hint})" if self.hint else ""
+        return "\n".join([text, *map(str, self.others)])
 
 
 class IdempotencyConflictError(CQRSError):

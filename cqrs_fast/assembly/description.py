@@ -69,3 +69,12 @@ def explained(info: RouteInfo, kind: str) -> str:
             break_on_hyphens=False,
         )
     return "\n".join(lines)
+
+
+def explained_all(infos: list[RouteInfo], kind: str, unknown: tuple[str, ...]) -> str:
+    """Return all routes as text, and the configured messages that have none."""
+    texts = [explained(info, kind) for info in infos]
+    if unknown:
+        names = ", ".join(unknown)
+        texts.append(f"no handler here, but settings in the configuration: {names}")
+    return "\n\n".join(texts)

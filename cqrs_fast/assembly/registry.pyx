@@ -244,6 +244,9 @@ cdef class Registrar(Router):
 
     cdef int add_route(self, Registry registry, Handler handler) except -1:
         elements = registry.elements
+        if registry.wiring is not None:
+            elements = registry.wiring.fitted(handler, registry.middleware, elements)
+        is_own = handler.elements or elements is not registry.elements
         observer = self.observer_of(registry, handler.name)
         if observer is not None:
             elements = (observer, *elements)
@@ -252,7 +255,7 @@ cdef class Registrar(Router):
         )
         cdef list classes = stage_classes(route)
         # The same elements in the same order are checked once.
-        if has_retry(classes) and (handler.elements or registry.is_new_order(classes)):
+        if has_retry(classes) and (is_own or registry.is_new_order(classes)):
             from cqrs_fast.assembly.order import check_order
 
             check_order(describe_route(route).stages, self.order_warnings)
@@ -326,16 +329,24 @@ cdef class Registrar(Router):
 
     # Inspection
 
+    @property
+    def unknown_messages(self):
+        """The sorted names in `messages` of the config that have no handler here."""
+        cdef Registry registry = self.registry
+        return registry.wiring.unknown(registry.handlers) if registry.wiring else ()
+
     def describe(self):
         """Return a RouteInfo for each registered name, sorted by name."""
         cdef Registry registry = self.registry
         routes = map(registry.routes.get, sorted(registry.routes))
         return list(map(describe_route, routes))
 
-    def explain(self, message):
-        """Return the route of a class or name as readable text."""
-        from cqrs_fast.assembly.description import explained
+    def explain(self, message=None):
+        """Return the route of a class or name, or all, as readable text."""
+        from cqrs_fast.assembly.description import explained, explained_all
 
+        if message is None:
+            return explained_all(self.describe(), self.kind, self.unknown_messages)
         cdef Registry registry = self.registry
         name = self.registered_name(message)
         route = registry.routes.get(name)

@@ -19,6 +19,9 @@ cdef dict listed(Registry registry):
     found = {id(one): one for one in registry.middleware}
     for handler in registry.handlers.values():
         found.update({id(one): one for one in handler.middleware})
+    if registry.wiring is not None:
+        own = registry.wiring.stages_beside(registry.handlers, registry.middleware)
+        found.update({id(one): one for one in own})
     return found
 
 

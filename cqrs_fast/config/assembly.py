@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from cqrs_fast.config.model import Config
-from cqrs_fast.config.sections import Section, fields_of, origins_of, shown
+from cqrs_fast.config.model import Config, MiddlewareConfig
+from cqrs_fast.config.problems import Problems, section_of
+from cqrs_fast.config.sections import (
+    MESSAGES,
+    Section,
+    fields_of,
+    key_path,
+    merged,
+    origins_of,
+    shown,
+)
 from cqrs_fast.errors import ConfigError
 from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stages.catalog import ATTEMPT_TIMEOUT, CATALOG, CUSTOM, Row
@@ -16,6 +26,7 @@ KINDS = ("command", "query")
 # The suffixes of field names, and how many of the unit make a second.
 UNITS = {"_ms": 1000, "_sec": 1}
 RATE = "_per_sec"
+MIDDLEWARE = "middleware"
 
 ROWS = {row.section: row for row in CATALOG if row.section}
 _OWN_AT = [row.name for row in CATALOG].index(CUSTOM)
@@ -27,9 +38,18 @@ Arguments = dict[str, Any]
 
 
 def check_config(config: Config) -> None:
-    """Raise the ConfigError of a bus made from `config`, or TypeError for no Config."""
+    """Raise all ConfigErrors of buses made from `config`; TypeError for no Config."""
+    problems = Problems()
     for kind in KINDS:
-        middleware_of(config, kind)
+        bus = {**arguments_of(config, kind), **standby_of(config, kind)}
+        of_bus = OfMessage("", {**bus}, config.middleware, MIDDLEWARE)
+        for one in (of_bus, *messages_of(config, kind)):
+            for name, given in one.arguments.items():
+                try:
+                    made_all({name: given}, one.middleware, one.key)
+                except ConfigError as error:
+                    problems.add(error.message, error.key, path=error.path)
+    problems.raise_all()
 
 
 def middleware_of(config: Config, kind: str) -> dict[str, Stage]:
@@ -43,19 +63,62 @@ def middleware_of(config: Config, kind: str) -> dict[str, Stage]:
     the section as its key, if the values of a section contradict each other.
     """
     return {
-        name: make(name, arguments, config)
+        name: make(name, arguments, config.middleware)
         for name, arguments in arguments_of(config, kind).items()
     }
 
 
 def arguments_of(config: Config, kind: str) -> dict[str, Arguments]:
     """Return the arguments of each middleware of a bus, outermost first."""
-    middleware = checked(config).middleware
+    return _arguments_in(checked(config).middleware, kind, MIDDLEWARE)
+
+
+def standby_of(config: Config, kind: str) -> dict[str, Arguments]:
+    """Return the same of what only classes that ask for it have: a cache."""
+    caching = config.middleware.caching
+    if caching.enabled or kind not in ROWS["caching"].kinds:
+        return {}
+    return {"caching": _arguments(caching, ROWS["caching"])}
+
+
+class OfMessage(NamedTuple):
+    """What one message has instead of the middleware of its bus.
+
+    Attributes:
+        name: of the message.
+        arguments: as for a bus; None for a middleware that it does not have.
+        middleware: the sections that these are from.
+        key: the path to them.
+    """
+
+    name: str
+    arguments: dict[str, Arguments | None]
+    middleware: MiddlewareConfig
+    key: str
+
+
+def messages_of(config: Config, kind: str) -> Iterator[OfMessage]:
+    """Yield what the section `messages` says, for one kind of bus."""
+    for name, given in config.messages.items():
+        middleware = merged(config.middleware, section_of(MiddlewareConfig, given))
+        key = key_path(MESSAGES, name)
+        wanted = _arguments_in(middleware, kind, key)
+        sections = [section for section, values in given.items() if values]
+        if "retry" in sections:
+            sections.append(ATTEMPT_TIMEOUT)
+        served = [section for section in sections if kind in ROWS[section].kinds]
+        arguments = {section: wanted.get(section) for section in served}
+        yield OfMessage(name, arguments, middleware, key)
+
+
+def _arguments_in(
+    middleware: MiddlewareConfig, kind: str, key: str
+) -> dict[str, Arguments]:
     if middleware.tracing.enabled:
         raise ConfigError(
             "this version has no TracingMiddleware",
             path=_path_of(middleware.tracing, "enabled"),
-            key="middleware.tracing.enabled",
+            key=f"{key}.tracing.enabled",
         )
     found = {}
     for name, row in ROWS.items():
@@ -70,20 +133,36 @@ def arguments_of(config: Config, kind: str) -> dict[str, Arguments]:
     return found
 
 
-def make(name: str, arguments: Arguments, config: Config) -> Stage:
+def made_all(
+    arguments: Mapping[str, Arguments | None],
+    middleware: MiddlewareConfig,
+    key: str = MIDDLEWARE,
+) -> dict[str, tuple[Arguments | None, Stage | None]]:
+    """Make middleware; return the arguments and the middleware of each section."""
+    return {
+        name: (given, None if given is None else make(name, given, middleware, key))
+        for name, given in arguments.items()
+    }
+
+
+def make(
+    name: str, arguments: Arguments, middleware: MiddlewareConfig, key: str = MIDDLEWARE
+) -> Stage:
     """Make one middleware. Raises ConfigError with the section as its key."""
     try:
         made: Stage = ROWS[name].make(**arguments)
     except (TypeError, ValueError) as error:
-        raise rejection(name, error, config) from error
+        raise rejection(name, error, middleware, key) from error
     return made
 
 
-def rejection(name: str, error: Exception, config: Config) -> ConfigError:
+def rejection(
+    name: str, error: Exception, middleware: MiddlewareConfig, key: str = MIDDLEWARE
+) -> ConfigError:
     """Return the error of a middleware that rejects the values of its section."""
     section = "retry" if name == ATTEMPT_TIMEOUT else name
-    path = _path_of(getattr(config.middleware, section))
-    return ConfigError(str(error), path=path, key=f"middleware.{section}")
+    path = _path_of(getattr(middleware, section))
+    return ConfigError(str(error), path=path, key=f"{key}.{section}")
 
 
 def checked(config: object) -> Config:

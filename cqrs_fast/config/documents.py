@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cqrs_fast.config.sections import shown
+from cqrs_fast.config.problems import Problems
+from cqrs_fast.config.sections import MESSAGES, key_path, shown
 from cqrs_fast.errors import ConfigError
 from cqrs_fast.redaction import SECRET_WORDS
 
 MAX_DEPTH = 32
 
 _SECRETS = (*SECRET_WORDS, "apikey", "credential", "passphrase", "passwd", "privatekey")
-_BARE = re.compile(r"[A-Za-z0-9_$-]{1,80}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(
     r"[-+]?(?:(?P<whole>0|[1-9][0-9]*)|(?:0|[1-9][0-9]*)?\.[0-9]+|[1-9][0-9]*\.)"
@@ -31,16 +31,18 @@ class Pairs(list[tuple[Any, Any]]):
     """An object of a document: its keys and values in order, keys maybe repeated."""
 
 
-def parse_document(data: bytes, suffix: str) -> dict[str, Any]:
+def parse_document(data: bytes, suffix: str, problems: Problems) -> dict[str, Any]:
     """Return the object that a file holds, as dict, list, str, int, float, bool, None.
 
     Parameters:
         data: the whole content of the file.
         suffix: `.json`, `.toml`, `.yaml` or `.yml`: the format.
+        problems: gets each value that breaks the rules of this module, with its key
+            path; the result is without it.
 
     Raises:
-        ConfigError: no known suffix, wrong syntax, or a document that breaks the rules
-            of this module. It has the key path if there is one, and no file path.
+        ConfigError: no known suffix, wrong syntax, or no object at all. It has no file
+            path.
     """
     if suffix not in FORMATS:
         raise ConfigError(f"expected a file name that ends with {', '.join(FORMATS)}")
@@ -52,18 +54,11 @@ def parse_document(data: bytes, suffix: str) -> dict[str, Any]:
         raise ConfigError("begins with a byte order mark", hint="save it without one")
     if not text.strip():
         raise ConfigError("the file is empty")
-    document = plain(FORMATS[suffix](text))
+    document = plain(FORMATS[suffix](text), problems)
     if not isinstance(document, dict):
         got = type(document).__name__
         raise ConfigError(f"expected an object at the top, got {got}")
     return document
-
-
-def key_path(above: str, key: str) -> str:
-    """Return the path of a key below another; a key that is no plain word is quoted."""
-    if not _BARE.fullmatch(key):
-        key = shown(key)
-    return f"{above}.{key}" if above else key
 
 
 def number(text: str) -> int | float | None:
@@ -84,43 +79,50 @@ def too_deep(where: str = "") -> ConfigError:
     return ConfigError(f"nested deeper than {MAX_DEPTH} levels{where}")
 
 
-def plain(value: Any, key: str = "", depth: int = 0) -> Any:
-    """Return a parsed value; raise ConfigError for what a document may not hold."""
+def plain(value: Any, problems: Problems, key: str = "", depth: int = 0) -> Any:
+    """Return a parsed value without what a document may not hold.
+
+    Adds a problem for each such value. Raises ConfigError for too many levels.
+    """
     if isinstance(value, Pairs | dict | list):
         if depth == MAX_DEPTH:
             raise too_deep()
         if isinstance(value, dict):
-            return _plain_object(value.items(), key, depth + 1)
+            return _plain_object(value.items(), problems, key, depth + 1)
         if isinstance(value, Pairs):
-            return _plain_object(value, key, depth + 1)
-        return [plain(one, f"{key}[{at}]", depth + 1) for at, one in enumerate(value)]
+            return _plain_object(value, problems, key, depth + 1)
+        return [
+            plain(one, problems, f"{key}[{at}]", depth + 1)
+            for at, one in enumerate(value)
+        ]
     if isinstance(value, str):
         if _SURROGATE.search(value):
-            raise ConfigError("text holds a lone surrogate", key=key or None)
+            problems.add("text holds a lone surrogate", key or None)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ConfigError("expected a finite number", key=key or None)
+            problems.add("expected a finite number", key or None)
     elif value is not None and not isinstance(value, int):
-        raise ConfigError(f"no value can be a {type(value).__name__}", key=key or None)
+        problems.add(f"no value can be a {type(value).__name__}", key or None)
     return value
 
 
 def _plain_object(
-    pairs: Iterable[tuple[Any, Any]], above: str, depth: int
+    pairs: Iterable[tuple[Any, Any]], problems: Problems, above: str, depth: int
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if not isinstance(name, str):
             text = f"expected keys that are text, got {shown(name)}"
-            raise ConfigError(text, key=above or None)
+            problems.add(text, above or None)
+            continue
         key = key_path(above, name)
-        if name in found:
-            raise ConfigError("the key is there twice", key=key)
         folded = name.casefold().replace("_", "").replace("-", "")
-        if any(word in folded for word in _SECRETS):
-            text = "secrets do not belong in a configuration file"
-            raise ConfigError(text, key=key)
-        found[name] = plain(value, key, depth)
+        if name in found:
+            problems.add("the key is there twice", key)
+        elif above != MESSAGES and any(word in folded for word in _SECRETS):
+            problems.add("secrets do not belong in a configuration file", key)
+        else:
+            found[name] = plain(value, problems, key, depth)
     return found
 
 

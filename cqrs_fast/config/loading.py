@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from cqrs_fast.config.assembly import check_config
 from cqrs_fast.config.documents import (
     FORMATS,
-    key_path,
     number,
     parse_document,
     plain,
@@ -24,16 +23,17 @@ from cqrs_fast.config.documents import (
 from cqrs_fast.config.files import read_file
 from cqrs_fast.config.model import Config
 from cqrs_fast.config.presets import PRESETS, default_config, preset
+from cqrs_fast.config.problems import Problems
 from cqrs_fast.config.sections import (
+    MESSAGES,
     Field,
-    S,
     Section,
     fields_of,
+    key_path,
     kind,
     merged,
     nearest,
     shown,
-    with_origins,
 )
 from cqrs_fast.errors import ConfigError
 
@@ -76,10 +76,13 @@ def config_from(data: bytes, path: str) -> Config:
 
     Raises ConfigError as `load_config` does.
     """
+    problems = Problems(_meant)
     with _naming(path):
-        document = parse_document(data, os.path.splitext(path)[1].lower())
-        base = _base_of(document)
-        config = merged(base, _section_from(Config, document, path))
+        suffix = os.path.splitext(path)[1].lower()
+        document = parse_document(data, suffix, problems)
+        base = _base_of(document, problems)
+        config = merged(base, problems.section(Config, document, path))
+        problems.raise_all()
         check_config(config)
     return config
 
@@ -183,48 +186,23 @@ def _naming(path: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        error.path = error.path or path
+        for one in (error, *error.others):
+            one.path = one.path or path
         raise
 
 
-def _base_of(document: dict[str, Any]) -> Config:
+def _base_of(document: dict[str, Any], problems: Problems) -> Config:
     """Remove the loader's keys from a document, and return the preset it names."""
+    schema = document.pop(SCHEMA, "")
+    if not isinstance(schema, str):
+        problems.add(f"expected str, got {kind(schema)}", SCHEMA)
     name = document.pop(PRESET, "default")
     if not isinstance(name, str) or name not in PRESETS:
         got = "" if isinstance(name, str) else f", got {kind(name)}"
-        raise ConfigError(
-            f"expected one of {', '.join(PRESETS)}{got}",
-            key=PRESET,
-            hint=nearest(name, tuple(PRESETS)),
-        )
-    schema = document.pop(SCHEMA, "")
-    if not isinstance(schema, str):
-        raise ConfigError(f"expected str, got {kind(schema)}", key=SCHEMA)
+        text = f"expected one of {', '.join(PRESETS)}{got}"
+        problems.add(text, PRESET, nearest(name, tuple(PRESETS)))
+        return default_config()
     return preset(name)
-
-
-def _section_from(
-    cls: type[S], given: dict[str, Any], origin: str, above: str = ""
-) -> S:
-    """Return a section with the values of an object of a document."""
-    known = fields_of(cls)
-    values = {}
-    for name, value in given.items():
-        key = key_path(above, name)
-        field = known.get(name)
-        if field is None:
-            raise ConfigError("unknown key", key=key, hint=_meant(name, cls))
-        if field.section is None:
-            try:
-                values[name] = field.check(value)
-            except ConfigError as error:
-                error.key = key
-                raise
-        elif isinstance(value, dict):
-            values[name] = _section_from(field.section, value, origin, key)
-        else:
-            raise ConfigError(f"expected an object, got {kind(value)}", key=key)
-    return with_origins(cls(**values), dict.fromkeys(values, origin))
 
 
 def _meant(name: str, cls: type[Section]) -> str | None:
@@ -261,7 +239,12 @@ def _override(name: str, keys: list[str]) -> Config:
         raise ConfigError("expected upper case", hint=f"did you mean {name.upper()}?")
     keys = [key.lower() for key in keys]
     text = os.environ[name]
-    plain(_nested(keys, text))
+    problems = Problems()
+    plain(_nested(keys, text), problems)
+    problems.raise_all()
+    if keys[0] == MESSAGES:
+        text = "has no form in the environment: set it in a file"
+        raise ConfigError(text, key=MESSAGES)
     above = ""
     section: type[Section] | None = Config
     field: Field | None = None
@@ -275,7 +258,10 @@ def _override(name: str, keys: list[str]) -> Config:
         section, above = field.section, here
     if section is not None or field is None:
         raise ConfigError("names a section, expected one of its keys", key=above)
-    return _section_from(Config, _nested(keys, _typed(text, field)), name)
+    problems = Problems(_meant)
+    found = problems.section(Config, _nested(keys, _typed(text, field)), name)
+    problems.raise_all()
+    return found
 
 
 def _nested(keys: list[str], value: Any) -> Any:

@@ -343,6 +343,7 @@ class ConfigManager:
     def _note(self, error: ConfigError) -> None:
         # A copy: the traceback of the raised one keeps all its frames alive.
         kept = ConfigError(error.message, error.path, error.key, error.hint)
+        kept.others = error.others
         self._state = self._state._replace(
             last_error=kept, failures=self._state.failures + 1
         )

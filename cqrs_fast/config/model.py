@@ -7,12 +7,15 @@ and clocks are no data: they belong to the constructors.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from warnings import warn
 
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
-from cqrs_fast.config.sections import Section
+from cqrs_fast.config.given import Given
+from cqrs_fast.config.problems import Problems
+from cqrs_fast.config.sections import MESSAGES, Section
 
 # As long as any wait of the pipeline may be.
 MOST_SEC = 1e9
@@ -121,7 +124,7 @@ class RetryConfig(Section):
 class CachingConfig(Section):
     """CachingMiddleware, on query buses."""
 
-    enabled: Annotated[bool, says("answer queries from a cache")] = True
+    enabled: Annotated[bool, says("answer queries from a cache")] = False
     default_ttl_sec: Annotated[Seconds, says("of an answer; 0 stores none")] = 600
     max_size: Annotated[int, whole(1, 2**30), says("the most answers kept")] = 10_000
     scope: Annotated[
@@ -273,6 +276,10 @@ class Config(Section):
     Parameters:
         command_bus, query_bus: what each kind of bus is made with.
         middleware: the built-in middleware of both.
+        messages: what single messages have instead, by name: a dict as in a file, such
+            as `{"GetUser": {"caching": {"default_ttl_sec": 5}}}`. The values that it
+            does not give are those of `middleware`. Each section that it names makes an
+            object of its own for this message, so a limiter has a bucket of its own.
         performance: pools, clocks and the garbage collector.
         monitoring: where the monitoring server listens.
     """
@@ -282,3 +289,21 @@ class Config(Section):
     middleware: MiddlewareConfig = MiddlewareConfig()
     performance: PerformanceConfig = PerformanceConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    messages: Annotated[
+        dict[str, Any],
+        Meta(
+            description="what single messages have instead of `middleware`, by name",
+            extra={"each": MiddlewareConfig},
+            extra_json_schema={
+                "additionalProperties": {"$ref": "#/$defs/MiddlewareConfig"}
+            },
+        ),
+    ] = Given()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.messages, Given):
+            problems = Problems()
+            given = problems.messages(MiddlewareConfig, self.messages, MESSAGES)
+            problems.raise_all()
+            force_setattr(self, MESSAGES, given)

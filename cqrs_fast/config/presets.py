@@ -43,7 +43,9 @@ def high_throughput_config() -> Config:
         command_bus=BusConfig(initial_capacity=1024),
         query_bus=BusConfig(initial_capacity=1024),
         middleware=MiddlewareConfig(
-            caching=CachingConfig(max_size=100_000, default_ttl_sec=300),
+            caching=CachingConfig(
+                enabled=True, max_size=100_000, default_ttl_sec=300
+            ),
             retry=RetryConfig(max_attempts=2, base_delay_ms=10),
         ),
         performance=PerformanceConfig(
@@ -77,7 +79,7 @@ def low_latency_config() -> Config:
             logging=LoggingConfig(enabled=False),
             validation=ValidationConfig(enabled=False),
             retry=RetryConfig(max_attempts=1),
-            caching=CachingConfig(default_ttl_sec=60),
+            caching=CachingConfig(enabled=True, default_ttl_sec=60),
         ),
         performance=PerformanceConfig(gc_percent=1000, gc_freeze=True),
     )

@@ -12,6 +12,7 @@ from cqrs_fast.assembly.builder cimport Handler
 from cqrs_fast.assembly.registry cimport Registry, publish
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.buses.bus cimport Bus
+from cqrs_fast.config.wiring cimport Wiring, new_wiring
 from cqrs_fast.pipeline.stage cimport Revision, Stage
 
 from operator import is_not
@@ -21,27 +22,21 @@ from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.buses.bus import CommandBus
 from cqrs_fast.config.assembly import (
     INNER,
+    MIDDLEWARE,
     OUTER,
     arguments_of,
     checked,
+    made_all,
     make,
+    messages_of,
     rejection,
+    standby_of,
 )
 from cqrs_fast.config.sections import settings_of, shown
+from cqrs_fast.config.tailoring import found_of, place_of
 from cqrs_fast.pipeline.frame_pool import reserve_frames
 
 SEED = "seed"
-
-
-@cython.final
-cdef class Wiring:
-    """What a config gave to a bus. Immutable."""
-
-    cdef object made_with       # the Config of what only a restart changes
-    cdef frozenset overrides    # keywords of the constructor that win over a config
-    cdef tuple own              # middleware of the user
-    cdef dict sections          # section -> (arguments, middleware)
-    cdef dict metrics           # kept while metrics are disabled
 
 
 @cython.final
@@ -58,29 +53,34 @@ cdef class Plan:
 def bus_of(cls, config, dict overrides not None):
     """Make a bus; see `Bus.from_config`."""
     kind = "command" if issubclass(cls, CommandBus) else "query"
-    arguments = arguments_of(config, kind)
-    own = getattr(config, f"{kind}_bus")
-    made = {name: make(name, given, config) for name, given in arguments.items()}
+    checked(config)
+    own = tuple(overrides.get("middleware", ()))
+    cdef Wiring wiring = new_wiring(config, frozenset(overrides), own)
+    wiring.sections = made_all(arguments_of(config, kind), config.middleware)
+    wiring.standby = made_all(standby_of(config, kind), config.middleware)
+    wiring.messages = {
+        name: made_all(arguments, middleware, key)
+        for name, arguments, middleware, key in messages_of(config, kind)
+    }
     performance = config.performance
+    settings = getattr(config, f"{kind}_bus")
     keywords = {
-        "enable_metrics": own.enable_metrics,
+        "enable_metrics": settings.enable_metrics,
         "latency_sample": performance.latency_sample,
-        "initial_capacity": own.initial_capacity,
-        "max_payload_bytes": own.max_payload_bytes,
-        "offload": own.offload,
+        "initial_capacity": settings.initial_capacity,
+        "max_payload_bytes": settings.max_payload_bytes,
+        "offload": settings.offload,
         **overrides,
     }
-    own = tuple(overrides.get("middleware", ()))
     keywords["middleware"] = (
-        *found_of(OUTER, made),
+        *found_of(OUTER, wiring.sections),
         *own,
-        *found_of(INNER, made),
+        *found_of(INNER, wiring.sections),
     )
-    sections = {name: (arguments[name], made[name]) for name in made}
     bus = cls(**keywords)
     if performance.enable_pooling:
         reserve_frames(performance.pool_size, performance.enable_preallocation)
-    wire(bus, new_wiring(config, frozenset(overrides), own, sections))
+    wire(bus, wiring)
     return bus
 
 
@@ -168,23 +168,14 @@ cdef int settle(list revisions, Py_ssize_t begun=0) except -1:
 
 # The wiring of a bus
 
-cdef Wiring new_wiring(
-    object made_with, frozenset overrides, tuple own, dict sections
-):
-    cdef Wiring wiring = Wiring.__new__(Wiring)
-    wiring.made_with = made_with
-    wiring.overrides = overrides
-    wiring.own = own
-    wiring.sections = sections
-    return wiring
-
-
 cdef int wire(Bus bus, Wiring wiring) except -1:
     cdef Registry old, new
     while True:
         old = bus.registry
         new = old.copy()
         new.wiring = wiring
+        # A constructor of the user may have registered handlers.
+        rebuild(bus, old, new, {})
         if publish(bus, old, new):
             return 0
 
@@ -196,7 +187,7 @@ cdef Wiring adopted(Registry registry, object config):
         overrides.add("enable_metrics")
     if registry.max_payload_bytes != MOST_PAYLOAD_BYTES:
         overrides.add("max_payload_bytes")
-    return new_wiring(config, frozenset(overrides), registry.middleware, {})
+    return new_wiring(config, frozenset(overrides), registry.middleware)
 
 
 cdef set restart_keys(Wiring wiring, object config, str kind):
@@ -231,16 +222,24 @@ cdef Plan plan_for(Bus bus, object config):
     cdef Registry old = bus.registry
     cdef Registry new = old.copy()
     cdef Wiring was = adopted(old, config) if old.wiring is None else old.wiring
-    cdef Wiring wiring = new_wiring(was.made_with, was.overrides, was.own, {})
+    cdef Wiring wiring = new_wiring(was.made_with, was.overrides, was.own)
     plan.bus, plan.old, plan.new, plan.revisions = bus, old, new, []
     plan.restart = restart_keys(was, config, bus.kind)
     new.wiring = wiring
     take_settings(new, was, getattr(config, f"{bus.kind}_bus"))
     middleware = list(old.middleware)
-    substitutes = rearrange(middleware, was.sections, wiring, plan, config)
+    cdef Follower to = Follower.__new__(Follower)
+    to.plan, to.config, to.substitutes = plan, config, {}
+    rearrange(middleware, was, wiring, to)
     new.middleware = tuple(middleware)
-    if substitutes or new.metrics is not old.metrics or differ(new, old):
-        rebuild(bus, old, new, substitutes)
+    if (
+        to.substitutes
+        or new.metrics is not old.metrics
+        or differ(new, old)
+        or wiring.standby != was.standby
+        or wiring.messages != was.messages
+    ):
+        rebuild(bus, old, new, to.substitutes)
     elif (
         old.wiring is not None
         and new.max_payload_bytes == old.max_payload_bytes
@@ -273,97 +272,85 @@ cdef bint differ(Registry new, Registry old) except -1:
 cdef int rebuild(Bus bus, Registry old, Registry new, dict substitutes) except -1:
     """Build every route, with each revision instead of its stage."""
     cdef Handler handler
+    cdef Wiring wiring = new.wiring
     elements = bus.prepared(old, new.middleware)
     new.elements = tuple(map(substitutes.get, map(id, elements), elements))
+    wiring.substitutes = substitutes
     for handler in old.handlers.values():
         bus.add_route(new, handler)
+    wiring.substitutes = {}
     new.elements = elements
     return 0
 
 
-cdef dict rearrange(
-    list middleware, dict was, Wiring wiring, Plan plan, object config
-):
-    """Change a list of middleware to what `config` enables.
-
-    Returns the revisions, by the id of the stage that the list has for each.
-    """
-    cdef Revision revision
+cdef int rearrange(list middleware, Wiring was, Wiring wiring, Follower to) except -1:
+    """Change a list of middleware, and what single messages have, to a new config."""
     cdef dict now = wiring.sections
-    substitutes = {}
-    wanted = arguments_of(config, plan.bus.kind)
-    for name, (arguments, stage) in was.items():
+    kind = to.plan.bus.kind
+    wanted = arguments_of(to.config, kind)
+    sections = to.config.middleware
+    for name, pair in was.sections.items():
         if name not in wanted:
-            middleware[:] = [one for one in middleware if one is not stage]
+            middleware[:] = [one for one in middleware if one is not pair[1]]
             continue
-        given = wanted[name]
+        now[name] = to.follow(name, pair, wanted[name], sections, MIDDLEWARE)
+        for index, one in enumerate(middleware):
+            if one is pair[1]:
+                middleware[index] = now[name][1]
+    for name, given in wanted.items():
+        if name not in was.sections:
+            pair = was.standby.get(name)
+            now[name] = to.follow(name, pair, given, sections, MIDDLEWARE)
+            place = place_of(name, middleware, now, wiring.own)
+            middleware.insert(place, now[name][1])
+    for name, given in standby_of(to.config, kind).items():
+        pair = was.standby.get(name, was.sections.get(name))
+        wiring.standby[name] = to.follow(name, pair, given, sections, MIDDLEWARE)
+    for one in messages_of(to.config, kind):
+        known = was.messages.get(one.name, {})
+        wiring.messages[one.name] = {
+            name: to.follow(name, known.get(name), given, one.middleware, one.key)
+            for name, given in one.arguments.items()
+        }
+    return 0
+
+
+@cython.final
+cdef class Follower:
+    """Let middleware follow a config; its Revisions are kept until all are planned."""
+
+    cdef Plan plan
+    cdef object config
+    cdef dict substitutes       # id of a stage -> its Revision
+
+    cdef tuple follow(
+        self, str name, tuple pair, dict given, object sections, str key
+    ):
+        """Return the arguments and the middleware of a section under new arguments."""
+        cdef Revision revision
+        if given is None:
+            return None, None
+        if pair is None or pair[1] is None:
+            return given, make(name, given, sections, key)
+        arguments, stage = pair
         if SEED in given:
             # Random sequences continue: only a restart uses a new seed.
             if given[SEED] != arguments[SEED]:
-                plan.restart.add(f"middleware.{name}.{SEED}")
+                self.plan.restart.add(f"{key}.{name}.{SEED}")
             given[SEED] = arguments[SEED]
-        now[name] = (given, stage)
-        if given != arguments:
-            revision = revised(name, stage, given, config)
-            if revision is None:
-                successor = make(name, given, config)
-            else:
-                plan.revisions.append(revision)
-                successor = revision.stage
-                substitutes[id(successor)] = revision
-            now[name] = (given, successor)
-            for index, one in enumerate(middleware):
-                if one is stage:
-                    middleware[index] = successor
-    for name, arguments in wanted.items():
-        if name not in was:
-            stage = make(name, arguments, config)
-            middleware.insert(place_of(name, middleware, wiring), stage)
-            now[name] = (arguments, stage)
-    return substitutes
+        if given == arguments:
+            return given, stage
+        settings = {name: given[name] for name in given if name != SEED}
+        try:
+            revision = (<Stage>stage).revise(settings)
+        except (TypeError, ValueError) as error:
+            raise rejection(name, error, sections, key) from error
+        if revision is None:
+            return given, make(name, given, sections, key)
+        self.plan.revisions.append(revision)
+        self.substitutes[id(revision.stage)] = revision
+        return given, revision.stage
 
 
-cdef Revision revised(str name, Stage stage, dict arguments, object config):
-    settings = {key: arguments[key] for key in arguments if key != SEED}
-    try:
-        return stage.revise(settings)
-    except (TypeError, ValueError) as error:
-        raise rejection(name, error, config) from error
-
-
-cdef Py_ssize_t place_of(str name, list middleware, Wiring wiring) except -1:
-    """Return the place of a section: next to its neighbours, as `from_config` does."""
-    side = list(OUTER if name in OUTER else INNER)
-    at = side.index(name)
-    before = places_of(made_for(side[:at], wiring), middleware)
-    after = places_of(made_for(side[at + 1:], wiring), middleware)
-    if before and name in OUTER:
-        return max(before) + 1
-    if after or name in OUTER:
-        return min(after, default=0)
-    if not before:
-        # The first of its side: inside the user's middleware, outside of later ones.
-        before = places_of([*made_for(OUTER, wiring), *wiring.own], middleware)
-    return max(before, default=-1) + 1
-
-
-cdef list made_for(object names, Wiring wiring):
-    return [stage for _, stage in found_of(names, wiring.sections)]
-
-
-cdef list found_of(object names, dict given):
-    """Return the values of the names that are given, in the order of the names."""
-    return list(map(given.get, [name for name in names if name in given]))
-
-
-cdef list places_of(list stages, list middleware):
-    wanted = {id(stage) for stage in stages}
-    found = []
-    for index, one in enumerate(middleware):
-        if id(one) in wanted:
-            found.append(index)
-    return found
-
-
-internal(Wiring)
+internal(Follower)
 internal(Plan)

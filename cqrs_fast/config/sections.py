@@ -7,6 +7,7 @@ fields override those of another section.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -25,12 +26,16 @@ from typing import (
 
 import msgspec
 
+from cqrs_fast.config.given import Given
 from cqrs_fast.errors import ConfigError
 
 S = TypeVar("S", bound="Section")
 
 CODE = "code"
+MESSAGES = "messages"
 SHOWN_CHARACTERS = 80
+
+_BARE = re.compile(r"[A-Za-z0-9_$-]{1,80}")
 
 
 @dataclass_transform(
@@ -91,6 +96,8 @@ class Field(NamedTuple):
         section: the class of the section that it is, or None.
         choices: the allowed words; empty for any.
         description: one line for people; empty for a section.
+        each: the class of the section that each value of an object is, or None. Only
+            given values are kept of these, as a Given: a default would override.
     """
 
     name: str
@@ -99,6 +106,7 @@ class Field(NamedTuple):
     section: type[Section] | None
     choices: tuple[str, ...]
     description: str
+    each: type[Section] | None = None
 
     def check(self, value: object) -> Any:
         """Return `value` as the type says, or raise a ConfigError with this key."""
@@ -106,6 +114,10 @@ class Field(NamedTuple):
             if isinstance(value, self.section):
                 return value
             self.reject(f"expected a {self.section.__name__}, got {kind(value)}")
+        if self.each is not None:
+            if not isinstance(value, dict):
+                self.reject(f"expected an object, got {kind(value)}")
+            return value
         if self.choices and value not in self.choices:
             hint = nearest(value, self.choices)
             got = "" if isinstance(value, str) else f", got {kind(value)}"
@@ -138,6 +150,13 @@ def shown(value: object) -> str:
     return text if text == cut else f"{cut}..."
 
 
+def key_path(above: str, key: str) -> str:
+    """Return the path of a key below another; a key that is no plain word is quoted."""
+    if not _BARE.fullmatch(key):
+        key = shown(key)
+    return f"{above}.{key}" if above else key
+
+
 def nearest(name: object, known: tuple[str, ...]) -> str | None:
     """Return a hint with what was probably meant, or None."""
     folded = {other.casefold(): other for other in known}
@@ -162,8 +181,14 @@ def fields_of(section: type[Section]) -> dict[str, Field]:
             section=hint if is_section else None,
             choices=get_args(bare) if get_origin(bare) is Literal else (),
             description="" if is_section else _description(hint),
+            each=_each(hint),
         )
     return found
+
+
+def _each(hint: Any) -> type[Section] | None:
+    extras = [meta.extra or {} for meta in getattr(hint, "__metadata__", ())]
+    return next((extra["each"] for extra in extras if "each" in extra), None)
 
 
 def _description(hint: Any) -> str:
@@ -211,6 +236,9 @@ def settings_of(section: Section, path: str = "") -> Iterator[Setting]:
         value = getattr(section, name)
         if field.section is not None:
             yield from settings_of(value, f"{path}{name}.")
+        elif field.each is not None:
+            for key, setting, one in given_settings(field.each, value, name):
+                yield Setting(f"{path}{key}", setting, origins.get(key, CODE), one)
         else:
             origin = origins.get(name, "default")
             yield Setting(f"{path}{name}", value, origin, field)
@@ -220,12 +248,14 @@ def merged(base: S, override: S) -> S:
     """Return `base` with the fields that were given to `override`, at every level."""
     given = origins_of(override)
     values, origins = {}, dict(origins_of(base))
+    origins.update((key, origin) for key, origin in given.items() if "." in key)
     for name, field in fields_of(type(base)).items():
         value = getattr(base, name)
         if field.section is not None:
             value = merged(value, getattr(override, name))
         elif name in given:
-            value = getattr(override, name)
+            of_override = getattr(override, name)
+            value = of_override if field.each is None else value.merged(of_override)
             origins[name] = given[name]
         values[name] = value
     return with_origins(type(base)(**values), origins)
@@ -241,3 +271,18 @@ def marked(section: S, origin: str) -> S:
     }
     origins = dict.fromkeys(origins_of(section), origin)
     return with_origins(type(section)(**values), origins)
+
+
+def given_settings(
+    cls: type[Section], given: Given, above: str
+) -> Iterator[tuple[str, Any, Field]]:
+    """Yield the key path, the value and the field of each value for a message."""
+    for name, sections in given.items():
+        for section, values in sections.items():
+            below = fields_of(cls)[section].section
+            assert below is not None
+            for field, value in values.items():
+                key = f"{key_path(above, name)}.{section}.{field}"
+                # There is no default: what is not given is that of the bus.
+                one = fields_of(below)[field]._replace(default=msgspec.UNSET)
+                yield key, value, one

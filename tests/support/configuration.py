@@ -68,9 +68,12 @@ def given_to(config: Config) -> dict[str, str]:
     }
 
 
+# Without the values for single messages, which have no defaults.
 def leaves(cls: type[Section] = Config, path: str = "") -> dict[str, Field]:
     found = {}
     for name, field in fields_of(cls).items():
+        if field.each is not None:
+            continue
         if field.section is None:
             found[path + name] = field
         else:

@@ -17,6 +17,7 @@ from cqrs_fast.validation.key_plan cimport KeyPlan
 from cqrs_fast.validation.keys cimport freeze_key
 
 from cqrs_fast.base.callbacks import log_unshared
+from cqrs_fast.stages.caching.settings import class_ttl
 
 
 @cython.final
@@ -48,14 +49,13 @@ cdef class CacheCore:
         return key
 
     cdef int64_t lifetime(self, CacheSettings config, object cls) except -1:
-        cdef int64_t ttl_ns = config.ttl_ns
         if self.ttls:
             for base in cls.__mro__:
                 known = self.ttls.get(id(base))
                 if known is not None:
-                    ttl_ns = known[1]
-                    break
-        return self.shortened(config, ttl_ns)
+                    return self.shortened(config, known[1])
+        ttl_ns = class_ttl(cls)
+        return self.shortened(config, config.ttl_ns if ttl_ns is None else ttl_ns)
 
     cdef int64_t shortened(self, CacheSettings config, int64_t ttl_ns) noexcept:
         if config.jitter == 0.0:

@@ -68,6 +68,9 @@ cdef class CachingMiddleware(Stage):
         seed: an int, for the jitter.
         clock: for tests; by default that of the bus.
 
+    A class of queries that says `cache_ttl: ClassVar[float]` has its own `ttl`, also
+    for its subclasses; `set_ttl` goes before it.
+
     `update` changes all of these but `seed` and `clock`; entries stay, unless `scope`
     or `key` changes. Routes that were built without `single_flight` never begin to
     wait. What is being computed goes on with the settings of before.

@@ -30,6 +30,7 @@ from cqrs_fast.waits.flight cimport ANSWERED, FAILED, LEADING, Flight, Role
 
 from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.error_copies import copied_error, detached_error
+from cqrs_fast.stages.caching.settings import class_ttl
 from cqrs_fast.validation.keys import Unkeyable
 
 
@@ -39,6 +40,7 @@ cdef Stage cached_route(
     cdef CachedRoute route = CachedRoute.__new__(CachedRoute)
     route.owner = owner
     route.core = core
+    class_ttl(spec.message_class)       # raises for what is no time
     route.follow(object if spec.message_class is None else spec.message_class)
     route.may_wait = config.single_flight
     route.calls_user_code = (
@@ -64,7 +66,11 @@ cdef class CachedRoute(Stage):
         self.has_slot = True
 
     cdef tuple described(self):
-        return self.owner.described()
+        kind, settings = self.owner.described()
+        ttl_ns = class_ttl(self.message_class)
+        if ttl_ns is not None:
+            settings = {**settings, "ttl": ttl_ns / 1e9}
+        return kind, settings
 
     cdef int follow(self, object cls) except -1:
         self.message_class = cls

@@ -76,6 +76,17 @@ cdef class CacheSettings:
         return 0
 
 
+def class_ttl(cls):
+    """Return what a class says by `cache_ttl`, in nanoseconds; None for nothing."""
+    given = getattr(cls, "cache_ttl", None)
+    if given is None or hasattr(type(given), "__get__"):     # a field of that name
+        return None
+    try:
+        return seconds_or_zero("cache_ttl", given)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{cls.__qualname__}: {error}") from None
+
+
 cdef object callable_or_none(str argument, object function):
     return None if function is None else plain_callable(argument, function, INSTEAD)
 

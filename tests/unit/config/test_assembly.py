@@ -148,7 +148,7 @@ def test_a_seed_makes_what_is_random_repeat() -> None:
             config_with("retry", seed=seed, max_attempts=4, base_delay_ms=0.5)
         )
         found: list[float] = []
-        retry = bus.middleware[3]
+        retry = bus.middleware[2]
         retry.update(on_retry=lambda attempt, delay, error: found.append(delay))
         bus.register_handler(Ask, fail)
         with pytest.raises(OSError, match="gone"):
@@ -237,7 +237,6 @@ def test_what_the_defaults_enable() -> None:
     assert list(middleware_of(config, "query")) == [
         "timeout",
         "validation",
-        "caching",
         "retry",
         "circuit_breaker",
     ]
@@ -327,7 +326,8 @@ def test_keywords_win_over_the_config() -> None:
 
 def test_the_clock_of_a_bus_is_that_of_its_middleware() -> None:
     readings = [0]
-    bus = QueryBus.from_config(default_config(), clock=lambda: readings[0])
+    config = config_with("caching", enabled=True)
+    bus = QueryBus.from_config(config, clock=lambda: readings[0])
     calls: list[Any] = []
     bus.register_handler(Ask, calls.append)
     bus.execute(Ask())

@@ -35,6 +35,7 @@ from cqrs_fast import (
 from cqrs_fast.config.documents import parse_document
 from cqrs_fast.config.files import MAX_BYTES, read_file
 from cqrs_fast.config.presets import PRESETS, preset
+from cqrs_fast.config.problems import Problems
 from cqrs_fast.config.schema import config_schema
 
 ROOT = os.geteuid() == 0
@@ -517,7 +518,7 @@ def test_the_schema_is_one_and_describes_every_field() -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_loads_is_valid_by_the_schema(suffix: str) -> None:
     validator = Draft202012Validator(config_schema())
-    validator.validate(parse_document(GOOD[suffix].encode(), suffix))
+    validator.validate(parse_document(GOOD[suffix].encode(), suffix, Problems()))
     for name in PRESETS:
         validator.validate({"preset": name})
         validator.validate(whole(preset(name)))

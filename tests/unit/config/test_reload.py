@@ -178,11 +178,11 @@ def test_a_bucket_keeps_its_credit() -> None:
 
 def test_a_cache_keeps_its_entries_and_shrinks() -> None:
     calls: list[int] = []
-    bus = QueryBus.from_config(only(caching=CachingConfig()))
+    bus = QueryBus.from_config(only(caching=CachingConfig(enabled=True)))
     bus.register_handler(Ask, lambda ask: calls.append(ask.number))
     for number in range(5):
         bus.execute(Ask(number))
-    apply_config(only(caching=CachingConfig(max_size=2)), [bus])
+    apply_config(only(caching=CachingConfig(enabled=True, max_size=2)), [bus])
     cache = bus.middleware[0]
     assert isinstance(cache, CachingMiddleware)
     assert len(cache) == 2
