@@ -27,6 +27,7 @@ cdef class Handler:
     cdef readonly bint with_context
     cdef readonly bint is_async
     cdef readonly bint offload
+    cdef Handler under                  # what an override replaces; see inspector
 
 
 # Turn a middleware into a Stage or an Around. TypeError for anything else.

@@ -60,6 +60,9 @@ cdef class Registrar(Router):
 # Swap the registry unless another change came first: one pointer, no user code.
 cdef bint publish(Registrar bus, Registry old, Registry new) noexcept
 
+# Whether a handler with the name of `message` was registered for it.
+cdef bint serves(Handler handler, object message)
+
 # The route of the nearest base class that has one, or None.
 cdef Route base_route(Registry registry, object cls)
 

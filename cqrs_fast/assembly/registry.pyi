@@ -13,7 +13,6 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
-from cqrs_fast.assembly.description import RouteInfo
 from cqrs_fast.context import Context
 from cqrs_fast.pipeline.middleware import Middleware
 from cqrs_fast.pipeline.route import Router
@@ -86,8 +85,6 @@ class Registrar(Router):
         self, middleware: _AnyMiddleware, index: int | None = None
     ) -> None: ...
     def remove_middleware(self, middleware: _AnyMiddleware) -> None: ...
-    def describe(self) -> list[RouteInfo]: ...
-    def explain(self, message: type | str) -> str: ...
 
 @final
 class Registry:

@@ -313,27 +313,6 @@ cdef class Registrar(Router):
             elements.append(known[id(one)] if id(one) in known else prepare(one))
         return tuple(elements)
 
-    # Inspection
-
-    def describe(self):
-        """Return a RouteInfo for each registered name, sorted by name."""
-        cdef Registry registry = self.registry
-        routes = map(registry.routes.get, sorted(registry.routes))
-        return list(map(describe_route, routes))
-
-    def explain(self, message):
-        """Return the route of a class or name as readable text."""
-        from cqrs_fast.assembly.description import explained
-
-        cdef Registry registry = self.registry
-        name = self.registered_name(message)
-        route = registry.routes.get(name)
-        if route is None and not isinstance(message, str):
-            route = base_route(registry, class_meant(message))
-        if route is None:
-            raise HandlerNotFoundError(name, registered=sorted(registry.routes))
-        return explained(describe_route(route), self.kind)
-
     cdef str registered_name(self, object message):
         cdef Entry *entry
         if isinstance(message, str):

@@ -1,7 +1,8 @@
 """The buses: they dispatch messages to their handlers.
 
-A bus is three classes, each derived from the one before: Registrar (registration),
-PayloadBus (finds routes, decodes payloads) and Bus.
+A bus is four classes, each derived from the one before: Registrar (registration),
+Inspector (shows routes, overrides handlers), PayloadBus (finds routes, decodes
+payloads) and Bus.
 """
 
 cimport cython

@@ -4,7 +4,8 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.ref cimport PyObject
 
 from cqrs_fast.assembly.class_table cimport Entry, find
-from cqrs_fast.assembly.registry cimport Registrar, Registry, article, base_route
+from cqrs_fast.assembly.inspector cimport Inspector
+from cqrs_fast.assembly.registry cimport Registry, article, base_route
 from cqrs_fast.base.errstate cimport steal, take_raised
 from cqrs_fast.buses.metrics cimport Metrics
 from cqrs_fast.context cimport Context
@@ -21,7 +22,7 @@ from cqrs_fast.errors import HandlerNotFoundError, ValidationError
 UNKNOWN = "_unknown"
 
 
-cdef class PayloadBus(Registrar):
+cdef class PayloadBus(Inspector):
     """The part of a bus that finds routes and decodes payloads."""
 
     def __cinit__(self, *args, **kwargs):
