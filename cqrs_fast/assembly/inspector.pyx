@@ -141,6 +141,19 @@ cdef class Override:
                 return 0
 
 
+# For tools that measure a bus
+
+def registrations(Inspector bus not None):
+    """Return the Handler objects of a bus, sorted by name."""
+    handlers = bus.registry.handlers
+    return list(map(handlers.get, sorted(handlers)))
+
+
+def has_metrics(Inspector bus not None):
+    """Return whether a bus counts and times its dispatches."""
+    return bus.registry.metrics is not None
+
+
 cdef Handler registered(Registry registry, str name):
     return registry.handlers.get(name)
 

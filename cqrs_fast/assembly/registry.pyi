@@ -3,9 +3,7 @@ from typing import (
     Any,
     Protocol,
     TypeAlias,
-    TypedDict,
     TypeVar,
-    Unpack,
     final,
     overload,
     type_check_only,
@@ -42,14 +40,6 @@ _Handler: TypeAlias = (
     | _ContextHandler[_M]
 )
 
-@type_check_only
-class _Options(TypedDict, total=False):
-    middleware: Iterable[_AnyMiddleware]
-    replace: bool
-    is_async: bool | None
-    with_context: bool | None
-    offload: bool
-
 MOST_PAYLOAD_BYTES: int
 
 @disjoint_base
@@ -71,10 +61,28 @@ class Registrar(Router):
     ) -> None: ...
     @overload
     def handler(
-        self, message: type | str | None = None, /, **options: Unpack[_Options]
+        self,
+        message: type | str | None = None,
+        /,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
     ) -> Callable[[_F], _F]: ...
     @overload
-    def handler(self, message: _F, /, **options: Unpack[_Options]) -> _F: ...
+    def handler(
+        self,
+        message: _F,
+        /,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
+    ) -> _F: ...
     def register(self, composite: object, *, replace: bool = False) -> list[str]: ...
     def unregister_handler(self, message: type | str) -> None: ...
     def registered_names(self) -> list[str]: ...

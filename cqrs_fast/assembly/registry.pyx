@@ -17,6 +17,7 @@ from cqrs_fast.assembly.builder cimport (
     stage_classes,
 )
 from cqrs_fast.assembly.class_table cimport ClassTable, Entry, find
+from cqrs_fast.base.constructors cimport without_unknown
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.payloads.decoding cimport Payloads, payloads_of
 from cqrs_fast.pipeline.gate cimport Gate
@@ -31,6 +32,7 @@ from cqrs_fast.base.message_names import (
     message_meant,
     message_name,
 )
+from cqrs_fast.base.naming import reject_keywords
 from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
 from cqrs_fast.stages.catalog import row_of
 
@@ -108,7 +110,7 @@ cdef class Registrar(Router):
         return None
 
     def register_handler(self, message, handler, *, middleware=(), replace=False,
-                         is_async=None, with_context=None, offload=False):
+                         is_async=None, with_context=None, offload=False, **unknown):
         """Register `handler` for a message class, or for a name.
 
         Parameters:
@@ -125,13 +127,15 @@ cdef class Registrar(Router):
         Raises HandlerAlreadyRegisteredError, or TypeError for an invalid message or
         handler; nothing is changed then.
         """
+        reject_keywords(self.register_handler, unknown)
         options = {
             "middleware": middleware, "offload": offload,
             "is_async": is_async, "with_context": with_context,
         }
         self.add_handlers([self.handler_for(message, handler, options)], replace)
 
-    def handler(self, message=None, /, **options):
+    def handler(self, message=None, /, *, middleware=(), replace=False, is_async=None,
+                with_context=None, offload=False, **unknown):
         """Register the decorated function for the message that its annotation names.
 
         Use as `@bus.handler`, `@bus.handler(CreateUser)` or with the keywords of
@@ -144,6 +148,11 @@ cdef class Registrar(Router):
         """
         from cqrs_fast.base.inspection import message_of, refuse_handler_class
 
+        reject_keywords(self.handler, unknown)
+        options = {
+            "middleware": middleware, "replace": replace, "is_async": is_async,
+            "with_context": with_context, "offload": offload,
+        }
         named = message is None or isinstance(message, str)
         if not named and message_meant(message) is None:
             self.register_handler(message_of(message), message, **options)
@@ -364,4 +373,5 @@ cdef str article(str kind):
     return f"an {kind}" if kind == "event" else f"a {kind}"
 
 
+without_unknown(Registrar)
 constructed(Registry)

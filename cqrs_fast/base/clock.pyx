@@ -3,6 +3,7 @@
 cimport cython
 
 from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.base.system_clock cimport monotonic_ns
 
@@ -58,6 +59,7 @@ cdef class ManualClock(Clock):
     cdef readonly bint auto_advance
 
     def __init__(self, start=0.0, *, auto_advance=False):
+        """Check and keep the parameters: the class describes them."""
         self.reading = seconds_to_ns(start)
         self.alarms = []
         self.auto_advance = auto_advance
@@ -134,5 +136,6 @@ cdef Clock as_clock(object clock):
     return wrapped
 
 
+signed(ManualClock)
 constructed(ManualClock)
 internal(CallableClock)

@@ -1,5 +1,9 @@
 """Names for people: of messages in a log or an error, of functions that are shown."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
 _LONGEST = 200  # characters
 # Matching is quadratic in the lengths, and a name may come from the wire.
 _MATCHED_NAMES = 1000
@@ -43,6 +47,38 @@ def _close_names(name: object, names: list[str]) -> list[str]:
         names = [other for other in names if other[:1] == wanted[:1]]
     others = [other for other in names[:_MATCHED_NAMES] if other != wanted]
     return get_close_matches(wanted, others)
+
+
+def unknown_keyword(
+    call: str, given: Iterable[str], known: Iterable[str], noun: str = "parameter"
+) -> str | None:
+    """Return what to tell of the first keyword that `call` does not know, or None."""
+    from difflib import get_close_matches
+
+    known = list(known)
+    for name in sorted(given):
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            return f"{call} has no {noun} {name!r}.{meant} It has {', '.join(known)}"
+    return None
+
+
+def check_settings(cls: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError for a keyword that the `update` of a class does not know."""
+    text = unknown_keyword(f"{cls}.update()", given, known, "setting")
+    if text is not None:
+        raise TypeError(text)
+
+
+def reject_keywords(method: Callable[..., object], unknown: dict[str, object]) -> None:
+    """Raise TypeError for what a bound method got as `**unknown`, if it got any."""
+    if unknown:
+        from inspect import signature
+
+        call = getattr(method, "__qualname__", repr(method))
+        text = unknown_keyword(f"{call}()", unknown, signature(method).parameters)
+        raise TypeError(text)
 
 
 def logged_name(name: str) -> str:

@@ -14,6 +14,7 @@ from cqrs_fast.assembly.class_table cimport Entry, find
 from cqrs_fast.assembly.registry cimport Registry
 from cqrs_fast.base.calling cimport call_one, is_promise
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.errstate cimport steal
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport internal
@@ -31,6 +32,7 @@ from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.base.arguments import exception_classes, whole_number
 from cqrs_fast.base.message_names import class_meant
+from cqrs_fast.base.naming import reject_keywords
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stats import MiddlewareStats
 
@@ -79,6 +81,7 @@ cdef class Bus(PayloadBus):
     def __init__(self, *, middleware=(), enable_metrics=False, latency_sample=1,
                  initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None,
                  domain_errors=()):
+        """Check and keep the parameters: the class describes them."""
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
         if self.initialised:
@@ -145,7 +148,8 @@ cdef class Bus(PayloadBus):
         """
         return new_dispatch(self, None, msg, ctx)
 
-    def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False):
+    def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False,
+                     **unknown):
         """Dispatch messages one after another; return the results in their order.
 
         The first error stops the rest and is raised. With `return_exceptions`, each
@@ -154,6 +158,8 @@ cdef class Bus(PayloadBus):
         cdef list results = []
         cdef Entry *entry
         cdef Route route
+        if unknown:
+            reject_keywords(self.execute_many, unknown)
         if return_exceptions:
             for msg in msgs:
                 try:
@@ -173,7 +179,7 @@ cdef class Bus(PayloadBus):
         return results
 
     def execute_many_async(self, msgs, Context ctx=None, *,
-                           return_exceptions=False, concurrency=None):
+                           return_exceptions=False, concurrency=None, **unknown):
         """Dispatch messages on the event loop; return the results in their order.
 
         `concurrency=None` dispatches one after another and makes no Task; a number, at
@@ -182,6 +188,7 @@ cdef class Bus(PayloadBus):
         """
         from cqrs_fast.buses.batch import in_sequence, in_tasks
 
+        reject_keywords(self.execute_many_async, unknown)
         if concurrency is None:
             return in_sequence(self, msgs, ctx, bool(return_exceptions))
         whole_number("concurrency", concurrency, 1, MOST_TASKS)
@@ -250,7 +257,9 @@ cdef class Bus(PayloadBus):
         await self.close_async()
 
     def __repr__(self):
-        return f"<{type(self).__name__} of {len(self.registry.handlers)} handlers>"
+        count = len(self.registry.handlers)
+        state = ", closed" if self.gate.draining else ""
+        return f"<{type(self).__name__} of {count} handler{'s'[count == 1:]}{state}>"
 
 
 @cython.final
@@ -368,19 +377,6 @@ cdef list middleware_stats(Registry registry):
     return result
 
 
-# For tools that measure a bus
-
-def registrations(Bus bus not None):
-    """Return the Handler objects of a bus, sorted by name."""
-    handlers = bus.registry.handlers
-    return list(map(handlers.get, sorted(handlers)))
-
-
-def has_metrics(Bus bus not None):
-    """Return whether a bus counts and times its dispatches."""
-    return bus.registry.metrics is not None
-
-
 def similar_bus(Bus bus not None, middleware, enable_metrics):
     """Return a bus without handlers, of the kind and with the clock of another one."""
     cls = CommandBus if bus.kind == "command" else QueryBus
@@ -392,4 +388,7 @@ def similar_bus(Bus bus not None, middleware, enable_metrics):
     )
 
 
+signed(CommandBus)
+signed(QueryBus)
+signed(Bus)
 internal(Bound)

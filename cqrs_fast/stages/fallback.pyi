@@ -9,6 +9,6 @@ class FallbackMiddleware(Stage):
     def __init__(
         self,
         fallback: Callable[[Context, Any, Any], Any],
-        on: type[Exception] | tuple[type[Exception], ...] = ...,
+        on: type[Exception] | tuple[type[Exception], ...] | None = None,
     ) -> None: ...
     def settings(self) -> dict[str, Any]: ...

@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
@@ -83,6 +84,7 @@ cdef class CachingMiddleware(Stage):
                  condition=None, tags=None, ttl_jitter=0.0, negative_ttl=0.0,
                  negative_on=(), single_flight=True, flight_wait_max=30.0, copy="none",
                  ttl_from="store", seed=None, clock=None):
+        """Check and keep the parameters: the class describes them."""
         config = CacheSettings(
             ttl=ttl, max_size=max_size, scope=scope, key=key, condition=condition,
             tags=tags, ttl_jitter=ttl_jitter, negative_ttl=negative_ttl,
@@ -257,4 +259,5 @@ cdef bint have_other_keys(CacheSettings old, CacheSettings new) noexcept:
     )
 
 
+signed(CachingMiddleware)
 constructed(CachingMiddleware)
