@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from cqrs_fast.base.arguments import exception_classes
+
 # The same call fails the same way again, whatever the state of its backend.
 DETERMINISTIC: tuple[type[Exception], ...] = (
     LookupError,
@@ -64,6 +66,17 @@ class DomainError(Exception):
         Override it to add more; what it returns must be JSON.
         """
         return {"code": self.code, "message": str(self)}
+
+
+def domain_classes(given: object) -> tuple[type[Exception], ...]:
+    """Return what is given as `domain_errors=`, as a tuple of classes."""
+    classes = exception_classes("domain_errors", given)
+    if Exception in classes:
+        raise ValueError(
+            "domain_errors must not have Exception itself: no failure would be retried "
+            "or open a circuit; name the classes of the application"
+        )
+    return classes
 
 
 def code_of(cls: type) -> str:

@@ -16,6 +16,7 @@ from cqrs_fast.pipeline.next cimport Next
 from cqrs_fast.pipeline.route cimport AROUND, CONTEXT_MESSAGE, MESSAGE, Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
+from cqrs_fast.base.arguments import listed
 from cqrs_fast.base.message_names import class_meant, name_of_class
 from cqrs_fast.pipeline.middleware import Middleware, is_blocking
 
@@ -44,7 +45,7 @@ cdef class Handler:
         self.handler = handler
         self.call, self.with_context, self.is_async = form
         self.offload = offload
-        self.middleware = tuple(middleware)
+        self.middleware = listed(middleware)
         self.elements = prepare_all(self.middleware)
 
 

@@ -53,6 +53,7 @@ cdef class Registrar(Router):
     # Build the route of a handler and add both to `registry`.
     cdef int add_route(self, Registry registry, Handler handler) except -1
     cdef int change_middleware(self, object change) except -1
+    cdef int check_kinds(self, middleware) except -1
     cdef tuple prepared(self, Registry old, tuple middleware)
     cdef str registered_name(self, object message)
 

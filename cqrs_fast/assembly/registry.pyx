@@ -32,7 +32,7 @@ from cqrs_fast.base.message_names import (
     message_meant,
     message_name,
 )
-from cqrs_fast.base.naming import reject_keywords
+from cqrs_fast.base.naming import another_class, reject_keywords
 from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
 from cqrs_fast.stages.catalog import row_of
 
@@ -232,7 +232,7 @@ cdef class Registrar(Router):
                 holder = new.handlers.get(handler.name)
                 if holder is not None:
                     if not replace:
-                        raise HandlerAlreadyRegisteredError(handler.name)
+                        raise taken(holder, handler)
                     if holder.message_class is not None:
                         new.exact.drop(<PyObject *>holder.message_class)
                     new.named.pop(handler.name, None)
@@ -280,6 +280,7 @@ cdef class Registrar(Router):
         old ones. Factories are called again for the new routes.
         """
         prepare(middleware)
+        self.check_kinds((middleware,))
 
         def add(list present):
             present.insert(len(present) if index is None else index, middleware)
@@ -314,6 +315,17 @@ cdef class Registrar(Router):
             if publish(self, old, new):
                 return 0
 
+    cdef int check_kinds(self, middleware) except -1:
+        """Reject what serves the other kind of bus, before any handler is there."""
+        for one in middleware:
+            row = row_of(type(one).__name__)
+            if self.kind not in row.kinds and type(one) is row.load():
+                raise TypeError(
+                    f"{row.name} serves {article(row.kinds[0])} bus, a "
+                    f"{row.kinds[0].title()}Bus, and this is a {type(self).__name__}"
+                )
+        return 0
+
     cdef tuple prepared(self, Registry old, tuple middleware):
         """Prepare the new ones; the others keep their element and its state."""
         known = {id(one): element for one, element in zip(old.middleware, old.elements)}
@@ -336,6 +348,15 @@ cdef bint publish(Registrar bus, Registry old, Registry new) noexcept:
         return False
     bus.registry = new
     return True
+
+
+cdef object taken(Handler holder, Handler new):
+    """The error for a second handler of a name."""
+    hint = None
+    if new.message_class is not None and holder.message_class is not None:
+        if new.message_class is not holder.message_class:
+            hint = another_class(holder.message_class, new.message_class)
+    return HandlerAlreadyRegisteredError(new.name, hint=hint)
 
 
 cdef bint serves(Handler handler, object message):

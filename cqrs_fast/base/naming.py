@@ -21,6 +21,21 @@ def seconds_text(value: object) -> str:
     return f"{value:.6g} s" if isinstance(value, int | float) else str(value)
 
 
+def class_label(cls: type) -> str:
+    """Return where a class is defined: `package.module.Name`."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def another_class(registered: type, cls: type) -> str:
+    """Return what to tell where the name of `cls` is that of another class."""
+    return (
+        f"The handler of that name is for another class, {class_label(registered)}, "
+        f"and this one is {class_label(cls)}. Give one of them another name, such as "
+        f"tag=\"{registered.__module__.rpartition('.')[2]}.{registered.__name__}\" in "
+        "its class statement."
+    )
+
+
 def no_handler_text(name: object, hint: str | None, registered: list[str]) -> str:
     """Return what to tell somebody whose message has none of the `registered` names."""
     parts = [f"no handler is registered for {quoted(name)}."]
@@ -28,7 +43,8 @@ def no_handler_text(name: object, hint: str | None, registered: list[str]) -> st
         parts.append(hint)
     if matches := _close_names(name, registered):
         parts.append(f"Did you mean {' or '.join(map(quoted, matches))}?")
-    parts.append("Register one with bus.register_handler(message, handler).")
+    if not hint:
+        parts.append("Register one with bus.register_handler(message, handler).")
     if registered:
         shown = ", ".join(registered[:_SHOWN_NAMES])
         more = len(registered) - _SHOWN_NAMES

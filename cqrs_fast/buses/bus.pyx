@@ -30,9 +30,10 @@ from cqrs_fast.pipeline.walk cimport count_out
 
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
-from cqrs_fast.base.arguments import exception_classes, whole_number
+from cqrs_fast.base.arguments import listed, whole_number
 from cqrs_fast.base.message_names import class_meant
 from cqrs_fast.base.naming import reject_keywords
+from cqrs_fast.domain_errors import domain_classes
 from cqrs_fast.pipeline.gate import close_gate
 from cqrs_fast.stats import MiddlewareStats
 
@@ -92,8 +93,9 @@ cdef class Bus(PayloadBus):
         whole_number("initial_capacity", initial_capacity, 0, MOST_ROUTES)
         whole_number("max_payload_bytes", max_payload_bytes, 1, MOST_PAYLOAD_LIMIT)
         cdef Registry registry = Registry(initial_capacity)
-        registry.middleware = tuple(middleware)
+        registry.middleware = listed(middleware)
         registry.elements = prepare_all(registry.middleware)
+        self.check_kinds(registry.middleware)
         registry.max_payload_bytes = max_payload_bytes
         registry.metrics = {} if enable_metrics else None
         self.gate.domain_errors += domain_classes(domain_errors)
@@ -122,7 +124,7 @@ cdef class Bus(PayloadBus):
 
         return bus_of(cls, config, overrides)
 
-    def execute(self, msg, Context ctx=None):
+    def execute(self, msg, ctx=None):
         """Dispatch `msg` to its handler and return the handler's result.
 
         Raises HandlerNotFoundError; AsyncHandlerError, before anything runs, if the
@@ -134,19 +136,23 @@ cdef class Bus(PayloadBus):
         cdef Route route
         if is_quick(self, entry, ctx):
             return steal(run_entry(self, entry, msg))
+        if ctx is not None and type(ctx) is not Context:
+            raise wrong_context(msg, ctx)
         if entry == NULL:
-            return steal(run_sync(self.route_for(msg), msg, ctx))
+            return steal(run_sync(self.route_for(msg), msg, <Context>ctx))
         # Held: a change of the bus may drop it while it runs.
         route = <Route>entry.route
-        return steal(run_program(route, msg, ctx))
+        return steal(run_program(route, msg, <Context>ctx))
 
-    def execute_async(self, msg, Context ctx=None):
+    def execute_async(self, msg, ctx=None):
         """Return an awaitable that dispatches `msg` when it is awaited.
 
         The handler may be async or sync. Makes no Task. Cancelling the caller cancels
         the handler. Raises, when awaited, what `execute` raises.
         """
-        return new_dispatch(self, None, msg, ctx)
+        if ctx is not None and type(ctx) is not Context:
+            raise wrong_context(msg, ctx)
+        return new_dispatch(self, None, msg, <Context>ctx)
 
     def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False,
                      **unknown):
@@ -266,19 +272,21 @@ cdef class Bus(PayloadBus):
 cdef class Bound:
     """A bus's `execute` for one class, with the route found in advance."""
 
-    def execute(self, cmd, Context ctx=None):
+    def execute(self, cmd, ctx=None):
         """Dispatch `cmd`, an instance of the bound class, as `bus.execute` does."""
         # hot: must not look up the route
+        if ctx is not None and type(ctx) is not Context:
+            raise wrong_context(cmd, ctx)
         if type_of(cmd) != <PyObject *>self.message_class:
             if not isinstance(cmd, self.message_class):
                 raise TypeError(
                     f"bound to {self.message_class.__qualname__}, got "
                     f"{type(cmd).__qualname__}"
                 )
-            return steal(run_sync(self.bus.route_for(cmd), cmd, ctx))
+            return steal(run_sync(self.bus.route_for(cmd), cmd, <Context>ctx))
         if self.registry is not self.bus.registry:
-            return self.rebind(cmd, ctx)
-        return steal(run_sync(self.route, cmd, ctx))
+            return self.rebind(cmd, <Context>ctx)
+        return steal(run_sync(self.route, cmd, <Context>ctx))
 
     cdef object rebind(self, object message, Context ctx):
         """Find the route again; keep it only if all instances have the same one."""
@@ -318,7 +326,7 @@ cdef class QueryBus(Bus):
 
 
 # Whether the dispatch is no more than a call of `entry.call`; `entry` may be NULL.
-cdef inline bint is_quick(Bus bus, Entry *entry, Context ctx) noexcept:
+cdef inline bint is_quick(Bus bus, Entry *entry, object ctx) noexcept:
     if entry == NULL or entry.call == NULL:
         return False
     return ctx is None and not bus.gate.draining
@@ -338,6 +346,13 @@ cdef inline PyObject *run_entry(Bus bus, Entry *entry, object message) noexcept:
     return result
 
 
+cdef object wrong_context(object message, object ctx):
+    given = f"got ({type(message).__name__}, {type(ctx).__name__})"
+    if type(message) is Context:
+        return TypeError(f"the message comes first, then the Context; {given}")
+    return TypeError(f"after the message, ctx must be a Context or None; {given}")
+
+
 cdef int adopt_methods(type bus_class) except -1:
     for method in (
         "execute", "execute_async", "execute_many", "execute_json", "execute_msgpack"
@@ -348,16 +363,6 @@ cdef int adopt_methods(type bus_class) except -1:
 
 adopt_methods(CommandBus)
 adopt_methods(QueryBus)
-
-
-cdef tuple domain_classes(object given):
-    classes = exception_classes("domain_errors", given)
-    if Exception in classes:
-        raise ValueError(
-            "domain_errors must not have Exception itself: no failure would be retried "
-            "or open a circuit; name the classes of the application"
-        )
-    return classes
 
 
 cdef list middleware_stats(Registry registry):

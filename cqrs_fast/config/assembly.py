@@ -93,7 +93,9 @@ def refusal(name: str, error: Exception, config: Config) -> ConfigError:
 def checked(config: object) -> Config:
     """Return a Config, or raise TypeError for anything else."""
     if not isinstance(config, Config):
-        raise TypeError(f"config must be a Config, got {shown(config)}")
+        raise TypeError(
+            f"config must be a Config, got {shown(config)}; load_config makes one"
+        )
     return config
 
 

@@ -718,9 +718,11 @@ def test_state_survives_another_middleware_and_another_bus(world: World) -> None
 
 
 def test_a_command_bus_refuses_it() -> None:
-    bus = CommandBus(middleware=[CachingMiddleware()])
+    with pytest.raises(TypeError, match="CachingMiddleware serves a query bus"):
+        CommandBus(middleware=[CachingMiddleware()])
+    bus, own = CommandBus(), [CachingMiddleware()]
     with pytest.raises(TypeError, match="CachingMiddleware serves queries"):
-        bus.register_handler(Write, lambda command: None)
+        bus.register_handler(Write, lambda command: None, middleware=own)
 
 
 def test_a_bus_shows_the_statistics(world: World) -> None:
