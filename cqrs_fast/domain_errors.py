@@ -68,6 +68,17 @@ class DomainError(Exception):
         return {"code": self.code, "message": str(self)}
 
 
+def domain_classes(given: object) -> tuple[type[Exception], ...]:
+    """Return what is given as `domain_errors=`, as a tuple of classes."""
+    classes = exception_classes("domain_errors", given)
+    if Exception in classes:
+        raise ValueError(
+            "domain_errors must not have Exception itself: no failure would be retried "
+            "or open a circuit; name the classes of the application"
+        )
+    return classes
+
+
 def code_of(cls: type) -> str:
     """Return the name of a class in snake case, without a final `Error`."""
     name = cls.__name__.removesuffix("Error") or cls.__name__
@@ -79,17 +90,3 @@ def code_of(cls: type) -> str:
             code += "_"
         code += letter.lower()
     return code
-
-
-def checked_classes(given: Any) -> tuple[type[Exception], ...]:
-    """Return the classes that `domain_errors=` of a bus has.
-
-    Raises TypeError unless they are Exception classes, ValueError for Exception itself.
-    """
-    classes = exception_classes("domain_errors", given)
-    if Exception in classes:
-        raise ValueError(
-            "domain_errors must not have Exception itself: no failure would be retried "
-            "or open a circuit; name the classes of the application"
-        )
-    return classes

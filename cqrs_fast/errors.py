@@ -68,6 +68,10 @@ class HandlerNotFoundError(CQRSError, LookupError):
         """Return the sorted names that have a handler on this bus."""
         return sorted(self._names)
 
+    def public(self) -> dict[str, Any]:
+        """Return what a client may see: no name of a message."""
+        return {"code": "handler_not_found", "message": "unknown message"}
+
     def __str__(self) -> str:
         return no_handler_text(self.name, self.hint, self.registered)
 
@@ -78,15 +82,17 @@ class HandlerAlreadyRegisteredError(CQRSError):
     Attributes:
         name: the name of the message.
         handler: a description of the handler that is registered, or None.
+        hint: what to do instead of replacing it, or None.
     """
 
-    def __init__(self, name: str, handler: str | None = None) -> None:
+    def __init__(self, name: str, handler: Any = None, hint: Any = None) -> None:
         super().__init__()
-        self.name, self.handler = name, handler
+        self.name, self.handler, self.hint = name, handler, hint
 
     def __str__(self) -> str:
         by = f" handler: {self.handler}" if self.handler else " handler"
-        return f"{quoted(self.name)} already has a{by}; pass replace=True to replace it"
+        end = f". {self.hint}" if self.hint else "; pass replace=True to replace it"
+        return f"{quoted(self.name)} already has a{by}{end}"
 
 
 class AsyncHandlerError(CQRSError, TypeError):
@@ -244,9 +250,7 @@ class ConfigError(CQRSError, ValueError):
 
 
 class IdempotencyConflictError(CQRSError):
-    """Report an idempotency key that was used before with other field values.
-
-    Send a new key for a new command, or the same fields for a repeated one.
+    """Report an idempotency key that was used before with other fields; use a new one.
 
     Attributes:
         name: the name of the command, or None.
@@ -257,9 +261,11 @@ class IdempotencyConflictError(CQRSError):
         self.name = name
 
     def __str__(self) -> str:
-        subject = "the command" if self.name is None else quoted(self.name)
-        end = "was used before with other fields; use a new key for a new command"
-        return f"the idempotency key of {subject} {end}"
+        of = "the command" if self.name is None else quoted(self.name)
+        return (
+            f"the idempotency key of {of} was used before with other fields; use a new "
+            "key for a new command"
+        )
 
 
 class RejectedError(CQRSError):
@@ -362,10 +368,7 @@ class BulkheadFullError(RejectedError):
 
 
 class OverloadedError(RejectedError):
-    """Report a call that would end too late, or for which a store has no room.
-
-    Try later; raise the bound of the store, or shorten its time to live.
-    """
+    """Report a call that would end too late, or has no room in a store; try later."""
 
     _reason = "there is no room or no time for it"
     __slots__ = ()
@@ -394,7 +397,4 @@ class BusClosedError(RejectedError):
 
 
 class MiddlewareOrderWarning(UserWarning):
-    """Warn of an order of middleware that defeats the purpose of one of them.
-
-    The text names both, the consequence, and the order to use instead.
-    """
+    """Warn of an order of middleware that defeats one of them; tell the right one."""

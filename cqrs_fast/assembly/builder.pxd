@@ -28,6 +28,7 @@ cdef class Handler:
     cdef readonly bint with_context
     cdef readonly bint is_async
     cdef readonly bint offload          # its thread is a worker's, under execute_async
+    cdef Handler under                  # what an override replaces; see inspector
 
 
 # Turn a middleware into a Stage or an Around. TypeError for anything else.

@@ -19,6 +19,7 @@ from cqrs_fast.pipeline.route cimport AROUND, CONTEXT_MESSAGE, MESSAGE, Route
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 
 from cqrs_fast.assembly.offload import offloaded
+from cqrs_fast.base.arguments import listed
 from cqrs_fast.base.message_names import class_meant, name_of_class
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.pipeline.middleware import (
@@ -54,7 +55,7 @@ cdef class Handler:
         self.call, self.with_context, self.is_async = form
         # What the bus or `register` says is for those that it makes sense for.
         self.offload = offloads and not form.is_async if offload is None else offload
-        self.middleware = tuple(middleware)
+        self.middleware = listed(middleware)
         self.elements = prepare_all(self.middleware)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial, partialmethod, singledispatchmethod
 from types import FunctionType
 from typing import Any, NamedTuple, TypeVar, get_origin
 
+from cqrs_fast.base.arguments import listed
 from cqrs_fast.base.message_names import message_kind, message_meant, message_name
+from cqrs_fast.base.naming import unknown_keyword
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,15 +41,17 @@ def handles(*messages: type, **options: Any) -> Callable[[F], F]:
     `partialmethod` and decorators that use `functools.wraps`. A subclass that overrides
     the method inherits the mark; a new mark replaces it, and `name = None` removes it.
 
-    Raises TypeError for anything that is no message class. When applied, raises it for
-    an unknown option and for an object that cannot be marked.
+    Raises TypeError for anything that is no message class, for an unknown option and
+    for one of the wrong type; when applied, for an object that cannot be marked.
     """
     if not messages:
         raise TypeError("handles() needs at least one message class")
     handled = [HandledMessage(_checked(message), options) for message in messages]
+    named = ", ".join(getattr(one, "__qualname__", str(one)) for one in messages)
+    _check_options(f"@handles({named}) {_place()}", options)
 
     def mark(method: F) -> F:
-        _check(method, messages, options)
+        _check(method, named)
         try:
             setattr(method, _HANDLES, _own_marks(method) + handled)
         except AttributeError:
@@ -187,25 +192,30 @@ def _reject_hidden(base: type, name: str, attribute: object) -> None:
             )
 
 
-def _check(method: Any, messages: tuple[Any, ...], options: dict[str, Any]) -> None:
-    """Raise if `method` cannot be marked or an option is unknown."""
-    from difflib import get_close_matches
-
-    named = ", ".join(getattr(one, "__qualname__", str(one)) for one in messages)
-    where = getattr(method, "__qualname__", None) or repr(method)
+def _check(method: Any, named: str) -> None:
+    """Raise if `method` cannot be marked."""
     if isinstance(method, type):
         raise TypeError(
-            f"@handles({named}) marks methods, and {where} is a class: register an "
-            "object of it"
+            f"@handles({named}) marks methods, and {method.__qualname__} is a class: "
+            "register an object of it"
         )
-    for option in options:
-        if option in _OPTIONS:
-            continue
-        close = get_close_matches(option, _OPTIONS, 1)
-        meant = f"did you mean {close[0]!r}? " if close else ""
-        if option == "replace":
-            meant = "write bus.register(obj, replace=True). "
-        raise TypeError(
-            f"@handles({named}) on {where} got an unknown option {option!r}: {meant}"
-            f"It takes {', '.join(_OPTIONS)}"
-        )
+
+
+def _check_options(decorator: str, options: dict[str, Any]) -> None:
+    """Raise for an option that is unknown or of the wrong type."""
+    text = unknown_keyword(decorator, options, _OPTIONS)
+    if text is not None:
+        if "replace" in options:
+            text += "; write bus.register(obj, replace=True)"
+        raise TypeError(text)
+    for name, value in options.items():
+        if name == "middleware":
+            listed(value)
+        elif not (value is None or isinstance(value, bool)):
+            raise TypeError(f"{decorator}: {name} must be a bool, got {value!r}")
+
+
+def _place() -> str:
+    """Return where the decorator is written: it does not see its method yet."""
+    frame = sys._getframe(2)
+    return f"in {frame.f_code.co_qualname}, line {frame.f_lineno},"

@@ -56,12 +56,16 @@ cdef class Registrar(Router):
     # Build the route of a handler and add both to `registry`.
     cdef int add_route(self, Registry registry, Handler handler) except -1
     cdef int change_middleware(self, object change) except -1
+    cdef int check_kinds(self, middleware) except -1
     cdef tuple prepared(self, Registry old, tuple middleware)
     cdef str registered_name(self, object message)
 
 
 # Swap the registry unless another change came first: one pointer, no user code.
 cdef bint publish(Registrar bus, Registry old, Registry new) noexcept
+
+# Whether a handler with the name of `message` was registered for it.
+cdef bint serves(Handler handler, object message)
 
 # The route of the nearest base class that has one, or None.
 cdef Route base_route(Registry registry, object cls)

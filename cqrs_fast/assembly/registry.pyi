@@ -3,9 +3,7 @@ from typing import (
     Any,
     Protocol,
     TypeAlias,
-    TypedDict,
     TypeVar,
-    Unpack,
     final,
     overload,
     type_check_only,
@@ -13,7 +11,6 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
-from cqrs_fast.assembly.description import RouteInfo
 from cqrs_fast.context import Context
 from cqrs_fast.pipeline.middleware import Middleware
 from cqrs_fast.pipeline.route import Router
@@ -46,14 +43,6 @@ _Handler: TypeAlias = (
     | _ContextHandler[_M]
 )
 
-@type_check_only
-class _Options(TypedDict, total=False):
-    middleware: Iterable[_AnyMiddleware]
-    replace: bool
-    is_async: bool | None
-    with_context: bool | None
-    offload: bool
-
 MOST_PAYLOAD_BYTES: int
 
 @disjoint_base
@@ -75,12 +64,32 @@ class Registrar(Router):
     ) -> None: ...
     @overload
     def handler(
-        self, message: type | str | None = None, /, **options: Unpack[_Options]
+        self,
+        message: type | str | None = None,
+        /,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool = False,
     ) -> Callable[[_F], _F]: ...
     @overload
-    def handler(self, message: _F, /, **options: Unpack[_Options]) -> _F: ...
+    def handler(
+        self,
+        message: _F,
+        /,
+        *,
+        middleware: Iterable[_AnyMiddleware] = (),
+        replace: bool = False,
+        is_async: bool | None = None,
+        with_context: bool | None = None,
+        offload: bool | None = None,
+    ) -> _F: ...
     @property
     def offload(self) -> bool: ...
+    @property
+    def unknown_messages(self) -> tuple[str, ...]: ...
     def register(
         self,
         composite: object,
@@ -97,10 +106,6 @@ class Registrar(Router):
         self, middleware: _AnyMiddleware, index: int | None = None
     ) -> None: ...
     def remove_middleware(self, middleware: _AnyMiddleware) -> None: ...
-    @property
-    def unknown_messages(self) -> tuple[str, ...]: ...
-    def describe(self) -> list[RouteInfo]: ...
-    def explain(self, message: type | str | None = None) -> str: ...
 
 @final
 class Registry:

@@ -17,6 +17,7 @@ from cqrs_fast.assembly.builder cimport (
     stage_classes,
 )
 from cqrs_fast.assembly.class_table cimport ClassTable, Entry, find
+from cqrs_fast.base.constructors cimport without_unknown
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.payloads.decoding cimport Payloads, payloads_of
 from cqrs_fast.pipeline.gate cimport Gate
@@ -31,6 +32,7 @@ from cqrs_fast.base.message_names import (
     message_meant,
     message_name,
 )
+from cqrs_fast.base.naming import another_class, reject_keywords
 from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
 from cqrs_fast.stages.catalog import row_of
 
@@ -108,7 +110,7 @@ cdef class Registrar(Router):
         return None
 
     def register_handler(self, message, handler, *, middleware=(), replace=False,
-                         is_async=None, with_context=None, offload=None):
+                         is_async=None, with_context=None, offload=None, **unknown):
         """Register `handler` for a message class, or for a name.
 
         Parameters:
@@ -126,6 +128,7 @@ cdef class Registrar(Router):
         Raises HandlerAlreadyRegisteredError, or TypeError for an invalid message or
         handler; nothing is changed then.
         """
+        reject_keywords(self.register_handler, unknown)
         options = {
             "middleware": middleware, "offload": offload,
             "is_async": is_async, "with_context": with_context,
@@ -133,7 +136,8 @@ cdef class Registrar(Router):
         made = self.handler_for(message, handler, options, self.offload)
         self.add_handlers([made], replace)
 
-    def handler(self, message=None, /, **options):
+    def handler(self, message=None, /, *, middleware=(), replace=False, is_async=None,
+                with_context=None, offload=False, **unknown):
         """Register the decorated function for the message that its annotation names.
 
         Use as `@bus.handler`, `@bus.handler(CreateUser)` or with the keywords of
@@ -146,6 +150,11 @@ cdef class Registrar(Router):
         """
         from cqrs_fast.base.inspection import message_of, refuse_handler_class
 
+        reject_keywords(self.handler, unknown)
+        options = {
+            "middleware": middleware, "replace": replace, "is_async": is_async,
+            "with_context": with_context, "offload": offload,
+        }
         named = message is None or isinstance(message, str)
         if not named and message_meant(message) is None:
             self.register_handler(message_of(message), message, **options)
@@ -234,7 +243,7 @@ cdef class Registrar(Router):
                 holder = new.handlers.get(handler.name)
                 if holder is not None:
                     if not replace:
-                        raise HandlerAlreadyRegisteredError(handler.name)
+                        raise taken(holder, handler)
                     if holder.message_class is not None:
                         new.exact.drop(<PyObject *>holder.message_class)
                     new.named.pop(handler.name, None)
@@ -285,6 +294,7 @@ cdef class Registrar(Router):
         old ones. Factories are called again for the new routes.
         """
         prepare(middleware)
+        self.check_kinds((middleware,))
 
         def add(list present):
             present.insert(len(present) if index is None else index, middleware)
@@ -319,6 +329,17 @@ cdef class Registrar(Router):
             if publish(self, old, new):
                 return 0
 
+    cdef int check_kinds(self, middleware) except -1:
+        """Reject what serves the other kind of bus, before any handler is there."""
+        for one in middleware:
+            row = row_of(type(one).__name__)
+            if self.kind not in row.kinds and type(one) is row.load():
+                raise TypeError(
+                    f"{row.name} serves {article(row.kinds[0])} bus, a "
+                    f"{row.kinds[0].title()}Bus, and this is a {type(self).__name__}"
+                )
+        return 0
+
     cdef tuple prepared(self, Registry old, tuple middleware):
         """Prepare the new ones; the others keep their element and its state."""
         known = {id(one): element for one, element in zip(old.middleware, old.elements)}
@@ -335,27 +356,6 @@ cdef class Registrar(Router):
         cdef Registry registry = self.registry
         return registry.wiring.unknown(registry.handlers) if registry.wiring else ()
 
-    def describe(self):
-        """Return a RouteInfo for each registered name, sorted by name."""
-        cdef Registry registry = self.registry
-        routes = map(registry.routes.get, sorted(registry.routes))
-        return list(map(describe_route, routes))
-
-    def explain(self, message=None):
-        """Return the route of a class or name, or all, as readable text."""
-        from cqrs_fast.assembly.description import explained, explained_all
-
-        if message is None:
-            return explained_all(self.describe(), self.kind, self.unknown_messages)
-        cdef Registry registry = self.registry
-        name = self.registered_name(message)
-        route = registry.routes.get(name)
-        if route is None and not isinstance(message, str):
-            route = base_route(registry, class_meant(message))
-        if route is None:
-            raise HandlerNotFoundError(name, registered=sorted(registry.routes))
-        return explained(describe_route(route), self.kind)
-
     cdef str registered_name(self, object message):
         cdef Entry *entry
         if isinstance(message, str):
@@ -370,6 +370,15 @@ cdef bint publish(Registrar bus, Registry old, Registry new) noexcept:
         return False
     bus.registry = new
     return True
+
+
+cdef object taken(Handler holder, Handler new):
+    """The error for a second handler of a name."""
+    hint = None
+    if new.message_class is not None and holder.message_class is not None:
+        if new.message_class is not holder.message_class:
+            hint = another_class(holder.message_class, new.message_class)
+    return HandlerAlreadyRegisteredError(new.name, hint=hint)
 
 
 cdef bint serves(Handler handler, object message):
@@ -407,4 +416,5 @@ cdef str article(str kind):
     return f"an {kind}" if kind == "event" else f"a {kind}"
 
 
+without_unknown(Registrar)
 constructed(Registry)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # The longest wait of the pipeline; in nanoseconds it fits an int64.
 MOST_SECONDS = 1e9
 
@@ -42,6 +44,18 @@ def real_number(argument: str, number: object, least: float, most: float) -> flo
     if not least <= number <= most:
         raise ValueError(f"{argument} must be from {least} to {most}, got {number!r}")
     return float(number)
+
+
+def listed(middleware: Any) -> tuple[Any, ...]:
+    """Return what is given as `middleware=`, which must be several, as a tuple."""
+    try:
+        return tuple(middleware)
+    except TypeError:
+        if hasattr(type(middleware), "__iter__"):
+            raise
+    raise TypeError(
+        f"middleware must be a list, got {middleware!r}: write middleware=[...]"
+    )
 
 
 def flag(argument: str, value: object) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+
+from cqrs_fast.base.naming import logged_name
 
 # One line a second for each kind: a broken callback may fail at full rate.
 _INTERVAL = 1.0
@@ -32,6 +35,27 @@ def report_callback_error(kind: str, name: str, error: BaseException) -> None:
         left_out,
         exc_info=error,
     )
+
+
+def log_unkeyable(name: str, field: str | None, reason: object) -> None:
+    """Log that no key can be made of the queries of `name`; told once by who calls it.
+
+    Never raises an Exception itself.
+
+    Parameters:
+        field: the field that it is for, None where that is not known.
+        reason: what the key was refused for.
+    """
+    import logging
+
+    where = "" if field is None else f"its field {field!r}: "
+    with contextlib.suppress(Exception):
+        logging.getLogger("cqrs_fast").warning(
+            "%s is not cached: %s%s; give its class a cache_key() method",
+            logged_name(name),
+            where,
+            reason,
+        )
 
 
 def log_unshared(name: str, outcome: object, instead: str) -> None:

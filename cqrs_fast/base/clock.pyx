@@ -2,6 +2,8 @@
 
 cimport cython
 
+from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.base.system_clock cimport monotonic_ns
 
@@ -57,6 +59,7 @@ cdef class ManualClock(Clock):
     cdef readonly bint auto_advance
 
     def __init__(self, start=0.0, *, auto_advance=False):
+        """Check and keep the parameters: the class describes them."""
         self.reading = seconds_to_ns(start)
         self.alarms = []
         self.auto_advance = auto_advance
@@ -131,5 +134,6 @@ cdef Clock as_clock(object clock):
     return wrapped
 
 
+signed(ManualClock)
 constructed(ManualClock)
 internal(CallableClock)

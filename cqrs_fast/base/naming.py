@@ -1,5 +1,9 @@
 """Names for people to read: of messages and of functions, in logs and errors."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
 _LONGEST = 200  # characters
 # Matching is quadratic in the lengths, and a client may send the name.
 _MATCHED_NAMES = 1000
@@ -17,6 +21,21 @@ def seconds_text(value: object) -> str:
     return f"{value:.6g} s" if isinstance(value, int | float) else str(value)
 
 
+def class_label(cls: type) -> str:
+    """Return where a class is defined: `package.module.Name`."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def another_class(registered: type, cls: type) -> str:
+    """Return what to tell where the name of `cls` is that of another class."""
+    return (
+        f"The handler of that name is for another class, {class_label(registered)}, "
+        f"and this one is {class_label(cls)}. Give one of them another name, such as "
+        f"tag=\"{registered.__module__.rpartition('.')[2]}.{registered.__name__}\" in "
+        "its class statement."
+    )
+
+
 def no_handler_text(name: object, hint: str | None, registered: list[str]) -> str:
     """Return the error text for a name that is not among those `registered`."""
     parts = [f"no handler is registered for {quoted(name)}."]
@@ -24,7 +43,8 @@ def no_handler_text(name: object, hint: str | None, registered: list[str]) -> st
         parts.append(hint)
     if matches := _close_names(name, registered):
         parts.append(f"Did you mean {' or '.join(map(quoted, matches))}?")
-    parts.append("Register one with bus.register_handler(message, handler).")
+    if not hint:
+        parts.append("Register one with bus.register_handler(message, handler).")
     if registered:
         shown = ", ".join(registered[:_SHOWN_NAMES])
         more = len(registered) - _SHOWN_NAMES
@@ -43,6 +63,38 @@ def _close_names(name: object, names: list[str]) -> list[str]:
         names = [other for other in names if other[:1] == wanted[:1]]
     others = [other for other in names[:_MATCHED_NAMES] if other != wanted]
     return get_close_matches(wanted, others)
+
+
+def unknown_keyword(
+    call: str, given: Iterable[str], known: Iterable[str], noun: str = "parameter"
+) -> str | None:
+    """Return what to tell of the first keyword that `call` does not know, or None."""
+    from difflib import get_close_matches
+
+    known = list(known)
+    for name in sorted(given):
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            return f"{call} has no {noun} {name!r}.{meant} It has {', '.join(known)}"
+    return None
+
+
+def check_settings(cls: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise TypeError for a keyword that the `update` of a class does not know."""
+    text = unknown_keyword(f"{cls}.update()", given, known, "setting")
+    if text is not None:
+        raise TypeError(text)
+
+
+def reject_keywords(method: Callable[..., object], unknown: dict[str, object]) -> None:
+    """Raise TypeError for what a bound method got as `**unknown`, if it got any."""
+    if unknown:
+        from inspect import signature
+
+        call = getattr(method, "__qualname__", repr(method))
+        text = unknown_keyword(f"{call}()", unknown, signature(method).parameters)
+        raise TypeError(text)
 
 
 def logged_name(name: str) -> str:

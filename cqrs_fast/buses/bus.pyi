@@ -13,7 +13,6 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
-from cqrs_fast.assembly.builder import Handler
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES as MOST_PAYLOAD_BYTES
 from cqrs_fast.assembly.registry import _AnyMiddleware
 from cqrs_fast.buses.payload_bus import PayloadBus
@@ -144,8 +143,6 @@ class QueryBus(Bus):
 class Bound:
     def execute(self, cmd: Any, ctx: Context | None = None) -> Any: ...
 
-def registrations(bus: Bus) -> list[Handler]: ...
-def has_metrics(bus: Bus) -> bool: ...
 def similar_bus(
     bus: Bus, middleware: Iterable[Any], enable_metrics: bool
 ) -> CommandBus | QueryBus: ...

@@ -1,7 +1,8 @@
 """The buses: they dispatch messages to their handlers.
 
-A bus is three classes, each derived from the one before: Registrar (registration),
-PayloadBus (finds routes, decodes payloads) and Bus.
+A bus is four classes, each derived from the one before: Registrar (registration),
+Inspector (shows routes, overrides handlers), PayloadBus (finds routes, decodes
+payloads) and Bus.
 """
 
 cimport cython
@@ -12,6 +13,7 @@ from cqrs_fast.assembly.class_table cimport Entry, find
 from cqrs_fast.assembly.registry cimport Registry
 from cqrs_fast.base.calling cimport call_one, is_promise
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.errstate cimport steal
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport internal
@@ -29,9 +31,10 @@ from weakref import ref
 
 from cqrs_fast.assembly.builder import prepare_all
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
-from cqrs_fast.base.arguments import flag, seconds_to_ns, whole_number
+from cqrs_fast.base.arguments import flag, listed, seconds_to_ns, whole_number
 from cqrs_fast.base.message_names import class_meant
-from cqrs_fast.domain_errors import checked_classes
+from cqrs_fast.base.naming import reject_keywords
+from cqrs_fast.domain_errors import domain_classes
 from cqrs_fast.pipeline.gate import close_gate
 
 MOST_SAMPLE = 10 ** 9
@@ -74,6 +77,7 @@ cdef class Bus(PayloadBus):
     def __init__(self, *, middleware=(), enable_metrics=False, latency_sample=1,
                  initial_capacity=0, max_payload_bytes=MOST_PAYLOAD_BYTES, clock=None,
                  domain_errors=(), offload=False, loop_block_threshold=0.1):
+        """Check and keep the parameters: the class describes them."""
         if self.kind is None:
             raise TypeError("make a CommandBus or a QueryBus")
         if self.initialised:
@@ -88,11 +92,12 @@ cdef class Bus(PayloadBus):
             self.gate.loop_block_ns = threshold_ns
         self.offload = flag("offload", offload)
         cdef Registry registry = Registry(initial_capacity)
-        registry.middleware = tuple(middleware)
+        registry.middleware = listed(middleware)
         registry.elements = prepare_all(registry.middleware)
+        self.check_kinds(registry.middleware)
         registry.max_payload_bytes = max_payload_bytes
         registry.metrics = {} if enable_metrics else None
-        self.gate.domain_errors += checked_classes(domain_errors)
+        self.gate.domain_errors += domain_classes(domain_errors)
         self.registry = registry
         self.latency_sample = latency_sample
         self.clock = as_clock(clock)
@@ -118,7 +123,7 @@ cdef class Bus(PayloadBus):
 
         return bus_of(cls, config, overrides)
 
-    def execute(self, msg, Context ctx=None):
+    def execute(self, msg, ctx=None):
         """Dispatch `msg` to its handler and return the handler's result.
 
         Raises HandlerNotFoundError; AsyncHandlerError, before anything runs, if the
@@ -130,22 +135,27 @@ cdef class Bus(PayloadBus):
         cdef PyObject *result
         if is_quick(self, entry, ctx):
             result = run_entry(self, entry, msg)
+        elif ctx is not None and type(ctx) is not Context:
+            raise wrong_context(msg, ctx)
         elif entry != NULL:
-            result = run_route(entry.route, msg, ctx)
+            result = run_route(entry.route, msg, <Context>ctx)
         else:
-            return steal(run_sync(self.route_for(msg), msg, ctx))
+            return steal(run_sync(self.route_for(msg), msg, <Context>ctx))
         leave_with(result)
         return steal(result)
 
-    def execute_async(self, msg, Context ctx=None):
+    def execute_async(self, msg, ctx=None):
         """Return an awaitable that dispatches `msg` when it is awaited.
 
         The handler may be async or sync. Makes no Task. Cancelling the caller cancels
         the handler. Raises, when awaited, what `execute` raises.
         """
-        return steal(new_dispatch(self, None, msg, ctx))
+        if ctx is not None and type(ctx) is not Context:
+            raise wrong_context(msg, ctx)
+        return steal(new_dispatch(self, None, msg, <Context>ctx))
 
-    def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False):
+    def execute_many(self, msgs, Context ctx=None, *, bint return_exceptions=False,
+                     **unknown):
         """Dispatch messages one after another; return the results in their order.
 
         The first error stops the rest and is raised. With `return_exceptions`, each
@@ -155,6 +165,8 @@ cdef class Bus(PayloadBus):
         cdef Registry held = None
         cdef Entry *entry
         cdef Route route
+        if unknown:
+            reject_keywords(self.execute_many, unknown)
         if return_exceptions:
             for msg in msgs:
                 try:
@@ -176,7 +188,7 @@ cdef class Bus(PayloadBus):
         return results
 
     def execute_many_async(self, msgs, Context ctx=None, *,
-                           return_exceptions=False, concurrency=None):
+                           return_exceptions=False, concurrency=None, **unknown):
         """Dispatch messages on the event loop; return the results in their order.
 
         `concurrency=None` dispatches one after another and makes no Task; a number, at
@@ -185,6 +197,7 @@ cdef class Bus(PayloadBus):
         """
         from cqrs_fast.buses.batch import in_sequence, in_tasks
 
+        reject_keywords(self.execute_many_async, unknown)
         if concurrency is None:
             return in_sequence(self, msgs, ctx, bool(return_exceptions))
         whole_number("concurrency", concurrency, 1, MOST_TASKS)
@@ -253,26 +266,30 @@ cdef class Bus(PayloadBus):
         await self.close_async()
 
     def __repr__(self):
-        return f"<{type(self).__name__} of {len(self.registry.handlers)} handlers>"
+        count = len(self.registry.handlers)
+        state = ", closed" if self.gate.draining else ""
+        return f"<{type(self).__name__} of {count} handler{'s'[count == 1:]}{state}>"
 
 
 @cython.final
 cdef class Bound:
     """A bus's `execute` for one class, with the route found in advance."""
 
-    def execute(self, cmd, Context ctx=None):
+    def execute(self, cmd, ctx=None):
         """Dispatch `cmd`, an instance of the bound class, as `bus.execute` does."""
         # hot: must not look up the route
+        if ctx is not None and type(ctx) is not Context:
+            raise wrong_context(cmd, ctx)
         if type_of(cmd) != <PyObject *>self.message_class:
             if not isinstance(cmd, self.message_class):
                 raise TypeError(
                     f"bound to {self.message_class.__qualname__}, got "
                     f"{type(cmd).__qualname__}"
                 )
-            return steal(run_sync(self.bus.route_for(cmd), cmd, ctx))
+            return steal(run_sync(self.bus.route_for(cmd), cmd, <Context>ctx))
         if self.registry is not self.bus.registry:
-            return self.rebind(cmd, ctx)
-        return steal(run_sync(self.route, cmd, ctx))
+            return self.rebind(cmd, <Context>ctx)
+        return steal(run_sync(self.route, cmd, <Context>ctx))
 
     cdef object rebind(self, object message, Context ctx):
         """Find the route again; keep it only if all instances have the same one."""
@@ -324,7 +341,7 @@ cdef class QueryBus(Bus):
 
 
 # Whether the dispatch is no more than a call of `entry.call`; `entry` may be NULL.
-cdef inline bint is_quick(Bus bus, Entry *entry, Context ctx) noexcept:
+cdef inline bint is_quick(Bus bus, Entry *entry, object ctx) noexcept:
     if entry == NULL or entry.call == NULL:
         return False
     return ctx is None and not bus.gate.draining
@@ -356,6 +373,13 @@ cdef PyObject *run_route(PyObject *found, object message, Context ctx) noexcept:
     return run_program(route, message, ctx)
 
 
+cdef object wrong_context(object message, object ctx):
+    given = f"got ({type(message).__name__}, {type(ctx).__name__})"
+    if type(message) is Context:
+        return TypeError(f"the message comes first, then the Context; {given}")
+    return TypeError(f"after the message, ctx must be a Context or None; {given}")
+
+
 cdef int adopt_methods(type bus_class) except -1:
     for method in (
         "execute", "execute_async", "execute_many", "execute_json", "execute_msgpack"
@@ -372,17 +396,6 @@ cdef object listed_caches(Bus bus):
     return [] if bus is None else caches_of(bus.registry)
 
 
-def registrations(Bus bus not None):
-    """Return the Handler objects of a bus, sorted by name."""
-    handlers = bus.registry.handlers
-    return list(map(handlers.get, sorted(handlers)))
-
-
-def has_metrics(Bus bus not None):
-    """Return whether a bus counts and times its dispatches."""
-    return bus.registry.metrics is not None
-
-
 def similar_bus(Bus bus not None, middleware, enable_metrics):
     """Return a bus without handlers, of the kind and with the clock of another one."""
     cls = CommandBus if bus.kind == "command" else QueryBus
@@ -394,4 +407,7 @@ def similar_bus(Bus bus not None, middleware, enable_metrics):
     )
 
 
+signed(CommandBus)
+signed(QueryBus)
+signed(Bus)
 internal(Bound)

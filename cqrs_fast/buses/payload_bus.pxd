@@ -2,7 +2,8 @@
 
 from cpython.ref cimport PyObject
 
-from cqrs_fast.assembly.registry cimport Registrar, Registry
+from cqrs_fast.assembly.inspector cimport Inspector
+from cqrs_fast.assembly.registry cimport Registry
 from cqrs_fast.buses.metrics cimport Metrics
 from cqrs_fast.payloads.decoding cimport Payloads
 from cqrs_fast.pipeline.outcome cimport Outcome
@@ -12,7 +13,7 @@ cdef extern from *:
     PyObject *type_of "(PyObject *)Py_TYPE"(object message) noexcept
 
 
-cdef class PayloadBus(Registrar):
+cdef class PayloadBus(Inspector):
     cdef readonly int latency_sample    # one of so many dispatches is timed
 
     cdef Metrics metrics_of(self, Registry registry, str name)

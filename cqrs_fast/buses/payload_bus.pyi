@@ -3,7 +3,7 @@ from typing import Any, TypeAlias
 
 from typing_extensions import disjoint_base
 
-from cqrs_fast.assembly.registry import Registrar
+from cqrs_fast.assembly.inspector import Inspector
 from cqrs_fast.context import Context
 
 _Payload: TypeAlias = bytes | bytearray | memoryview | str
@@ -11,7 +11,7 @@ _Payload: TypeAlias = bytes | bytearray | memoryview | str
 UNKNOWN: str
 
 @disjoint_base
-class PayloadBus(Registrar):
+class PayloadBus(Inspector):
     @property
     def latency_sample(self) -> int: ...
     @property

@@ -3,8 +3,10 @@
 from cpython.exc cimport PyErr_Occurred
 from cpython.ref cimport PyObject
 
+from cqrs_fast.assembly.builder cimport Handler
 from cqrs_fast.assembly.class_table cimport Entry, find
-from cqrs_fast.assembly.registry cimport Registrar, Registry, article, base_route
+from cqrs_fast.assembly.inspector cimport Inspector
+from cqrs_fast.assembly.registry cimport Registry, article, base_route
 from cqrs_fast.base.errstate cimport steal, take_raised
 from cqrs_fast.buses.metrics cimport Metrics
 from cqrs_fast.context cimport Context
@@ -16,12 +18,13 @@ from cqrs_fast.pipeline.stage cimport Stage
 from cqrs_fast.pipeline.sync_driver cimport run_sync
 
 from cqrs_fast.base.message_names import message_kind, message_name, name_of_class
+from cqrs_fast.base.naming import another_class
 from cqrs_fast.errors import HandlerNotFoundError, ValidationError
 
 UNKNOWN = "_unknown"
 
 
-cdef class PayloadBus(Registrar):
+cdef class PayloadBus(Inspector):
     """The part of a bus that finds routes and decodes payloads."""
 
     def __cinit__(self, *args, **kwargs):
@@ -63,6 +66,7 @@ cdef class PayloadBus(Registrar):
 
     cdef object not_found(self, object message, str name):
         self.count(UNKNOWN, ERROR)
+        cdef Handler handler
         hint = None
         kind = message_kind(type(message))
         if isinstance(message, type):
@@ -70,6 +74,16 @@ cdef class PayloadBus(Registrar):
             hint = f"A class was passed: dispatch an instance, {message.__name__}(...)."
         elif kind is not None and kind != self.kind:
             hint = f"It is {article(kind)}: {article(kind)} bus takes it."
+        elif name in self.registry.handlers:
+            handler = <Handler>self.registry.handlers[name]
+            if handler.message_class is not None:
+                hint = another_class(handler.message_class, type(message))
+        elif type(message).__module__ == "builtins":
+            hint = (
+                f"A {type(message).__name__} is no message: dispatch an object of a "
+                f"subclass of {self.kind.title()}. A payload is for execute_json or "
+                "execute_msgpack."
+            )
         return HandlerNotFoundError(name, registered=self.registered_names(), hint=hint)
 
     cdef int count(self, str name, Outcome outcome) except -1:

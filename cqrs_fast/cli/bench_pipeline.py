@@ -14,9 +14,10 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from cqrs_fast.assembly.builder import Handler
+from cqrs_fast.assembly.inspector import has_metrics, registrations
 from cqrs_fast.base.inspection import handler_form
 from cqrs_fast.base.naming import label_of
-from cqrs_fast.buses.bus import has_metrics, registrations, similar_bus
+from cqrs_fast.buses.bus import similar_bus
 from cqrs_fast.cli.bench_cases import (
     NO_STAGES,
     Group,

@@ -168,7 +168,9 @@ def rejection(
 def checked(config: object) -> Config:
     """Return a Config, or raise TypeError for anything else."""
     if not isinstance(config, Config):
-        raise TypeError(f"config must be a Config, got {shown(config)}")
+        raise TypeError(
+            f"config must be a Config, got {shown(config)}; load_config makes one"
+        )
     return config
 
 

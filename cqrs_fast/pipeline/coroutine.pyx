@@ -78,6 +78,11 @@ cdef class Coroutine:
         """Whether it is being stepped right now."""
         return self.state == RUNNING
 
+    def __getattr__(self, name):
+        raise AttributeError(
+            f"{self.__name__} has no attribute {name!r}: await it to get the result"
+        )
+
     def __repr__(self):
         states = ("created", "running", "suspended", "finished")
         return f"<{self.__name__}, {states[<int>self.state]}>"

@@ -6,6 +6,9 @@ from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 
+from cqrs_fast.base.naming import check_settings
+from cqrs_fast.base.shown_settings import settings_text
+
 
 @cython.final
 cdef class RouteSpec:
@@ -69,12 +72,7 @@ cdef class Stage:
         cdef dict known = self.changeable()
         if known is None:
             return None
-        unknown = sorted(settings.keys() - known.keys())
-        if unknown:
-            raise TypeError(
-                f"update() has no setting {unknown[0]!r}; of a {type(self).__name__} "
-                f"it changes {', '.join(known)}"
-            )
+        check_settings(type(self).__name__, settings, known)
         revision.old = self
         revision.new = type(self)(**{**known, **settings})
         revision.new.succeed(self)
@@ -107,6 +105,9 @@ cdef class Stage:
     def settings(self):
         """Return the settings that `bus.describe()` shows for this stage, as a dict."""
         return {}
+
+    def __repr__(self):
+        return settings_text(type(self), self.settings())
 
     def stats(self):
         """Return what it has counted, a frozen struct; None if it keeps no state."""

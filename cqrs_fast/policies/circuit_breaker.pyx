@@ -10,6 +10,7 @@ from libc.stdint cimport INT64_MIN, int64_t, uint64_t
 
 from cqrs_fast.base.calling cimport is_awaitable, may_be_promise
 from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
@@ -145,12 +146,17 @@ cdef class CircuitBreaker:
     def __cinit__(self):
         self.announcer = Announcer.__new__(Announcer)
 
-    def __init__(self, failure_threshold=5, timeout=30.0, *, seed=None, clock=None,
-                 **settings):
-        given = {
-            "failure_threshold": failure_threshold, "timeout": timeout, **settings
-        }
-        plan = plan_of(check(CircuitSettings(**given)))
+    def __init__(self, failure_threshold=5, timeout=30.0, *, half_open_max_calls=1,
+                 success_threshold=1, probe_timeout=None, timeout_multiplier=1.0,
+                 max_timeout=None, timeout_jitter=0.0, failure_on=None, ignore=(),
+                 is_failure=None, on_event=None, seed=None, clock=None):
+        """Check and keep the parameters: the class describes them."""
+        settings = CircuitSettings(
+            failure_threshold, timeout, half_open_max_calls, success_threshold,
+            probe_timeout, timeout_multiplier, max_timeout, timeout_jitter, failure_on,
+            ignore, is_failure, on_event,
+        )
+        plan = plan_of(check(settings))
         begin(self, plan, as_clock(clock), seed_of(seed), None)
 
     def call(self, fn, /, *args, **kwargs):
@@ -354,5 +360,6 @@ cdef object seconds_of(int64_t wait_ns):
     return None if wait_ns < 0 else wait_ns / 1e9
 
 
+signed(CircuitBreaker)
 constructed(CircuitBreaker)
 internal(BreakerPlan)

@@ -13,6 +13,7 @@ from cqrs_fast.base.arguments import (
     seconds_to_ns,
     whole_number,
 )
+from cqrs_fast.base.naming import check_settings
 from cqrs_fast.base.promises import check_plain
 from cqrs_fast.errors import (
     ContextCancelledError,
@@ -58,7 +59,7 @@ class CircuitEvent(msgspec.Struct, frozen=True):
     number: int
 
 
-class CircuitSettings(msgspec.Struct, frozen=True, kw_only=True):
+class CircuitSettings(msgspec.Struct, frozen=True):
     """The parameters of a breaker as they were given."""
 
     failure_threshold: int = 5
@@ -146,10 +147,7 @@ def changed(settings: CircuitSettings, changes: dict[str, Any]) -> Checked:
 
     Raises TypeError for a name that is no setting or cannot be changed.
     """
-    for name in changes:
-        if name not in CircuitSettings.__struct_fields__:
-            known = ", ".join(CircuitSettings.__struct_fields__)
-            raise TypeError(f"{name} cannot be updated; these can: {known}")
+    check_settings("CircuitBreaker", changes, CircuitSettings.__struct_fields__)
     return check(msgspec.structs.replace(settings, **changes))
 
 

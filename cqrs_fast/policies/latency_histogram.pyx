@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.histogram cimport (
@@ -24,6 +25,7 @@ cdef class LatencyHistogram:
     """
 
     def __init__(self, *, clock=None):
+        """Check and keep the parameters: the class describes them."""
         self.clock = as_clock(clock)
 
     def __dealloc__(self):
@@ -80,7 +82,7 @@ cdef class LatencyHistogram:
         return self.histogram.max_ns / 1e9
 
     def __repr__(self):
-        return f"<LatencyHistogram of {self.histogram.count}>"
+        return f"<LatencyHistogram of {self.histogram.count} values>"
 
 
 @cython.final
@@ -102,5 +104,6 @@ cdef class Measurement:
             raise MemoryError
 
 
+signed(LatencyHistogram)
 constructed(LatencyHistogram)
 constructed(Measurement)

@@ -4,6 +4,7 @@ cimport cython
 from cpython.object cimport PyObject
 
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.base.system_clock cimport is_reached
@@ -74,6 +75,7 @@ cdef class LRUCache:
         self.ttl_ns = LRU_NEVER
 
     def __init__(self, max_size=10000, ttl=None, *, clock=None):
+        """Check and keep the parameters: the class describes them."""
         size = whole_number("max_size", max_size, 1, LRU_MOST)
         ttl_ns = to_ns(ttl, LRU_NEVER)
         self.clock = as_clock(clock)
@@ -378,4 +380,5 @@ cdef int64_t to_ns(object ttl, int64_t default_ns) except -1:
 set_slots(LRUCache, <Py_ssize_t>&(<LRUCache>NULL).table)
 MutableMapping.register(LRUCache)
 
+signed(LRUCache)
 constructed(LRUCache)

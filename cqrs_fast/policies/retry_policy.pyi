@@ -22,7 +22,7 @@ class RetryPolicy:
         multiplier: float = 2.0,
         jitter: Literal["full", "equal", "none"] = "full",
         max_elapsed: float | None = None,
-        retry_on: _Classes = ...,
+        retry_on: _Classes | None = None,
         never_on: _Classes = (),
         budget: int | None = None,
         budget_min_per_sec: int = 10,

@@ -5,6 +5,7 @@ from cpython.ref cimport PyObject
 
 from cqrs_fast.base.calling cimport is_awaitable, may_be_promise
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.error_kinds cimport (
     is_deterministic,
     is_group,
@@ -24,7 +25,9 @@ from cqrs_fast.base.arguments import (
     whole_number,
 )
 from cqrs_fast.base.callbacks import report_callback_error
+from cqrs_fast.base.naming import check_settings
 from cqrs_fast.base.promises import check_plain, promise_error, unfinished
+from cqrs_fast.base.shown_settings import settings_text
 from cqrs_fast.domain_errors import DomainError
 from cqrs_fast.errors import HandlerNotFoundError, RejectedError, ValidationError
 from cqrs_fast.policies.delay import suspend
@@ -75,8 +78,8 @@ cdef class RetryPolicy:
         jitter: "full" takes a random delay from 0 to that, "equal" one from its half
             on, "none" that itself.
         max_elapsed: in seconds since the first attempt began; no attempt begins later.
-        retry_on: the Exception class, or tuple of such, to retry. An exception group is
-            retried if each of its members is.
+        retry_on: the Exception class, or tuple of such, to retry; None: every one. An
+            exception group is retried if each of its members is.
         never_on: classes of these that are not retried all the same. A group with one
             such member is not.
         budget: at any retry, those of the last `budget_ttl` are at most this percentage
@@ -104,9 +107,10 @@ cdef class RetryPolicy:
     """
 
     def __init__(self, max_attempts=3, base_delay=0.1, *, max_delay=5.0, multiplier=2.0,
-                 jitter="full", max_elapsed=None, retry_on=Exception, never_on=(),
+                 jitter="full", max_elapsed=None, retry_on=None, never_on=(),
                  budget=None, budget_min_per_sec=10, budget_ttl=10.0, on_retry=None,
                  seed=None, clock=None):
+        """Check and keep the parameters: the class describes them."""
         if seed is None:
             seed = int.from_bytes(os.urandom(8), "little")
         seed = whole_number("seed", seed, 0, 2**64 - 1)
@@ -118,7 +122,7 @@ cdef class RetryPolicy:
             "multiplier": multiplier,
             "jitter": jitter,
             "max_elapsed": max_elapsed,
-            "retry_on": retry_on,
+            "retry_on": Exception if retry_on is None else retry_on,
             "never_on": never_on,
             "budget": budget,
             "budget_min_per_sec": budget_min_per_sec,
@@ -142,9 +146,7 @@ cdef class RetryPolicy:
 
     cdef RetryPolicy revised(self, dict settings):
         cdef RetryPolicy new
-        unknown = sorted(settings.keys() - self.given.keys())
-        if unknown:
-            raise TypeError(f"update() has no setting {unknown[0]!r}")
+        check_settings("RetryPolicy", settings, self.given)
         new = RetryPolicy.__new__(RetryPolicy)
         new.spares = self.spares
         new.adopt({**self.given, **settings})
@@ -197,22 +199,19 @@ cdef class RetryPolicy:
             )
         return shown
 
+    def __repr__(self):
+        return settings_text(RetryPolicy, self.settings())
+
     def stats(self):
         """Return a RetryStats, one consistent picture of its counters."""
         cdef cqrs_retry_counters seen
         cdef int64_t credit
         cdef int64_t now_ns = read_clock(self.clock)
         cqrs_retry_observe(&self.state.core, &self.rules, now_ns, &seen, &credit)
-        left = None
-        if self.rules.percent > 0:
-            left = max(credit, 0) // CQRS_RETRY_PRICE
+        left = max(credit, 0) // CQRS_RETRY_PRICE if self.rules.percent > 0 else None
         return RetryStats(
-            failed=seen.failed,
-            retries=seen.retries,
-            exhausted=seen.exhausted,
-            too_late=seen.too_late,
-            budget_refused=seen.refused,
-            budget_left=left,
+            failed=seen.failed, retries=seen.retries, exhausted=seen.exhausted,
+            too_late=seen.too_late, budget_refused=seen.refused, budget_left=left,
         )
 
     def snapshot(self):
@@ -392,5 +391,6 @@ cdef int64_t asked_for(object error) except -1:
     return 0
 
 
+signed(RetryPolicy)
 constructed(RetryPolicy)
 internal(RetryState)

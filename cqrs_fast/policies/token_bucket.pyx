@@ -8,6 +8,7 @@ cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.token_bucket cimport (
@@ -18,6 +19,7 @@ from cqrs_fast.policies.core.token_bucket cimport (
 from math import gcd
 
 from cqrs_fast.base.arguments import seconds_to_ns, whole_number
+from cqrs_fast.base.naming import check_settings
 
 MOST_TOKENS = 10**12        # in a window or a burst
 MOST_KEYS = 10**9
@@ -57,6 +59,7 @@ cdef class TokenBucket:
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None,
                  max_keys=10000, clock=None):
+        """Check and keep the parameters: the class describes them."""
         cdef NewRate rate = new_rate(requests_per_window, window, burst, max_keys)
         self.clock = as_clock(clock)
         self.one = Bucket.__new__(Bucket)
@@ -163,9 +166,7 @@ cdef class TokenBucket:
     cdef NewRate checked(self, dict settings):
         cdef NewRate rate
         new = {**self.settings(), **settings}
-        unknown = sorted(settings.keys() - self.settings().keys())
-        if unknown:
-            raise TypeError(f"update() has no setting {unknown[0]!r}")
+        check_settings("TokenBucket", settings, self.settings())
         rate = new_rate(
             new["requests_per_window"], new["window"], new["burst"], new["max_keys"]
         )
@@ -222,4 +223,5 @@ cdef NewRate new_rate(
     return rate
 
 
+signed(TokenBucket)
 constructed(TokenBucket)

@@ -11,6 +11,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
@@ -98,6 +99,7 @@ cdef class ObjectPool(Lender):
 
     def __init__(self, factory, size, *, preallocate=True, reset=None, max_wait=0.0,
                  dispose=None, clock=None):
+        """Check and keep the parameters: the class describes them."""
         whole_number("size", size, 1, MOST_OBJECTS)
         flag("preallocate", preallocate)
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
@@ -387,4 +389,5 @@ cdef bint was_reset(ObjectPool pool, object obj) except -1:
 
 clear_objects_only(ObjectPool)
 
+signed(ObjectPool)
 constructed(ObjectPool)

@@ -6,6 +6,7 @@ from cpython.time cimport time
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.calling cimport is_awaitable
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.frame_ops cimport seen_context
@@ -45,6 +46,7 @@ cdef class AuditMiddleware(Stage):
         self.reads_clock = self.reads_end = self.has_slot = self.observes = True
 
     def __init__(self, sink):
+        """Check and keep the parameters: the class describes them."""
         self.sink = plain_callable("sink", sink, INSTEAD)
 
     def settings(self):
@@ -75,4 +77,5 @@ cdef class AuditMiddleware(Stage):
         return PROCEED
 
 
+signed(AuditMiddleware)
 constructed(AuditMiddleware)

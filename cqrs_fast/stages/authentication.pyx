@@ -4,6 +4,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.calling cimport is_awaitable
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
@@ -44,6 +45,7 @@ cdef class AuthenticationMiddleware(Stage):
         self.calls_user_code = True
 
     def __init__(self, authenticate):
+        """Check and keep the parameters: the class describes them."""
         self.authenticate = plain_callable("authenticate", authenticate, INSTEAD)
 
     def settings(self):
@@ -60,4 +62,5 @@ cdef class AuthenticationMiddleware(Stage):
         return PROCEED
 
 
+signed(AuthenticationMiddleware)
 constructed(AuthenticationMiddleware)

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
@@ -83,6 +84,7 @@ cdef class BulkheadMiddleware(Stage):
         self.has_slot = True
 
     def __init__(self, max_concurrent, *, max_queue=0, max_wait=0.0, clock=None):
+        """Check and keep the parameters: the class describes them."""
         bulkhead_init(&self.state, permits(max_concurrent))
         self.line = new_permit_line(&self.state)
         self.max_queue = whole_number("max_queue", max_queue, 0, MOST_QUEUED)
@@ -283,5 +285,6 @@ cdef class QueueingBulkhead(Stage):
         return wait_in_line(f, ticket, pool.clock, delay_ns)
 
 
+signed(BulkheadMiddleware)
 constructed(BulkheadMiddleware)
 constructed(QueueingBulkhead)

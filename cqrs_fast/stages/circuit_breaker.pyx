@@ -6,6 +6,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
 from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
@@ -73,13 +74,18 @@ cdef class CircuitBreakerMiddleware(Stage):
     cdef str forced                 # the method last called for all, if in effect
     cdef list covered               # of new settings: a Cover for each built route
 
-    def __init__(self, failure_threshold=5, timeout=30.0, *, per="handler", seed=None,
-                 clock=None, **settings):
+    def __init__(self, failure_threshold=5, timeout=30.0, *, half_open_max_calls=1,
+                 success_threshold=1, probe_timeout=None, timeout_multiplier=1.0,
+                 max_timeout=None, timeout_jitter=0.0, failure_on=None, ignore=(),
+                 is_failure=None, on_event=None, per="handler", seed=None, clock=None):
+        """Check and keep the parameters: the class describes them."""
         self.per = known_per(per)
-        given = {
-            "failure_threshold": failure_threshold, "timeout": timeout, **settings
-        }
-        self.plan = plan_of(check(CircuitSettings(**given), spares=True))
+        settings = CircuitSettings(
+            failure_threshold, timeout, half_open_max_calls, success_threshold,
+            probe_timeout, timeout_multiplier, max_timeout, timeout_jitter, failure_on,
+            ignore, is_failure, on_event,
+        )
+        self.plan = plan_of(check(settings, spares=True))
         self.clock = as_clock(clock)
         self.seed = None if seed is None else seed_of(seed)
         self.stages = {}
@@ -347,6 +353,7 @@ cdef class Cover:
     cdef int64_t attempt_ns
 
 
+signed(CircuitBreakerMiddleware)
 constructed(CircuitBreakerMiddleware)
 internal(BreakerStage)
 internal(Cover)

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.route cimport Route, frame_name
@@ -12,10 +13,6 @@ from cqrs_fast.base.callables import log_level, logger_of
 from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.naming import logged_name
 from cqrs_fast.redaction import redact
-
-cdef enum:
-    # As in the logging module, which is imported only where a stage is made.
-    DEBUG = 10
 
 
 @cython.final
@@ -42,7 +39,8 @@ cdef class DebugMiddleware(Stage):
     def __cinit__(self):
         self.reads_clock = self.reads_end = self.has_slot = self.observes = True
 
-    def __init__(self, logger=None, level=DEBUG):
+    def __init__(self, logger=None, level=10):
+        """Check and keep the parameters: the class describes them."""
         self.logger = logger_of("logger", logger)
         self.level = log_level("level", level)
 
@@ -97,4 +95,5 @@ cdef class DebugMiddleware(Stage):
         return 0
 
 
+signed(DebugMiddleware)
 constructed(DebugMiddleware)

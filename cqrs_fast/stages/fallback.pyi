@@ -9,5 +9,5 @@ class FallbackMiddleware(Stage):
     def __init__(
         self,
         fallback: Callable[[Context, Any, Any], Any],
-        on: type[Exception] | tuple[type[Exception], ...] = ...,
+        on: type[Exception] | tuple[type[Exception], ...] | None = None,
     ) -> None: ...

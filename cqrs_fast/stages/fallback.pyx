@@ -4,6 +4,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.base.calling cimport is_promise
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.error_kinds cimport is_domain, matches, names_domain
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed
@@ -33,9 +34,10 @@ cdef class FallbackMiddleware(Stage):
     Parameters:
         fallback: `fallback(ctx, message, error)` returns the result, None included.
             What it raises reaches the caller, chained to the error.
-        on: the Exception class, or tuple of such, that it is asked about; others pass,
-            and so does a BaseException that is no Exception. A domain error is an
-            answer: it passes unless `on` names its class or a domain class above it.
+        on: the Exception class, or tuple of such, that it is asked about, None: each;
+            others pass, and so does a BaseException that is no Exception. A domain
+            error is an answer: it passes unless `on` names its class or a domain class
+            above it.
 
     Raises TypeError unless `fallback` is a callable that is not async and `on` is made
     of Exception classes; an awaitable that `fallback` returns all the same fails the
@@ -51,9 +53,10 @@ cdef class FallbackMiddleware(Stage):
     def __cinit__(self):
         self.skips_results = True
 
-    def __init__(self, fallback, on=Exception):
+    def __init__(self, fallback, on=None):
+        """Check and keep the parameters: the class describes them."""
         self.fallback = plain_callable("fallback", fallback, INSTEAD)
-        self.on = exception_classes("on", on)
+        self.on = exception_classes("on", Exception if on is None else on)
 
     def settings(self):
         """Return where `fallback` is defined, and the names of the classes."""
@@ -83,4 +86,5 @@ cdef class FallbackMiddleware(Stage):
         return PROCEED
 
 
+signed(FallbackMiddleware)
 constructed(FallbackMiddleware)

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
@@ -63,6 +64,7 @@ cdef class LoadSheddingMiddleware(Stage):
     cdef dict stages                # (kind of bus, registered name): its ServiceTime
 
     def __init__(self, *, min_samples=100):
+        """Check and keep the parameters: the class describes them."""
         self.min_samples = whole_number("min_samples", min_samples, 1, 10**9)
         self.stages = {}
 
@@ -197,5 +199,6 @@ cdef bint is_critical(object cls) except -1:
     return isinstance(priority, str) and priority == "critical"
 
 
+signed(LoadSheddingMiddleware)
 constructed(LoadSheddingMiddleware)
 internal(ServiceTime)

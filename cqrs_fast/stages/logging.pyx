@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t
 
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.outcome cimport DOMAIN, OUTCOMES, outcome_of
@@ -59,8 +60,9 @@ cdef class LoggingMiddleware(Stage):
     def __cinit__(self):
         self.reads_clock = self.reads_end = self.has_slot = self.observes = True
 
-    def __init__(self, prefix="", *, logger=None, level=INFO, slow_threshold=None,
+    def __init__(self, prefix="", *, logger=None, level=20, slow_threshold=None,
                  sample=1):
+        """Check and keep the parameters: the class describes them."""
         if not isinstance(prefix, str):
             raise TypeError(f"prefix must be a string, got {prefix!r}")
         self.prefix = str(prefix)
@@ -149,4 +151,5 @@ cdef class LoggingMiddleware(Stage):
         return 0
 
 
+signed(LoggingMiddleware)
 constructed(LoggingMiddleware)

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport NO_DEADLINE
@@ -56,12 +57,17 @@ cdef class RetryMiddleware(Stage):
         self.has_slot = self.may_wait = self.skips_results = True
 
     def __init__(self, max_attempts=3, base_delay=0.1, *, retry_commands=False,
-                 retry_on=None, **settings):
-        spares = retry_on is None
-        if not spares:
-            settings["retry_on"] = retry_on
-        self.policy = RetryPolicy(max_attempts, base_delay, **settings)
-        self.policy.spares = spares
+                 max_delay=5.0, multiplier=2.0, jitter="full", max_elapsed=None,
+                 retry_on=None, never_on=(), budget=None, budget_min_per_sec=10,
+                 budget_ttl=10.0, on_retry=None, seed=None, clock=None):
+        """Check and keep the parameters: the class describes them."""
+        self.policy = RetryPolicy(
+            max_attempts, base_delay, max_delay=max_delay, multiplier=multiplier,
+            jitter=jitter, max_elapsed=max_elapsed, retry_on=retry_on,
+            never_on=never_on, budget=budget, budget_min_per_sec=budget_min_per_sec,
+            budget_ttl=budget_ttl, on_retry=on_retry, seed=seed, clock=clock,
+        )
+        self.policy.spares = retry_on is None
         self.timed = self.policy.timed
         self.retry_commands = flag("retry_commands", retry_commands)
         self.warned = set()
@@ -166,4 +172,5 @@ def quiet_retry(**settings):
     return retry
 
 
+signed(RetryMiddleware)
 constructed(RetryMiddleware)

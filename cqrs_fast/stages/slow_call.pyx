@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.route cimport Route, frame_name
@@ -12,10 +13,6 @@ from cqrs_fast.base.arguments import seconds_to_ns
 from cqrs_fast.base.callables import log_level, logger_of
 from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.base.naming import logged_name
-
-cdef enum:
-    # As in the logging module, which is imported only where a stage is made.
-    WARNING = 30
 
 
 @cython.final
@@ -42,7 +39,8 @@ cdef class SlowCallMiddleware(Stage):
     def __cinit__(self):
         self.reads_clock = self.reads_end = self.has_slot = self.observes = True
 
-    def __init__(self, threshold, *, logger=None, level=WARNING):
+    def __init__(self, threshold, *, logger=None, level=30):
+        """Check and keep the parameters: the class describes them."""
         self.threshold_ns = seconds_to_ns("threshold", threshold)
         self.threshold = threshold
         self.logger = logger_of("logger", logger)
@@ -87,4 +85,5 @@ cdef class SlowCallMiddleware(Stage):
         return 0
 
 
+signed(SlowCallMiddleware)
 constructed(SlowCallMiddleware)

@@ -5,6 +5,7 @@ from cpython.ref cimport Py_XINCREF, PyObject
 from libc.stdint cimport int64_t
 
 from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE
@@ -75,6 +76,7 @@ cdef class TimeoutMiddleware(Stage):
         self.reads_clock = self.reads_end = self.judges_end = self.has_slot = True
 
     def __init__(self, seconds, *, on_late="return", clock=None):
+        """Check and keep the parameters: the class describes them."""
         if seconds is not None:
             self.timeout_ns = seconds_or_zero("seconds", seconds)
         self.seconds = seconds
@@ -230,5 +232,6 @@ cdef bint is_over(Frame *f) except -1:
     return timeout_left_ns(f) <= 0
 
 
+signed(TimeoutMiddleware)
 constructed(TimeoutMiddleware)
 internal(LateCount)

@@ -10,6 +10,7 @@ The check of a class
 cimport cython
 from cpython.ref cimport PyObject
 
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
@@ -78,6 +79,7 @@ cdef class ValidationMiddleware(Stage):
     cdef PyObject *simple           # its record where that is all of it, else NULL
 
     def __init__(self, *, max_errors=32):
+        """Check and keep the parameters: the class describes them."""
         self.max_errors = whole_number("max_errors", max_errors, 1, 2**31 - 1)
 
     cdef Stage for_route(self, RouteSpec spec):
@@ -153,5 +155,6 @@ cdef MessageCheck compiled_for(object cls):
     return kept.check
 
 
+signed(ValidationMiddleware)
 constructed(ClassCheck)
 constructed(ValidationMiddleware)

@@ -101,7 +101,7 @@ def test_settings_have_the_names_of_parameters(row: Row) -> None:
 def test_an_unknown_setting_is_rejected_by_every_update(row: Row) -> None:
     stage = made(row)
     before = stage.settings()
-    text = "has no setting 'colour'; of a|has no settings that change in place: put"
+    text = "has no setting 'colour'|has no settings that change in place: put"
     with pytest.raises(TypeError, match=text):
         stage.update(colour=1)
     assert stage.settings() == before

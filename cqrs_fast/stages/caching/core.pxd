@@ -34,6 +34,10 @@ cdef class CacheCore:
     cdef int64_t lifetime(self, CacheSettings config, object cls) except -1
     cdef int64_t shortened(self, CacheSettings config, int64_t ttl_ns) noexcept
     # Count a result that its use consumes, or an error without copies; log it once.
+    # Count a query that no key can be made of; log it once for a name.
+    cdef int tell_unkeyable(
+        self, KeyPlan plan, object query, str name, object error
+    ) except -1
     cdef int pass_over(self, str name, object outcome) except -1
     cdef int put(self, Load load, object value, int64_t ttl_ns) except -1
 

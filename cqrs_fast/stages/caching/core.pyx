@@ -16,7 +16,7 @@ from cqrs_fast.validation.key_ops cimport key_of
 from cqrs_fast.validation.key_plan cimport KeyPlan
 from cqrs_fast.validation.keys cimport freeze_key
 
-from cqrs_fast.base.callbacks import log_unshared
+from cqrs_fast.base.callbacks import log_unkeyable, log_unshared
 from cqrs_fast.stages.caching.settings import class_ttl
 
 
@@ -62,6 +62,15 @@ cdef class CacheCore:
             return ttl_ns
         return <int64_t>(ttl_ns * (1.0 - random_unit(&self.random) * config.jitter))
 
+    cdef int tell_unkeyable(
+        self, KeyPlan plan, object query, str name, object error
+    ) except -1:
+        self.uncacheable += 1
+        if (name, None) not in self.told:
+            self.told.add((name, None))
+            log_unkeyable(name, unkeyable_field(plan, query), error)
+        return 0
+
     cdef int pass_over(self, str name, object outcome) except -1:
         once = name, isinstance(outcome, BaseException)
         self.uncacheable += 1
@@ -85,6 +94,16 @@ cdef class CacheCore:
         if begun_ns + ttl_ns > now_ns:
             self.cache.put(load.key, value, load.tags, begun_ns + ttl_ns, now_ns)
         return 0
+
+
+cdef object unkeyable_field(KeyPlan plan, object query):
+    for name in plan.names:
+        try:
+            freeze_value(getattr(query, name))
+        except Exception:
+            # Users' code may be asked for the value.
+            return name
+    return None
 
 
 cdef object scope_in(CacheSettings config, Context ctx):

@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.clock cimport as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
@@ -85,6 +86,7 @@ cdef class CachingMiddleware(Stage):
     cdef object __weakref__
 
     def __init__(self, ttl=600.0, *, seed=None, clock=None, **settings):
+        """Check and keep the parameters: the class describes them."""
         config = CacheSettings(ttl, **settings)
         if seed is None:
             seed = int.from_bytes(urandom(8), "little")
@@ -258,4 +260,5 @@ cdef bint have_other_keys(CacheSettings old, CacheSettings new) noexcept:
     )
 
 
+signed(CachingMiddleware)
 constructed(CachingMiddleware)

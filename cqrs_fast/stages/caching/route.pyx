@@ -148,8 +148,8 @@ cdef class CachedRoute(Stage):
             key = core.make_key(config, plan, message, &group)
             hash = group
             scope = scope_of(plan, scope_in(config, seen_context(f)), &hash)
-        except Unkeyable:
-            core.uncacheable += 1
+        except Unkeyable as error:
+            core.tell_unkeyable(plan, message, (<Route>f.route).name, error)
             key = scope = None
         except Exception as error:
             self.report(f, error)

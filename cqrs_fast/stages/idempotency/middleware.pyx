@@ -7,6 +7,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 
 from cqrs_fast.base.calling cimport is_used_up
 from cqrs_fast.base.clock cimport Clock, as_clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.error_kinds cimport is_domain, names_domain
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed
@@ -97,6 +98,7 @@ cdef class IdempotencyMiddleware(Stage):
 
     def __init__(self, key=None, *, ttl=3600.0, max_records=100000, on_duplicate="wait",
                  final_on=(), lease=300.0, clock=None):
+        """Check and keep the parameters: the class describes them."""
         self.clock = as_clock(clock)
         self.records = Records()
         self.key = None if key is None else plain_callable("key", key, INSTEAD)
@@ -372,4 +374,5 @@ cdef object key_of_command(object command):
     return key() if callable(key) else key
 
 
+signed(IdempotencyMiddleware)
 constructed(IdempotencyMiddleware)

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 
 from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.clock cimport Clock
+from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.forks cimport on_fork
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.rejection cimport Rejection
@@ -106,6 +107,7 @@ cdef class RateLimitingMiddleware(Stage):
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None, key=None,
                  max_keys=10000, max_wait=0.0, max_waiters=1000, clock=None):
+        """Check and keep the parameters: the class describes them."""
         self.tokens = TokenBucket(
             requests_per_window, window, burst=burst, max_keys=max_keys, clock=clock
         )
@@ -388,5 +390,6 @@ cdef class QueueingLimiter(Stage):
         return limits.reject(f, line.bucket, now_ns, wait_ns)
 
 
+signed(RateLimitingMiddleware)
 constructed(RateLimitingMiddleware)
 constructed(QueueingLimiter)

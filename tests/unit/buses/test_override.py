@@ -317,3 +317,90 @@ def test_a_recording_bus_records_what_the_stub_answered() -> None:
         assert bus.execute(Ask()) == 2
     assert [call.result for call in bus.calls] == [2]
     assert bus.execute(Ask()) == 1
+
+
+# How it ends
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)])
+def test_overrides_end_in_any_order(order: tuple[int, ...]) -> None:
+    """As those of two threads may. The one that was entered last answers."""
+    bus = asked(Way(False))
+    present = [bus.override(Ask, lambda ask, n=n: n) for n in (10, 11, 12)]
+    for one in present:
+        one.__enter__()
+    active = [10, 11, 12]
+    for index in order:
+        assert bus.execute(Ask(1)) == active[-1]
+        present[index].__exit__(None, None, None)
+        active.remove(10 + index)
+    assert bus.execute(Ask(1)) == 1
+
+
+def test_threads_that_override_at_once_restore_the_handler() -> None:
+    def work() -> None:
+        for _ in range(100):
+            with bus.override(Ask, lambda ask: 2):
+                bus.execute(Ask(1))
+
+    bus = asked(Way(False))
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bus.execute(Ask(1)) == 1
+
+
+def test_an_override_serves_async_with_too() -> None:
+    bus = asked(Way(True))
+
+    async def main() -> None:
+        async with bus.override(Ask, lambda ask: 2):
+            assert await bus.execute_async(Ask(1)) == 2
+        assert await bus.execute_async(Ask(1)) == 1
+
+    asyncio.run(main())
+
+
+def test_an_override_may_be_entered_again_when_it_ended() -> None:
+    bus = asked(Way(False))
+    override = bus.override(Ask, lambda ask: 2)
+    for _ in range(2):
+        with override:
+            assert bus.execute(Ask(1)) == 2
+            with pytest.raises(RuntimeError, match="Ask is entered already"), override:
+                pass
+            assert bus.execute(Ask(1)) == 2
+        assert bus.execute(Ask(1)) == 1
+
+
+def test_a_registration_within_stays() -> None:
+    bus = asked(Way(False))
+    with bus.override(Ask, lambda ask: 2):
+        bus.register_handler(Ask, lambda ask: 3, replace=True)
+        assert bus.execute(Ask(1)) == 3
+    assert bus.execute(Ask(1)) == 3
+    with bus.override(Ask, lambda ask: 2):
+        bus.unregister_handler(Ask)
+    with pytest.raises(HandlerNotFoundError):
+        bus.execute(Ask(1))
+
+
+def test_a_handler_that_went_before_the_override_began_is_told() -> None:
+    bus = asked(Way(False))
+    override = bus.override(Ask, lambda ask: 2)
+    bus.unregister_handler(Ask)
+    for _ in range(2):
+        with pytest.raises(HandlerNotFoundError, match="Ask"), override:
+            pass
+    assert "not entered" in repr(override)
+
+
+def test_another_class_of_the_name_has_no_handler_to_override() -> None:
+    class Again(Ask, tag="Ask"):
+        pass
+
+    bus = asked(Way(False))
+    with pytest.raises(HandlerNotFoundError):
+        bus.override(Again, lambda ask: 2)

@@ -23,6 +23,7 @@ from cqrs_fast import (
     RateLimitingMiddleware,
     RetryMiddleware,
     RetryPolicy,
+    TimeoutMiddleware,
     TokenBucket,
     ValidationMiddleware,
 )
@@ -138,6 +139,44 @@ def test_a_signature_binds_what_the_constructor_takes(cls: Any) -> None:
     cls(*bound.args, **bound.kwargs)
     with pytest.raises(TypeError):
         signature.bind(no_such_parameter=1)
+
+
+class Own(CommandBus):
+    """A subclass without a constructor."""
+
+
+class Wrapped(QueryBus):
+    """One that hands on what it gets."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+
+
+@pytest.mark.parametrize("cls", [Own, Wrapped])
+def test_a_subclass_is_told_what_is_wrong_too(cls: Any) -> None:
+    with pytest.raises(TypeError, match="Did you mean 'enable_metrics'"):
+        cls(enable_metric=True)
+    assert cls(enable_metrics=True).stats().messages == {}
+
+
+def test_a_subclass_has_the_signature_of_what_it_calls() -> None:
+    assert inspect.signature(Own) == inspect.signature(CommandBus)
+    assert list(inspect.signature(Wrapped).parameters) == ["options"]
+
+
+def test_arguments_that_are_missing_or_too_many_are_told_with_the_class() -> None:
+    for make in (
+        lambda: TimeoutMiddleware(),  # type: ignore[call-arg]
+        lambda: TimeoutMiddleware(1.0, 2.0),  # type: ignore[misc]
+        lambda: TimeoutMiddleware(on_late="raise"),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(TypeError, match=r"TimeoutMiddleware.*seconds, on_late"):
+            make()
+
+
+def test_an_error_inside_of_a_constructor_stays_as_it_is() -> None:
+    with pytest.raises(TypeError, match=r"^max_attempts must be an int, got '3'$"):
+        RetryMiddleware(max_attempts="3")  # type: ignore[arg-type]
 
 
 # repr

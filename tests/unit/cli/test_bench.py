@@ -21,7 +21,8 @@ import pytest
 from msgspec import Meta
 
 from cqrs_fast import Command, CommandBus, ValidationMiddleware
-from cqrs_fast.buses.bus import has_metrics, registrations, similar_bus
+from cqrs_fast.assembly.inspector import has_metrics, registrations
+from cqrs_fast.buses.bus import similar_bus
 from cqrs_fast.cli import main
 from cqrs_fast.cli.bench_cases import (
     DIRECT,

@@ -393,7 +393,7 @@ def test_what_both_buses_share_is_no_bus() -> None:
 
 
 def test_an_unknown_keyword_is_the_constructors_error() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'capacity'"):
+    with pytest.raises(TypeError, match="Did you mean 'initial_capacity'"):
         CommandBus.from_config(default_config(), capacity=3)
 
 

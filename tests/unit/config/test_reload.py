@@ -566,7 +566,8 @@ def test_only_a_config_is_applied(config: Any) -> None:
     bus = CommandBus()
     with pytest.raises(TypeError) as caught:
         apply_config(config, [bus])
-    assert str(caught.value) == f"config must be a Config, got {config!r}"
+    text = f"config must be a Config, got {config!r}; load_config makes one"
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize("one", [None, 3, CommandBus, Bus.__new__(Bus)])

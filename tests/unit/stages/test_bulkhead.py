@@ -520,7 +520,7 @@ def test_a_revised_bulkhead_keeps_its_permits_for_routes_that_may_wait(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"colour": 1}, "update() has no setting 'colour'"),
+        ({"colour": 1}, "BulkheadMiddleware.update() has no setting 'colour'"),
         ({"max_concurrent": 0}, "max_concurrent must be from 1 to 1000000000, got 0"),
         ({"max_wait": -1}, "max_wait must be"),
     ],

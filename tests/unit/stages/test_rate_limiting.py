@@ -725,8 +725,8 @@ def test_a_limit_that_takes_a_new_clock_before_it_changes_keeps_its_credit(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"colour": 1}, "update() has no setting 'colour'"),
-        ({"clock": None}, "update() has no setting 'clock'"),
+        ({"colour": 1}, "RateLimitingMiddleware.update() has no setting 'colour'"),
+        ({"clock": None}, "RateLimitingMiddleware.update() has no setting 'clock'"),
         ({"max_waiters": 0}, "max_waiters must be from 1 to 1000000, got 0"),
         ({"window": 0}, "window must be"),
     ],
