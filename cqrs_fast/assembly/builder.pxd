@@ -44,3 +44,5 @@ cdef object describe_route(Route outermost)
 
 # The classes of its stages, outermost first.
 cdef list stage_classes(Route outermost)
+# Whether one of these classes runs what is inside again.
+cdef bint has_retry(list classes) except -1

@@ -23,11 +23,9 @@ from cqrs_fast.base.arguments import listed
 from cqrs_fast.base.message_names import class_meant, name_of_class
 from cqrs_fast.base.naming import label_of
 from cqrs_fast.pipeline.middleware import (
-    Middleware,
-    check_hooks,
-    is_blocking,
-    returns_awaitable,
+    Middleware, check_hooks, is_blocking, returns_awaitable,
 )
+from cqrs_fast.stages.catalog import row_of
 
 
 @cython.final
@@ -303,6 +301,13 @@ cdef list stage_classes(Route outermost):
         found.extend(map(type, route.stages))
         route = route.inner
     return found
+
+
+cdef bint has_retry(list classes) except -1:
+    for cls in classes:
+        if row_of(cls.__name__).repeats:
+            return True
+    return False
 
 
 constructed(Handler)

@@ -8,11 +8,7 @@ cimport cython
 
 from cqrs_fast.assembly.builder cimport Handler, describe_route
 from cqrs_fast.assembly.registry cimport (
-    Registrar,
-    Registry,
-    base_route,
-    publish,
-    serves,
+    Registrar, Registry, base_route, publish, serves,
 )
 from cqrs_fast.base.sealing cimport internal
 from cqrs_fast.pipeline.route cimport Route
@@ -24,16 +20,24 @@ from cqrs_fast.errors import HandlerNotFoundError
 cdef class Inspector(Registrar):
     """The part of a bus that shows its routes, and replaces handlers for a while."""
 
+    @property
+    def unknown_messages(self):
+        """The sorted names in `messages` of the config that have no handler here."""
+        cdef Registry registry = self.registry
+        return registry.wiring.unknown(registry.handlers) if registry.wiring else ()
+
     def describe(self):
         """Return a RouteInfo for each registered name, sorted by name."""
         cdef Registry registry = self.registry
         routes = map(registry.routes.get, sorted(registry.routes))
         return list(map(describe_route, routes))
 
-    def explain(self, message):
-        """Return the route of a class or name as readable text."""
-        from cqrs_fast.assembly.description import explained
+    def explain(self, message=None):
+        """Return the route of a class or name, or all, as readable text."""
+        from cqrs_fast.assembly.description import explained, explained_all
 
+        if message is None:
+            return explained_all(self.describe(), self.kind, self.unknown_messages)
         cdef Registry registry = self.registry
         cdef Route route
         name = self.registered_name(message)

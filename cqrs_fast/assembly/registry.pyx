@@ -10,11 +10,7 @@ cimport cython
 from cpython.ref cimport PyObject
 
 from cqrs_fast.assembly.builder cimport (
-    Handler,
-    build_route,
-    describe_route,
-    prepare,
-    stage_classes,
+    Handler, build_route, describe_route, has_retry, prepare, stage_classes,
 )
 from cqrs_fast.assembly.class_table cimport ClassTable, Entry, find
 from cqrs_fast.base.constructors cimport without_unknown
@@ -27,10 +23,7 @@ from cqrs_fast.pipeline.stage cimport Stage
 from operator import attrgetter
 
 from cqrs_fast.base.message_names import (
-    class_meant,
-    message_kind,
-    message_meant,
-    message_name,
+    class_meant, message_kind, message_meant, message_name,
 )
 from cqrs_fast.base.naming import another_class, reject_keywords
 from cqrs_fast.errors import HandlerAlreadyRegisteredError, HandlerNotFoundError
@@ -348,14 +341,6 @@ cdef class Registrar(Router):
             elements.append(known[id(one)] if id(one) in known else prepare(one))
         return tuple(elements)
 
-    # Inspection
-
-    @property
-    def unknown_messages(self):
-        """The sorted names in `messages` of the config that have no handler here."""
-        cdef Registry registry = self.registry
-        return registry.wiring.unknown(registry.handlers) if registry.wiring else ()
-
     cdef str registered_name(self, object message):
         cdef Entry *entry
         if isinstance(message, str):
@@ -395,13 +380,6 @@ cdef Route base_route(Registry registry, object cls):
         if found != NULL:
             return <Route>found.route
     return None
-
-
-cdef bint has_retry(list classes) except -1:
-    for cls in classes:
-        if row_of(cls.__name__).repeats:
-            return True
-    return False
 
 
 cdef object required_class(object message):

@@ -6,7 +6,6 @@ from typing import (
     Self,
     TypeAlias,
     TypeVar,
-    final,
     overload,
     type_check_only,
 )
@@ -138,10 +137,6 @@ class QueryBus(Bus):
     def registered_queries(self) -> list[str]: ...
     @property
     def cache(self) -> CacheView: ...
-
-@final
-class Bound:
-    def execute(self, cmd: Any, ctx: Context | None = None) -> Any: ...
 
 def similar_bus(
     bus: Bus, middleware: Iterable[Any], enable_metrics: bool

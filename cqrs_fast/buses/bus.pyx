@@ -5,7 +5,6 @@ Inspector (shows routes, overrides handlers), PayloadBus (finds routes, decodes
 payloads) and Bus.
 """
 
-cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t
 
@@ -17,6 +16,7 @@ from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.errstate cimport steal
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport internal
+from cqrs_fast.buses.bound cimport Bound, wrong_context
 from cqrs_fast.buses.contents cimport caches_of, middleware_stats
 from cqrs_fast.buses.metrics cimport Metrics, take_snapshot
 from cqrs_fast.buses.payload_bus cimport PayloadBus, type_of
@@ -271,41 +271,6 @@ cdef class Bus(PayloadBus):
         return f"<{type(self).__name__} of {count} handler{'s'[count == 1:]}{state}>"
 
 
-@cython.final
-cdef class Bound:
-    """A bus's `execute` for one class, with the route found in advance."""
-
-    def execute(self, cmd, ctx=None):
-        """Dispatch `cmd`, an instance of the bound class, as `bus.execute` does."""
-        # hot: must not look up the route
-        if ctx is not None and type(ctx) is not Context:
-            raise wrong_context(cmd, ctx)
-        if type_of(cmd) != <PyObject *>self.message_class:
-            if not isinstance(cmd, self.message_class):
-                raise TypeError(
-                    f"bound to {self.message_class.__qualname__}, got "
-                    f"{type(cmd).__qualname__}"
-                )
-            return steal(run_sync(self.bus.route_for(cmd), cmd, <Context>ctx))
-        if self.registry is not self.bus.registry:
-            return self.rebind(cmd, <Context>ctx)
-        return steal(run_sync(self.route, cmd, <Context>ctx))
-
-    cdef object rebind(self, object message, Context ctx):
-        """Find the route again; keep it only if all instances have the same one."""
-        cdef Registry registry = self.bus.registry
-        cdef Route route = self.bus.route_for(message)
-        cdef PyObject *cls = type_of(message)
-        if find(<PyObject *>registry.exact, cls) or (
-            find(<PyObject *>registry.resolved, cls)
-        ):
-            # In this order: another thread in between finds the binding outdated.
-            self.registry = None
-            self.route = route
-            self.registry = registry
-        return steal(run_sync(route, message, ctx))
-
-
 cdef class CommandBus(Bus):
     """Dispatch each command to its handler."""
 
@@ -371,13 +336,6 @@ cdef PyObject *run_route(PyObject *found, object message, Context ctx) noexcept:
     # Held: a change of the bus may let go of it while it runs.
     cdef Route route = <Route>found
     return run_program(route, message, ctx)
-
-
-cdef object wrong_context(object message, object ctx):
-    given = f"got ({type(message).__name__}, {type(ctx).__name__})"
-    if type(message) is Context:
-        return TypeError(f"the message comes first, then the Context; {given}")
-    return TypeError(f"after the message, ctx must be a Context or None; {given}")
 
 
 cdef int adopt_methods(type bus_class) except -1:

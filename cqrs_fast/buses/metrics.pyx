@@ -11,21 +11,11 @@ from cqrs_fast.context cimport NO_DEADLINE, Context
 from cqrs_fast.pipeline.frame cimport CACHE_HIT, PROCEED, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
 from cqrs_fast.pipeline.outcome cimport (
-    ERROR,
-    OK,
-    OUTCOME_COUNT,
-    OUTCOMES,
-    REJECTED_OTHER,
-    REJECTED_RATE,
-    TIMEOUT,
-    Outcome,
+    ERROR, OK, OUTCOME_COUNT, OUTCOMES, REJECTED_OTHER, REJECTED_RATE, TIMEOUT, Outcome,
     outcome_of,
 )
 from cqrs_fast.policies.histogram cimport (
-    histogram_free,
-    histogram_merge,
-    histogram_percentile,
-    histogram_record,
+    histogram_free, histogram_merge, histogram_percentile, histogram_record,
 )
 
 from cqrs_fast.stats import BusStats, MessageStats

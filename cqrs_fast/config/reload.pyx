@@ -21,16 +21,8 @@ from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES
 from cqrs_fast.base.callbacks import report_callback_error
 from cqrs_fast.buses.bus import CommandBus
 from cqrs_fast.config.assembly import (
-    INNER,
-    MIDDLEWARE,
-    OUTER,
-    arguments_of,
-    checked,
-    made_all,
-    make,
-    messages_of,
-    rejection,
-    standby_of,
+    INNER, MIDDLEWARE, OUTER, arguments_of, checked, made_all, make, messages_of,
+    rejection, standby_of,
 )
 from cqrs_fast.config.sections import settings_of, shown
 from cqrs_fast.config.tailoring import found_of, place_of

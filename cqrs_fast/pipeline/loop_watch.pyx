@@ -18,7 +18,8 @@ cdef int report_held_loop(Frame *f, int64_t held_ns) noexcept:
     counter.held_loop = True
     try:
         log_held_loop(
-            route.name, label_of(route.handler), route.is_async, held_ns / 1e9, route.gate.loop_block_ns / 1e9
+            route.name, label_of(route.handler), route.is_async, held_ns / 1e9,
+            route.gate.loop_block_ns / 1e9,
         )
     except BaseException as error:
         report_callback_error("logging", route.name, error)
@@ -26,7 +27,7 @@ cdef int report_held_loop(Frame *f, int64_t held_ns) noexcept:
 
 
 def log_held_loop(name, handler, is_async, held, threshold):
-    """Log that `handler`, the handler of `name`, held the event loop for `held` seconds."""
+    """Log that `handler`, that of `name`, held the event loop for `held` seconds."""
     import logging
 
     logging.getLogger("cqrs_fast").warning(

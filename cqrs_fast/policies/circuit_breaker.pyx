@@ -16,24 +16,10 @@ from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.policies.announcer cimport Announcer
 from cqrs_fast.policies.core.circuit_breaker cimport (
-    CQRS_BREAKER_ANSWERED,
-    CQRS_BREAKER_CLOSED,
-    CQRS_BREAKER_DISABLED,
-    CQRS_BREAKER_FAILURE,
-    CQRS_BREAKER_FORCED_OPEN,
-    CQRS_BREAKER_IGNORED,
-    Changes,
-    Limits,
-    Permit,
-    Picture,
-    breaker_admit,
-    breaker_configure,
-    breaker_force,
-    breaker_init,
-    breaker_look,
-    breaker_passes,
-    breaker_record,
-    breaker_unmoved,
+    CQRS_BREAKER_ANSWERED, CQRS_BREAKER_CLOSED, CQRS_BREAKER_DISABLED,
+    CQRS_BREAKER_FAILURE, CQRS_BREAKER_FORCED_OPEN, CQRS_BREAKER_IGNORED, Changes,
+    Limits, Permit, Picture, breaker_admit, breaker_configure, breaker_force,
+    breaker_init, breaker_look, breaker_passes, breaker_record, breaker_unmoved,
 )
 from cqrs_fast.policies.judging cimport judge
 

@@ -2,16 +2,9 @@
 
 from cpython.ref cimport PyObject
 
-from cqrs_fast.base.error_kinds cimport (
-    is_deterministic,
-    is_domain,
-    is_group,
-    leaves_of,
-)
+from cqrs_fast.base.error_kinds cimport is_deterministic, is_domain, is_group, leaves_of
 from cqrs_fast.policies.core.circuit_breaker cimport (
-    CQRS_BREAKER_ANSWERED,
-    CQRS_BREAKER_FAILURE,
-    CQRS_BREAKER_IGNORED,
+    CQRS_BREAKER_ANSWERED, CQRS_BREAKER_FAILURE, CQRS_BREAKER_IGNORED,
     CQRS_BREAKER_SUCCESS,
 )
 

@@ -6,12 +6,7 @@ from cpython.ref cimport PyObject
 from cqrs_fast.base.calling cimport is_awaitable, may_be_promise
 from cqrs_fast.base.clock cimport as_clock
 from cqrs_fast.base.constructors cimport signed
-from cqrs_fast.base.error_kinds cimport (
-    is_deterministic,
-    is_group,
-    leaves_of,
-    matches,
-)
+from cqrs_fast.base.error_kinds cimport is_deterministic, is_group, leaves_of, matches
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport NO_DEADLINE

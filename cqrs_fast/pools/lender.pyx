@@ -15,24 +15,13 @@ from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed, internal
 from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.waiting cimport (
-    Alarm,
-    arm,
-    deadline_alarm,
-    unwatch_scopes,
-    watch_scopes,
+    Alarm, arm, deadline_alarm, unwatch_scopes, watch_scopes,
 )
 from cqrs_fast.policies.core.bulkhead cimport (
-    ADMITTED,
-    QUEUED,
-    bulkhead_enter,
-    bulkhead_forget,
-    bulkhead_init,
+    ADMITTED, QUEUED, bulkhead_enter, bulkhead_forget, bulkhead_init,
 )
 from cqrs_fast.policies.core.pool_slots cimport (
-    PoolSlots,
-    pool_empty,
-    pool_free,
-    pool_init,
+    PoolSlots, pool_empty, pool_free, pool_init,
 )
 from cqrs_fast.waits.line cimport new_permit_line
 from cqrs_fast.waits.loops cimport running_loop

@@ -16,29 +16,14 @@ from cqrs_fast.base.forks cimport fork_count, on_fork
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.context cimport Context
 from cqrs_fast.policies.core.bulkhead cimport (
-    ADMITTED,
-    bulkhead_enter,
-    bulkhead_init,
-    bulkhead_leave,
+    ADMITTED, bulkhead_enter, bulkhead_init, bulkhead_leave,
 )
 from cqrs_fast.policies.core.pool_slots cimport (
-    pool_add,
-    pool_find,
-    pool_init,
-    pool_is_lent,
-    pool_lend,
-    pool_remove,
-    pool_shelve,
+    pool_add, pool_find, pool_init, pool_is_lent, pool_lend, pool_remove, pool_shelve,
     pool_take_back,
 )
 from cqrs_fast.pools.lender cimport (
-    Lease,
-    LeaseAsync,
-    Lender,
-    Wait,
-    caller,
-    clear_objects_only,
-    closed_error,
+    Lease, LeaseAsync, Lender, Wait, caller, clear_objects_only, closed_error,
     warn_of_missing,
 )
 from cqrs_fast.waits.line cimport Ticket, wake

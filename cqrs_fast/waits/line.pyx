@@ -11,11 +11,7 @@ from cpython.ref cimport PyObject
 from cqrs_fast.base.forks cimport fork_count
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.bulkhead cimport (
-    ADMITTED,
-    QUEUED,
-    bulkhead_enter,
-    bulkhead_give_up,
-    bulkhead_leave,
+    ADMITTED, QUEUED, bulkhead_enter, bulkhead_give_up, bulkhead_leave,
 )
 
 from cqrs_fast.base.callbacks import report_callback_error

@@ -14,7 +14,7 @@ from cqrs_fast.stages.caching.settings cimport SHARED, CacheSettings
 from cqrs_fast.validation.key_hash cimport hash_frozen
 from cqrs_fast.validation.key_ops cimport key_of
 from cqrs_fast.validation.key_plan cimport KeyPlan
-from cqrs_fast.validation.keys cimport freeze_key
+from cqrs_fast.validation.keys cimport freeze_key, freeze_value
 
 from cqrs_fast.base.callbacks import log_unkeyable, log_unshared
 from cqrs_fast.stages.caching.settings import class_ttl

@@ -1,27 +1,14 @@
 """QueryCache: what a caching middleware remembers, by typed keys and in every scope."""
 
 cimport cython
-from cpython.object cimport (
-    PyObject,
-    visitproc,
-)
+from cpython.object cimport PyObject, visitproc
 from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.policies.core.lru cimport (
-    lru_check,
-    lru_free,
-    lru_group_first,
-    lru_group_next,
-    lru_init,
-    lru_insert,
-    lru_release,
-    lru_remove,
-    lru_replace,
-    lru_resize,
-    lru_sweep,
-    lru_traverse,
+    lru_check, lru_free, lru_group_first, lru_group_next, lru_init, lru_insert,
+    lru_release, lru_remove, lru_replace, lru_resize, lru_sweep, lru_traverse,
 )
 from cqrs_fast.stages.caching.entry_index cimport EntryIndex, class_of
 from cqrs_fast.validation.key_plan cimport KeyPlan
