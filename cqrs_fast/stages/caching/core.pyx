@@ -66,8 +66,8 @@ cdef class CacheCore:
         self, KeyPlan plan, object query, str name, object error
     ) except -1:
         self.uncacheable += 1
-        if (name, None) not in self.told:
-            self.told.add((name, None))
+        if (name, None) not in self.logged:
+            self.logged.add((name, None))
             log_unkeyable(name, unkeyable_field(plan, query), error)
         return 0
 
@@ -97,13 +97,16 @@ cdef class CacheCore:
 
 
 cdef object unkeyable_field(KeyPlan plan, object query):
+    found = None
     for name in plan.names:
         try:
             freeze_value(getattr(query, name))
         except Exception:
             # Users' code may be asked for the value.
-            return name
-    return None
+            found = name
+        if found is not None:
+            break
+    return found
 
 
 cdef object scope_in(CacheSettings config, Context ctx):

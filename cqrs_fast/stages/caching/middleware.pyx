@@ -85,9 +85,17 @@ cdef class CachingMiddleware(Stage):
     cdef CacheCore core
     cdef object __weakref__
 
-    def __init__(self, ttl=600.0, *, seed=None, clock=None, **settings):
+    def __init__(self, ttl=600.0, *, max_size=10000, scope="principal", key=None,
+                 condition=None, tags=None, ttl_jitter=0.0, negative_ttl=0.0,
+                 negative_on=(), single_flight=True, flight_wait_max=30.0, copy="none",
+                 ttl_from="store", seed=None, clock=None):
         """Check and keep the parameters: the class describes them."""
-        config = CacheSettings(ttl, **settings)
+        config = CacheSettings(
+            ttl, max_size=max_size, scope=scope, key=key, condition=condition,
+            tags=tags, ttl_jitter=ttl_jitter, negative_ttl=negative_ttl,
+            negative_on=negative_on, single_flight=single_flight,
+            flight_wait_max=flight_wait_max, copy=copy, ttl_from=ttl_from,
+        )
         if seed is None:
             seed = int.from_bytes(urandom(8), "little")
         seed = whole_number("seed", seed, 0, MOST_SEED)
