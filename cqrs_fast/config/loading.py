@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -48,6 +49,8 @@ _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _MOST_PLACES = 3
+# How similar a name is to that of a section if it is probably misspelt, from 0 to 1.
+CLOSE = 0.75
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
@@ -92,7 +95,9 @@ def load_config_from_env(prefix: str = "CQRS_", base: Config | None = None) -> C
 
     `CQRS_MIDDLEWARE__CACHING__DEFAULT_TTL_SEC=60` sets
     `middleware.caching.default_ttl_sec`. Only variables with the prefix, the name of a
-    section of Config and `__` count, and each of them must name a field. A flag is
+    section of Config and `__` count, and each of them must name a field. One with a
+    section that is close to a known name is rejected as misspelt; others are ignored.
+    `messages` can only be set in a file. A flag is
     `true`, `false`, `1` or `0`. The empty text and `null` are None if a field may be
     None. Variables that begin with `CQRS_FAST_` never count. Safe to call from any
     thread.
@@ -227,10 +232,22 @@ def _variables(prefix: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the variables that count, each with the names of its keys."""
     sections = {name.upper() for name in fields_of(Config)}
     for name in sorted(os.environ):
-        if name.startswith(prefix) and not name.startswith(RESERVED_PREFIX):
-            section, *keys = name[len(prefix) :].split("__")
-            if section in sections and keys:
-                yield name, [section, *keys]
+        if not name.startswith(prefix) or name.startswith(RESERVED_PREFIX):
+            continue
+        section, *keys = name[len(prefix) :].split("__")
+        if keys and section in sections:
+            yield name, [section, *keys]
+        elif keys and (meant := _section_meant(section.upper(), sections)):
+            hint = f"did you mean {'__'.join([prefix + meant, *keys])}?"
+            raise ConfigError("names no section", name, hint=hint)
+
+
+def _section_meant(name: str, sections: set[str]) -> str | None:
+    """Return the section whose name is close to another one, or None."""
+    for section in sections:
+        if name.startswith(f"{section}_"):
+            return section
+    return next(iter(get_close_matches(name, sections, 1, CLOSE)), None)
 
 
 def _override(name: str, keys: list[str]) -> Config:

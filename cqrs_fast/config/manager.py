@@ -46,6 +46,9 @@ class _State(NamedTuple):
     pending_restart: tuple[str, ...] = ()
 
 
+_managers: WeakSet[ConfigManager] = WeakSet()
+
+
 class ConfigManager:
     """Keep the last good Config of a file, and buses that follow it.
 
@@ -64,7 +67,7 @@ class ConfigManager:
     The constructor reads nothing and starts nothing. All methods are safe to call from
     any thread and from callbacks. They block during a reload, so an event loop should
     call `load_config` and `apply_to` before it serves, or in a thread. A forked child
-    keeps the state of the manager, but watches only after another `watch_config`.
+    keeps the state of the manager; it watches too if its parent did, and logs one line.
 
     Parameters:
         path: a JSON, TOML or YAML file, as for `load_config`; a relative one starts at
@@ -102,8 +105,10 @@ class ConfigManager:
         self._taken: Content | None = None  # what the last reload read
         self._logged: set[str] = set()
         self._logs: list[tuple[Callable[..., None], str, tuple[object, ...]]] = []
+        self._was_watching = False  # the parent, when this process was forked
         self._forget_threads()
         notify_of_forks(self)
+        _managers.add(self)
 
     def _forget_threads(self) -> None:
         self._lock = threading.RLock()
@@ -111,8 +116,17 @@ class ConfigManager:
         self._watch: Watch | None = None
 
     def _after_fork(self) -> None:
+        if self._is_reloading:  # in a thread that the child does not have
+            self._taken = None
+        self._was_watching = self._watch is not None and not self._watch.is_stopped
         self._forget_threads()
         self._callbacks.after_fork()
+
+    def _watch_again(self) -> None:
+        if self._was_watching:
+            self._was_watching = False
+            greeting = f"the forked process {os.getpid()} watches it too, by polling"
+            self._watch = Watch(self._path, self._poll, self._take, greeting)
 
     def __repr__(self) -> str:
         return f"<ConfigManager {self._path!r} version {self.version}>"
@@ -374,3 +388,13 @@ class ConfigManager:
             while True:
                 log, text, arguments = self._logs.pop(0)
                 log(text, *arguments)
+
+
+def _watch_again() -> None:
+    for manager in list(_managers):
+        manager._watch_again()
+
+
+# Hooks run in the order of registration: `threading` and `logging` have had theirs.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_watch_again)

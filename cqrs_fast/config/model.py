@@ -175,6 +175,9 @@ class RateLimitingConfig(Section):
         Annotated[int, whole(1, 10**12), says("at once; null: requests_per_window")]
         | None
     ) = None
+    scope: Annotated[
+        Literal["bus", "principal"], says("whether each principal has own tokens")
+    ] = "bus"
     max_keys: Annotated[int, whole(1, 10**7), says("keys with a limit each")] = 10_000
     max_wait_ms: Annotated[Millis, says("in line; 0 rejects at once")] = 0.0
     max_waiters: Annotated[int, whole(1, 10**6), says("that may wait at a time")] = 1000

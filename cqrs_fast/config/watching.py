@@ -156,18 +156,29 @@ class Watch:
         take: a bound method, whose object is held weakly: the thread ends with it.
             It gets a confirmed Content. If it returns False the file held something
             else by then, and it is called again.
+        greeting: logged by the thread at its start; empty for nothing. Given in a
+            forked child, which only polls: the parent's threads may have held locks
+            of `watchfiles`.
     """
 
-    def __init__(self, path: str, poll: float, take: Callable[[Content], bool]) -> None:
+    def __init__(
+        self,
+        path: str,
+        poll: float,
+        take: Callable[[Content], bool],
+        greeting: str = "",
+    ) -> None:
         self._path = path
         self._poll = poll
+        self._greeting = greeting
         self._stop = stop = Stop()
         self._take = WeakMethod(take, lambda _: stop.set())
         self._listen: Callable[..., Any] | None = None
-        with suppress(ImportError):
-            from watchfiles import watch
+        if not greeting:
+            with suppress(ImportError):
+                from watchfiles import watch
 
-            self._listen = watch
+                self._listen = watch
         self._events: Generator[set[Any], None, None] | None = None
         self._directories: dict[str, tuple[int, int]] = {}
         self._was_event = False  # whether an event ended the last wait
@@ -183,6 +194,11 @@ class Watch:
         """Whether its thread runs: not after `stop`, and not in a forked child."""
         return self._thread.is_alive() and not self._stop.is_set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its thread was told to end."""
+        return self._stop.is_set()
+
     def stop(self, seconds: float) -> bool:
         """End the thread and wait for it, unless called in it; return if it ended.
 
@@ -196,6 +212,10 @@ class Watch:
 
     def _run(self) -> None:
         changes = Changes(self._path)
+        if self._greeting:
+            # Here, as a handler of a log may block in a forked child.
+            with suppress(Exception):
+                LOGGER.info("%s: %s", self._path, self._greeting)
         try:
             while not self._stop.is_set():
                 try:

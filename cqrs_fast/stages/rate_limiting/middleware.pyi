@@ -1,5 +1,5 @@
 from collections.abc import Callable, Hashable
-from typing import Any, final
+from typing import Any, Literal, final
 
 from cqrs_fast.context import Context
 from cqrs_fast.pipeline.stage import Stage
@@ -16,6 +16,7 @@ class RateLimitingMiddleware(Stage):
         *,
         burst: int | None = None,
         key: Callable[[Context, Any], Hashable] | None = None,
+        scope: Literal["bus", "principal"] = ...,
         max_keys: int = 10000,
         max_wait: float = 0.0,
         max_waiters: int = 1000,
@@ -29,6 +30,7 @@ class RateLimitingMiddleware(Stage):
         requests_per_window: int = ...,
         window: float = ...,
         burst: int | None = ...,
+        scope: Literal["bus", "principal"] = ...,
         max_keys: int = ...,
         max_wait: float = ...,
         max_waiters: int = ...,

@@ -1,10 +1,8 @@
 """Rate limiting: reject dispatches over the limit, or let them wait in line."""
 
 cimport cython
-from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
-from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.clock cimport Clock
 from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.forks cimport on_fork
@@ -13,13 +11,19 @@ from cqrs_fast.base.rejection cimport Rejection
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
-from cqrs_fast.pipeline.frame_ops cimport frame_context, set_error, stage_now
+from cqrs_fast.pipeline.frame_ops cimport set_error, stage_now
 from cqrs_fast.pipeline.route cimport frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.pipeline.waiting cimport blocks_loop, join_line, wait_in_line
 from cqrs_fast.policies.core.token_bucket cimport bucket_remaining, bucket_take
 from cqrs_fast.policies.keyed_buckets cimport Bucket
 from cqrs_fast.policies.token_bucket cimport NewRate, TokenBucket
+from cqrs_fast.stages.rate_limiting.keys cimport (
+    INSTEAD,
+    checked_scope,
+    find_bucket,
+    key_in,
+)
 from cqrs_fast.stages.rate_limiting.token_line cimport (
     TokenLine, TokenLines, estimate, line_of, take_free,
 )
@@ -28,13 +32,11 @@ from cqrs_fast.waits.line cimport Ticket
 from cqrs_fast.base.arguments import seconds_or_zero, whole_number
 from cqrs_fast.base.callables import plain_callable
 from cqrs_fast.base.naming import label_of
-from cqrs_fast.base.promises import promise_error
 from cqrs_fast.errors import RateLimitExceededError
+from cqrs_fast.stages.rate_limiting.keys import NOT_GIVEN
 from cqrs_fast.stats import RateLimitStats
 
 MOST_WAITERS = 10**6
-
-cdef str INSTEAD = "return the key from a plain function (ctx, message)"
 
 cdef Rejection exceeded = Rejection(
     RateLimitExceededError, "limit", "window", "remaining"
@@ -71,6 +73,8 @@ cdef class RateLimitingMiddleware(Stage):
         key: `key(ctx, message)` returns a hashable object, and each has a bucket of its
             own; those with None share one. Take it from what is authenticated, not from
             what the caller may choose.
+        scope: "bus", one bucket for all, or "principal", a bucket for each
+            `ctx.principal`; callers without a principal share one. Not with `key`.
         max_keys: how many keys have a bucket of their own. Only a full bucket makes
             room for a new key; while none is full, the keys without one share one
             bucket.
@@ -80,8 +84,9 @@ cdef class RateLimitingMiddleware(Stage):
         clock: a callable that returns nanoseconds; by default that of the bus. Time
             that goes back counts as no time.
 
-    `update` changes all of these but `key` and `clock`. Each bucket keeps its share of
-    the burst; who waits already keeps to the `max_wait` that it came with.
+    `update` changes all of these but `key` and `clock`, and `scope` only without a key.
+    Each bucket keeps its share of the burst; who waits already keeps to the `max_wait`
+    that it came with.
 
     Raises TypeError or ValueError for an argument that makes no sense (TokenBucket
     tells more). A key function that raises, or returns what cannot be hashed, fails the
@@ -92,6 +97,8 @@ cdef class RateLimitingMiddleware(Stage):
     cdef TokenBucket tokens
     cdef Clock clock
     cdef object key
+    cdef str scope
+    cdef bint is_keyed                  # there is a key, or it is the principal
     cdef QueueingLimiter queueing       # None: nobody ever waits
     cdef TokenLines lines
     cdef object max_wait                # as given …
@@ -106,7 +113,8 @@ cdef class RateLimitingMiddleware(Stage):
         self.reads_clock = True
 
     def __init__(self, requests_per_window=1000, window=60.0, *, burst=None, key=None,
-                 max_keys=10000, max_wait=0.0, max_waiters=1000, clock=None):
+                 scope=NOT_GIVEN, max_keys=10000, max_wait=0.0, max_waiters=1000,
+                 clock=None):
         """Check and keep the parameters: the class describes them."""
         self.tokens = TokenBucket(
             requests_per_window, window, burst=burst, max_keys=max_keys, clock=clock
@@ -115,6 +123,8 @@ cdef class RateLimitingMiddleware(Stage):
         if key is not None:
             self.key = plain_callable("key", key, INSTEAD)
             self.calls_user_code = True
+        self.scope = checked_scope(scope, key)
+        self.is_keyed = self.scope != "bus"
         self.max_wait_ns = seconds_or_zero("max_wait", max_wait)
         self.max_wait = max_wait
         self.max_waiters = whole_number("max_waiters", max_waiters, 1, MOST_WAITERS)
@@ -148,6 +158,7 @@ cdef class RateLimitingMiddleware(Stage):
             **self.tokens.settings(),
             "burst": self.tokens.burst,
             "key": None if self.key is None else label_of(self.key),
+            "scope": self.scope,
             "max_wait": self.max_wait,
             "max_waiters": self.max_waiters,
         }
@@ -177,11 +188,14 @@ cdef class RateLimitingMiddleware(Stage):
         return self if queueing is None else queueing
 
     cdef dict changeable(self):
-        return {
+        known = {
             **self.tokens.settings(),
             "max_wait": self.max_wait,
             "max_waiters": self.max_waiters,
         }
+        if self.key is None:
+            known["scope"] = self.scope
+        return known
 
     cdef int succeed(self, Stage old) except -1:
         cdef RateLimitingMiddleware limits = <RateLimitingMiddleware>old
@@ -215,6 +229,9 @@ cdef class RateLimitingMiddleware(Stage):
         self.lines.set_max_wait(limits.max_wait_ns)
         self.max_wait_ns = limits.max_wait_ns
         self.max_waiters = limits.max_waiters
+        if self.key is None:
+            self.scope, limits.scope = limits.scope, self.scope
+            self.is_keyed = limits.is_keyed
         self.max_wait, limits.max_wait = limits.max_wait, self.max_wait
         return 0
 
@@ -226,8 +243,8 @@ cdef class RateLimitingMiddleware(Stage):
         cdef int64_t now_ns = f.now_ns
         if self.clock is not None:
             now_ns = stage_now(f, self.clock)
-        if self.key is not None:
-            return self.enter_keyed(f)
+        if self.is_keyed:
+            return self.enter_keyed(f, now_ns)
         # Without a reference of its own: nothing runs in between.
         if (
             self.tokens.one.attached is None
@@ -237,8 +254,7 @@ cdef class RateLimitingMiddleware(Stage):
             return PROCEED
         return self.turn_away(f, self.tokens.one, now_ns)
 
-    cdef int enter_keyed(self, Frame *f) except -1:
-        cdef int64_t now_ns = 0
+    cdef int enter_keyed(self, Frame *f, int64_t now_ns) except -1:
         cdef Bucket bucket = self.bucket_of(f, &now_ns)
         if bucket.attached is None and bucket_take(&bucket.state, now_ns, 1) == 0:
             self.admitted += 1
@@ -253,17 +269,12 @@ cdef class RateLimitingMiddleware(Stage):
         return self.reject(f, bucket, now_ns, estimate(bucket, now_ns))
 
     cdef Bucket bucket_of(self, Frame *f, int64_t *now_ns):
-        """Find the bucket of the dispatch's key, and set the time as of now."""
-        key = self.key(frame_context(f), <object>f.message)
-        if is_awaitable(<PyObject *>key):
-            raise promise_error("key", key, INSTEAD)
-        # The dispatch's own reading is from before the key function.
-        now_ns[0] = read_clock(self.clock)
-        try:
-            return self.tokens.find(key, now_ns[0])
-        except TypeError:
-            check_hashable(key)
-            raise
+        """Find the bucket of the dispatch; set the time as of now after users' code."""
+        key = key_in(f, self.key)
+        if self.key is not None:
+            # The dispatch's own reading is from before the key function.
+            now_ns[0] = read_clock(self.clock)
+        return find_bucket(self.tokens, key, now_ns[0], self.scope)
 
     cdef int reject(
         self, Frame *f, Bucket bucket, int64_t now_ns, int64_t wait_ns
@@ -285,17 +296,6 @@ cdef class RateLimitingMiddleware(Stage):
             if bucket.attached is not None:
                 (<TokenLine>bucket.attached).ask()
         return 0
-
-
-cdef int check_hashable(object key) except -1:
-    # Only the type is shown: a key may identify a person.
-    try:
-        hash(key)
-    except TypeError:
-        raise TypeError(
-            f"key must return what can be hashed, got a {type(key).__name__}"
-        ) from None
-    return 0
 
 
 @cython.final
@@ -327,7 +327,7 @@ cdef class QueueingLimiter(Stage):
         if f.slot.object != NULL:
             return self.look(f, <Ticket>f.slot.object, stage_now(f, limits.clock))
         now_ns = stage_now(f, limits.clock)
-        if limits.key is None:
+        if not limits.is_keyed:
             bucket = limits.tokens.one
         else:
             bucket = limits.bucket_of(f, &now_ns)

@@ -76,6 +76,7 @@ FIELDS: dict[str, tuple[Any, tuple[str, Any] | None]] = {
     "rate_limiting.requests_per_window": (50, ("requests_per_window", 50)),
     "rate_limiting.window_sec": (5, ("window", 5.0)),
     "rate_limiting.burst": (9, ("burst", 9)),
+    "rate_limiting.scope": ("principal", ("scope", "principal")),
     "rate_limiting.max_keys": (8, ("max_keys", 8)),
     "rate_limiting.max_wait_ms": (1500, ("max_wait", 1.5)),
     "rate_limiting.max_waiters": (4, ("max_waiters", 4)),

@@ -324,7 +324,6 @@ def test_other_variables_do_not_count(monkeypatch: Variables) -> None:
         "CQRS_DATABASE__PASSWORD",
         "CQRS_FAST_MIDDLEWARE__X",
         "CQRS_FAST_BUILD",
-        "CQRS_middleware__X",
         "XCQRS_MIDDLEWARE__X",
         "MIDDLEWARE__X",
     ):

@@ -910,6 +910,7 @@ def test_settings_are_described_under_the_names_of_the_parameters() -> None:
             "window": 2.0,
             "burst": 3,
             "key": None,
+            "scope": "bus",
             "max_keys": 10000,
             "max_wait": max_wait,
             "max_waiters": 1000,
