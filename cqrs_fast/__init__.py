@@ -55,6 +55,7 @@ _NAMES = {
         "IdempotencyStats LRUCacheStats LoadSheddingStats MessageStats "
         "MiddlewareStats PoolStats RateLimitStats RetryStats TimeoutStats"
     ),
+    "validation.email": "Email",
 }
 
 # What every program needs. The others are loaded when they are first asked for: each

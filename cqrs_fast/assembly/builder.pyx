@@ -207,7 +207,9 @@ cdef object describe_route(Route outermost):
             stages.append(StageInfo(route.around_kind, settings))
         route = route.inner
     handler = label_of(outermost.handler)
-    return RouteInfo(outermost.name, handler, outermost.is_async, stages)
+    return RouteInfo(
+        outermost.name, handler, outermost.is_async, stages, outermost.offloads
+    )
 
 
 cdef list stage_classes(Route outermost):

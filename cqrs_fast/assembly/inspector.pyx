@@ -30,19 +30,30 @@ cdef class Inspector(Registrar):
         routes = map(registry.routes.get, sorted(registry.routes))
         return list(map(describe_route, routes))
 
-    def explain(self, message):
-        """Return the route of a class or name as readable text."""
+    def explain(self, message=None, *, verbose=False):
+        """Return the route of a class or name, or all routes, as readable text.
+
+        Parameters:
+            message: the class or the name; None: all of the bus, those with equal
+                pipelines together.
+            verbose: show all settings, not only those that differ from the default.
+
+        Lines have at most 80 columns. Raises HandlerNotFoundError for a message without
+        a handler.
+        """
         from cqrs_fast.assembly.description import explained
 
         cdef Registry registry = self.registry
         cdef Route route
+        if message is None:
+            return explained(self.describe(), self.kind, verbose)
         name = self.registered_name(message)
         route = registry.routes.get(name)
         if route is None and not isinstance(message, str):
             route = base_route(registry, class_meant(message))
         if route is None:
             raise HandlerNotFoundError(name, registered=sorted(registry.routes))
-        return explained(describe_route(route), self.kind)
+        return explained([describe_route(route)], self.kind, verbose)
 
     def override(self, message, handler):
         """Return a context manager within which `handler` replaces the registered one.

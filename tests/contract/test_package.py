@@ -78,6 +78,7 @@ PUBLIC = [
     "DeadlineExceededError",
     "DebugMiddleware",
     "DrainReport",
+    "Email",
     "Event",
     "FallbackMiddleware",
     "HandlerAlreadyRegisteredError",

@@ -97,13 +97,15 @@ cdef class CacheCore:
 
 
 cdef object unkeyable_field(KeyPlan plan, object query):
+    found = None
     for name in plan.names:
         try:
             freeze_value(getattr(query, name))
         except Exception:
             # Users' code may be asked for the value.
-            return name
-    return None
+            found = name
+            break
+    return found
 
 
 cdef object scope_in(CacheSettings config, Context ctx):
