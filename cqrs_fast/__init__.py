@@ -56,6 +56,7 @@ _NAMES = {
         "IdempotencyStats LRUCacheStats LoadSheddingStats MessageStats "
         "MiddlewareStats PoolStats RateLimitStats RetryStats TimeoutStats"
     ),
+    "validation.email": "Email",
 }
 
 # Needed by every program. The other modules are loaded at first use, because each

@@ -102,6 +102,7 @@ from cqrs_fast.stats import (
     RetryStats,
     TimeoutStats,
 )
+from cqrs_fast.validation.email import Email
 
 CoarseClock = _clock.Clock  # deprecated, and so not listed
 
@@ -139,6 +140,7 @@ __all__ = [
     "DebugMiddleware",
     "DomainError",
     "DrainReport",
+    "Email",
     "Event",
     "FallbackMiddleware",
     "HandlerAlreadyRegisteredError",

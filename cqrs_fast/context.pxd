@@ -46,6 +46,7 @@ cdef class Context:
     cdef bint owns_scope            # made by with_cancel: `cancel()` is allowed
     cdef uint32_t retries           # of the routes inside its arounds …
     cdef uint32_t notes             # … and their Note flags
+    cdef str made_id                # the correlation id of a root that was given none
 
     cdef Context derive(self, ContextState state)
     # A child with the deadline of a timeout, or with that of `like` again.
@@ -53,6 +54,9 @@ cdef class Context:
     cdef Context copy_bound(self, ContextState like)
     # The dispatch's own context that this is or derives from, or None.
     cdef Context own(self)
+    # The correlation id; a dispatch that has none makes one for itself and what is
+    # nested in it. None outside of a dispatch.
+    cdef object known_id(self)
     # Its dispatch ended: skip it and other ended dispatches in the chain of origins.
     cdef int cut_origin(self) noexcept
     # Measure later deadlines by another clock; a deadline that is set keeps its own.

@@ -5,6 +5,7 @@ cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT, PyObject
 
 from cqrs_fast.base.clock cimport Clock, as_clock, wake_all
+from cqrs_fast.base.ids cimport new_id
 from cqrs_fast.base.limit cimport Limit, pending
 from cqrs_fast.base.reading cimport read_clock
 from cqrs_fast.base.sealing cimport constructed, internal
@@ -157,8 +158,25 @@ cdef class Context:
 
     @property
     def correlation_id(self):
-        """The id that ties nested dispatches together, or None."""
-        return self.state.correlation_id
+        """The id that ties nested dispatches together.
+
+        A dispatch that was given none makes one when it is first asked for. None
+        outside of a dispatch.
+        """
+        return self.known_id()
+
+    cdef object known_id(self):
+        if self.state.correlation_id is not None:
+            return self.state.correlation_id
+        cdef Context root = None
+        cdef Context own = self if self.is_dispatch else self.origin
+        while own is not None:
+            root, own = own, own.origin
+        if root is None:
+            return None
+        if root.made_id is None:
+            root.made_id = new_id()
+        return root.made_id
 
     @property
     def deadline(self):

@@ -30,9 +30,12 @@ class CQRSError(Exception):
 
     Attributes:
         outcome: the metric outcome that a dispatch ending with this error counts as.
+        correlation_id, principal: those of the dispatch that ended with it, or None.
     """
 
     outcome: ClassVar[str] = "error"
+    correlation_id: Any = None
+    principal: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by type and plain attributes; notes stay behind."""
@@ -152,8 +155,7 @@ class ResultTypeError(CQRSError, TypeError):
     Correct the handler, or the type passed to `execute_typed`.
 
     Attributes:
-        expected: the type that was asked for, as text.
-        actual: the type that came, as text; never the value.
+        expected, actual: the type that was asked for, and the one that came, as text.
         name: the name of the message, or None.
         path: where in the result, `$` for the result itself.
     """
@@ -272,9 +274,9 @@ class RejectedError(CQRSError):
     """Report a call that a policy rejected before its handler ran; try later.
 
     Attributes:
-        retry_after: seconds (>= 0) after which this call would be admitted if there
-            were no other calls, or None if that is not known.
-        middleware: the class name of the middleware that rejected it, or None.
+        retry_after: seconds (>= 0) after which this call would be admitted if nobody
+            else called, or None.
+        middleware: the class name of the middleware that refused, or None.
         name: the name of the message, or None.
     """
 
@@ -295,8 +297,7 @@ class RejectedError(CQRSError):
     def __str__(self) -> str:
         subject = "the call" if self.name is None else quoted(self.name)
         by = "" if self.middleware is None else f" by {self.middleware}"
-        text = f"{subject} was rejected{by}: {self._why()}"
-        after = self.retry_after
+        text, after = f"{subject} was rejected{by}: {self._why()}", self.retry_after
         return text if after is None else f"{text}; retry after {seconds_text(after)}"
 
 

@@ -289,6 +289,7 @@ class AuditEvent(msgspec.Struct, frozen=True):
         duration: in seconds of the monotonic clock.
         success: whether it returned a result.
         error: the exception that it raised, or None.
+        correlation_id: that of its context; a dispatch without one makes one.
     """
 
     name: str
@@ -297,3 +298,4 @@ class AuditEvent(msgspec.Struct, frozen=True):
     duration: float
     success: bool
     error: BaseException | None
+    correlation_id: Any = None

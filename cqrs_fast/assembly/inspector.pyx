@@ -32,21 +32,32 @@ cdef class Inspector(Registrar):
         routes = map(registry.routes.get, sorted(registry.routes))
         return list(map(describe_route, routes))
 
-    def explain(self, message=None):
-        """Return the route of a class or name, or all, as readable text."""
-        from cqrs_fast.assembly.description import explained, explained_all
+    def explain(self, message=None, *, verbose=False):
+        """Return the route of a class or name, or all routes, as readable text.
 
-        if message is None:
-            return explained_all(self.describe(), self.kind, self.unknown_messages)
+        Parameters:
+            message: the class or the name; None: all of the bus, those with equal
+                pipelines together.
+            verbose: show all settings, not only those that differ from the default.
+
+        Lines have at most 80 columns. Raises HandlerNotFoundError for a message without
+        a handler.
+        """
+        from cqrs_fast.assembly.description import explained
+
         cdef Registry registry = self.registry
         cdef Route route
+        if message is None:
+            return explained(
+                self.describe(), self.kind, verbose, self.unknown_messages
+            )
         name = self.registered_name(message)
         route = registry.routes.get(name)
         if route is None and not isinstance(message, str):
             route = base_route(registry, class_meant(message))
         if route is None:
             raise HandlerNotFoundError(name, registered=sorted(registry.routes))
-        return explained(describe_route(route), self.kind)
+        return explained([describe_route(route)], self.kind, verbose)
 
     def override(self, message, handler):
         """Return a context manager within which `handler` replaces the registered one.

@@ -326,7 +326,9 @@ cdef class Registrar(Router):
         """Reject what serves the other kind of bus, before any handler is there."""
         for one in middleware:
             row = row_of(type(one).__name__)
-            if self.kind not in row.kinds and type(one) is row.load():
+            if self.kind in row.kinds or not row.module:
+                continue
+            if type(one) is row.load():
                 raise TypeError(
                     f"{row.name} serves {article(row.kinds[0])} bus, a "
                     f"{row.kinds[0].title()}Bus, and this is a {type(self).__name__}"

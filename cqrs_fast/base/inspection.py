@@ -17,6 +17,7 @@ from cqrs_fast.base.promises import (
     generator_kind,
     is_coroutine_function,
 )
+from cqrs_fast.base.results import declared_result, fits
 
 HANDLER_FORMS = (
     "a handler is a callable (message) or (ctx, message), sync or async, or an object "
@@ -57,7 +58,7 @@ def message_of(handler: object) -> Any:
     """Return the class in the annotation of the handler's message parameter.
 
     It may be a generic class with its arguments. Raises TypeError, with the reason, if
-    the annotation names no class.
+    the annotation names no class, or the result is not that of the message.
     """
     call = _callable_of(handler)
     _takes_context(handler, call)  # TypeError if it is no handler
@@ -86,7 +87,31 @@ def message_of(handler: object) -> Any:
         if get_origin(annotation) in (Union, UnionType):
             reason = f"{annotation} is a union: register each of its classes"
         raise TypeError(f"{unknown}: {reason}, or {remedy}")
+    _check_result(call, where, meant)
     return meant
+
+
+def _check_result(call: Callable[..., Any], where: str, message: Any) -> None:
+    """Raise TypeError if a handler says that it returns what its message does not."""
+    signature = _signature(call)
+    if signature is None or signature.return_annotation is signature.empty:
+        return
+    declared = declared_result(message)
+    try:
+        returned = _resolved(call, signature.return_annotation)
+    except Exception:  # what it names may not exist at run time
+        return
+    if not fits(returned, declared):
+        name = getattr(message, "__qualname__", message)
+        raise TypeError(
+            f"{where} returns {_shown(returned)}, and the result of {name} is "
+            f"{_shown(declared)}: correct one of them"
+        )
+
+
+def _shown(annotation: Any) -> str:
+    name = getattr(annotation, "__qualname__", None)
+    return str(annotation) if name is None or get_origin(annotation) else str(name)
 
 
 def refuse_handler_class(cls: type) -> None:

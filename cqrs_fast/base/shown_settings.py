@@ -45,9 +45,11 @@ def default_settings(cls: Any) -> dict[str, Any]:
 
 
 def value_text(value: Any) -> str:
-    """Return a setting as a text, not endless."""
+    """Return a setting as a text: the ends of a long one, as names matter there."""
     text = repr(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST // 3]}...{text[-_LONGEST * 2 // 3 + 3 :]}"
 
 
 def _stand_in(*_: object) -> None:

@@ -17,19 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "message", metavar="MESSAGE", nargs="?", help="one name; all without it"
     )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show the default settings too"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the route of one message, or of all."""
     bus = load_bus(arguments.target)
-    if arguments.message is not None:
-        names = [arguments.message]
-    else:
-        names = [route.name for route in bus.describe()]
-        if not names:
-            raise Problem(f"{arguments.target} has no handlers, so nothing to explain")
+    if arguments.message is None and not bus.describe():
+        raise Problem(f"{arguments.target} has no handlers, so nothing to explain")
     try:
-        print("\n\n".join(bus.explain(name) for name in names))
+        print(bus.explain(arguments.message, verbose=arguments.verbose))
     except HandlerNotFoundError as error:
         raise Problem(str(error)) from None
     return 0

@@ -15,11 +15,14 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport (
     AGAIN, AWAIT, ENDED, NOT_ENDED, PROCEED, WAIT, Frame,
 )
-from cqrs_fast.pipeline.frame_ops cimport clear_outcome, frame_context, set_error
+from cqrs_fast.pipeline.frame_ops cimport (
+    clear_outcome, frame_context, seen_context, set_error,
+)
 from cqrs_fast.pipeline.program cimport Step
 from cqrs_fast.pipeline.route cimport CONTEXT_MESSAGE, Route
 
 from cqrs_fast.base.callbacks import report_callback_error
+from cqrs_fast.errors import CQRSError
 
 
 cdef int stop(Frame *f, Step *step, int verdict) noexcept:
@@ -98,7 +101,28 @@ cdef Action walk_back(Frame *f) noexcept:
             verdict = PROCEED
         f.ending = NOT_ENDED
     f.position = 0
+    if f.error != NULL and (f.context != NULL or f.parent != NULL):
+        identify(f)
     return DONE
+
+
+cdef int identify(Frame *f) noexcept:
+    """Let an error of the library tell whose dispatch it ended, and which one.
+
+    No id is made for it alone: without a context nobody else knows one.
+    """
+    cdef Context context = seen_context(f)
+    error = <object>f.error
+    if not isinstance(error, CQRSError):
+        return 0
+    try:
+        if error.correlation_id is None:
+            error.correlation_id = context.known_id()
+            error.principal = context.state.principal
+    except Exception:
+        # A class of a user may have other ideas; the error matters more.
+        pass
+    return 0
 
 
 cdef int leave_with_error(Step *step, Frame *f) noexcept:

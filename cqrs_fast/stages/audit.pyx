@@ -9,7 +9,7 @@ from cqrs_fast.base.calling cimport is_awaitable
 from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
-from cqrs_fast.pipeline.frame_ops cimport seen_context
+from cqrs_fast.pipeline.frame_ops cimport frame_context, seen_context
 from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport Stage
 
@@ -68,6 +68,7 @@ cdef class AuditMiddleware(Stage):
                 (f.now_ns - f.slot.a) / 1e9,
                 f.error == NULL,
                 error,
+                frame_context(f).known_id(),
             )
             answer = self.sink(event)
             if is_awaitable(<PyObject *>answer):

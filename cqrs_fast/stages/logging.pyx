@@ -5,7 +5,9 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from cqrs_fast.base.constructors cimport signed
 from cqrs_fast.base.sealing cimport constructed
+from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.frame cimport PROCEED, Frame
+from cqrs_fast.pipeline.frame_ops cimport frame_context
 from cqrs_fast.pipeline.outcome cimport DOMAIN, OUTCOMES, outcome_of
 from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
@@ -28,8 +30,9 @@ cdef class LoggingMiddleware(Stage):
     A record has the message's name, the outcome, the duration in milliseconds and the
     class of an error: never a field, a result or the text of an error. The record has
     them as `message_name`, `outcome`, `duration_ms` and `error_type` too, for logs with
-    structure. Outermost it sees every dispatch once, also one that is rejected because
-    the bus is closed or the context done.
+    structure, and `correlation_id` and `principal` of the context. Outermost it sees
+    every dispatch once, also one that is rejected because the bus is closed or the
+    context done.
 
     Parameters:
         prefix: put before each record's text.
@@ -130,6 +133,7 @@ cdef class LoggingMiddleware(Stage):
         return PROCEED
 
     cdef int log(self, Frame *f, object level, int64_t elapsed_ns, bint slow) except -1:
+        cdef Context context = frame_context(f)
         name = logged_name(frame_name(f))
         outcome = OUTCOMES[<int>outcome_of(f)]
         duration_ms = elapsed_ns / 1e6
@@ -146,6 +150,8 @@ cdef class LoggingMiddleware(Stage):
             "outcome": outcome,
             "duration_ms": duration_ms,
             "error_type": error_type,
+            "correlation_id": context.known_id(),
+            "principal": context.state.principal,
         }
         self.logger.log(level, text, *args, extra=extra)
         return 0

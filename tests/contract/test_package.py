@@ -81,6 +81,7 @@ PUBLIC = [
     "Stop",
     "DebugMiddleware",
     "DrainReport",
+    "Email",
     "Event",
     "FallbackMiddleware",
     "HandlerAlreadyRegisteredError",

@@ -429,7 +429,7 @@ def test_functions_that_are_no_methods_keep_their_first_parameter() -> None:
             return type(session).__name__
 
     @bus.handler
-    def add(self: Any, cmd: Add) -> str:
+    def add(self: Any, cmd: Add) -> Any:
         return type(self).__name__
 
     assert bus.execute(Create()) == "static"

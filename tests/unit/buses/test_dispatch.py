@@ -408,7 +408,7 @@ def test_describe_and_explain_tell_the_route() -> None:
     assert "lambda" in ask.handler
     text = bus.explain(Ask)
     assert text == bus.explain("Ask")
-    positions = [text.index(kind) for kind in (*kinds, ask.handler)]
+    positions = [text.index(part) for part in (*kinds, ask.handler[-40:])]
     assert positions == sorted(positions)
     with pytest.raises(HandlerNotFoundError):
         bus.explain(Add)

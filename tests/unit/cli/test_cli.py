@@ -317,8 +317,8 @@ def test_a_read_that_fails_half_way_keeps_what_was_done(
 def test_explain(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "buses:commands"]) == 0
     output = capfd.readouterr().out
-    assert "Add (command, sync)" in output
-    assert "-> buses.nap" in output
+    assert "Add, Fail, Leave, Lines, Nap (command)" in output
+    assert "Nap, sync -> buses.nap" in output
     assert main(["explain", "buses:asynchronous", "Nap"]) == 0
     assert capfd.readouterr().out == "Nap (command, async)\n  -> buses.nap_async\n"
 
