@@ -22,7 +22,6 @@ from cqrs_fast import (
     IdempotencyInProgressError,
     IdempotencyMiddleware,
     OverloadedError,
-    Query,
     QueryBus,
 )
 from cqrs_fast.base.clock import ManualClock
