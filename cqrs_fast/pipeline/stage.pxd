@@ -14,8 +14,8 @@ cdef class RouteSpec:
     cdef readonly str kind              # of the bus: "command" or "query"
     cdef readonly bint is_async         # the handler or an around middleware inside is
     cdef readonly Clock clock           # of the bus; None is the system clock
-    # The same class with its type arguments, where it was registered with some.
-    cdef readonly object message_type
+    cdef readonly object message_type   # the same with its type arguments, if any
+    cdef object route                   # the Route being built; None outside of a bus
     cdef int64_t timeout_ns             # the nearest of the timeouts inside, or 0
 
 
