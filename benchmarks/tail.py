@@ -22,6 +22,7 @@ from typing import Any
 from cqrs_fast import (
     Command,
     CommandBus,
+    Config,
     Query,
     QueryBus,
     low_latency_config,
@@ -71,12 +72,15 @@ class Orders:
         return len(self.kept[query.number]["lines"])
 
 
-def script() -> list[tuple[Callable[[Any], Any], Any]]:
-    """Return what is dispatched, and by what: one third commands, in random order."""
-    orders = Orders()
-    config = low_latency_config()
-    commands = CommandBus.from_config(config)
-    queries = QueryBus.from_config(config)
+def script(
+    config: Config | None, orders: Orders
+) -> list[tuple[Callable[[Any], Any], Any]]:
+    """Return what is dispatched, and by what: one third commands, in random order.
+
+    Without a config on buses without middleware.
+    """
+    commands = CommandBus() if config is None else CommandBus.from_config(config)
+    queries = QueryBus() if config is None else QueryBus.from_config(config)
     commands.register_handler(PlaceOrder, orders.place)
     queries.register_handler(FindOrder, orders.find)
     command = PlaceOrder("somebody", 5)
@@ -113,7 +117,7 @@ def collection_ns() -> int:
 
 def main(size: int, part: str) -> None:
     live = [{"row": [number]} for number in range(size * LIVE // 2)]
-    sends = script()
+    sends = script(low_latency_config(), Orders())
     times_of(sends, 1)
     performance = low_latency_config().performance
     tuning: contextlib.AbstractContextManager[None] = contextlib.nullcontext()

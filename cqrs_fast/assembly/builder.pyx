@@ -127,6 +127,7 @@ cdef Route build_route(
             )
             spec.timeout_ns = timeout_ns
             spec.message_type = handler.message_type
+            spec.route = route
             stage = (<Stage>element).for_route(spec)
             timeout_ns = spec.timeout_ns
             if stage is not None:

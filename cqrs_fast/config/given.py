@@ -18,7 +18,9 @@ class Given(dict[str, Any]):
         raise TypeError("a Config is immutable: make another one, see merge_configs")
 
     __setitem__ = __delitem__ = __ior__ = _reject
-    clear = pop = popitem = setdefault = update = _reject
+    clear = pop = popitem = _reject
+    setdefault: Any = _reject
+    update: Any = _reject
 
     def __copy__(self) -> Given:
         return self

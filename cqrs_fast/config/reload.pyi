@@ -7,13 +7,14 @@ from cqrs_fast.stages.catalog import Row
 
 _B = TypeVar("_B", bound=Bus)
 
+MIDDLEWARE: str
 INNER: dict[str, Row]
 MOST_PAYLOAD_BYTES: int
 OUTER: dict[str, Row]
 SEED: str
 
 @final
-class Wiring: ...
+class Follower: ...
 
 @final
 class Plan: ...

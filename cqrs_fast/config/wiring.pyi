@@ -3,6 +3,8 @@ from typing import Any, final
 from cqrs_fast.assembly.builder import Handler
 from cqrs_fast.pipeline.stage import Stage
 
+CACHING: str
+
 @final
 class Wiring:
     def fitted(

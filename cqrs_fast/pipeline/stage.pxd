@@ -15,6 +15,7 @@ cdef class RouteSpec:
     cdef readonly bint is_async         # the handler or an around middleware inside is
     cdef readonly Clock clock           # of the bus; None is the system clock
     cdef readonly object message_type   # the same, with its type arguments
+    cdef object route                   # the Route being built; None outside of a bus
     cdef int64_t timeout_ns             # the nearest of the timeouts inside, or 0
 
 

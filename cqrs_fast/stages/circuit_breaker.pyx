@@ -97,6 +97,8 @@ cdef class CircuitBreakerMiddleware(Stage):
     cdef Stage for_route(self, RouteSpec spec):
         cdef BreakerStage stage = self.find(spec, self.per, self.stages, self.shared)
         stage.breaker.cover(spec.timeout_ns)
+        if spec.route is not None:
+            stage.routes[spec.name] = spec.route
         return stage
 
     cdef BreakerStage find(
@@ -140,6 +142,7 @@ cdef class CircuitBreakerMiddleware(Stage):
         if self.forced is not None:
             getattr(stage.breaker, self.forced)()
         stage.owner = self
+        stage.routes = {}
         stage.calls_user_code = self.plan.checked.settings.on_event is not None
         return stage
 
@@ -265,6 +268,18 @@ cdef class CircuitBreakerMiddleware(Stage):
             (<BreakerStage>stage).breaker.configure(plan)
         return 0
 
+    cdef int settle(self, Stage old) except -1:
+        cdef BreakerStage stage
+        cdef Route route
+        if self.plan.checked.settings.on_event is None:
+            return 0
+        # Built routes read the clock again after it, from now on.
+        for stage in list(self.stages.values()):
+            stage.calls_user_code = True
+            for route in list(stage.routes.values()):
+                route.calls_user_code = True
+        return 0
+
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
         checked = self.plan.checked
@@ -298,6 +313,7 @@ cdef class BreakerStage(Stage):
 
     cdef CircuitBreaker breaker
     cdef CircuitBreakerMiddleware owner
+    cdef dict routes                # registered name: the newest Route
 
     def __cinit__(self):
         self.has_slot = True

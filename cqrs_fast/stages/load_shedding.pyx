@@ -11,8 +11,11 @@ from cqrs_fast.context cimport NO_DEADLINE
 from cqrs_fast.pipeline.deadline cimport remaining_ns
 from cqrs_fast.pipeline.frame cimport PROCEED, STOP, Frame
 from cqrs_fast.pipeline.frame_ops cimport set_error
+from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.route cimport Route, frame_name
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
+
+from weakref import WeakValueDictionary
 
 from cqrs_fast.base.arguments import whole_number
 from cqrs_fast.errors import (
@@ -34,11 +37,11 @@ cdef int64_t MOST_NS = 1LL << 58
 cdef class LoadSheddingMiddleware(Stage):
     """Reject a dispatch that has less time left than what lies inside takes.
 
-    For each registered name it keeps a moving mean of that service time, in which a new
-    dispatch weighs 1/16. One whose deadline is nearer raises OverloadedError before
-    anything inside runs, so an overloaded service spends nothing on answers that come
-    too late. One without a deadline always passes, and so does a message whose class
-    says `priority: ClassVar[str] = "critical"`.
+    For each registered name of each bus it keeps a moving mean of that service time, in
+    which a new dispatch weighs 1/16. One whose deadline is nearer raises
+    OverloadedError before anything inside runs, so an overloaded service spends nothing
+    on answers that come too late. One without a deadline always passes, and so does a
+    message whose class says `priority: ClassVar[str] = "critical"`.
 
     At least one dispatch of each name passes in a second, whatever time it has, and is
     measured like every other: so the mean finds out that a slow minute is over.
@@ -55,18 +58,20 @@ cdef class LoadSheddingMiddleware(Stage):
         min_samples: dispatches of a name that are measured before one is rejected,
             from 1 to 10**9. `update` changes it.
 
-    Raises TypeError or ValueError for an argument that makes no sense. Means live as
-    long as this object, by the clock of the bus. One object may serve many buses,
+    Raises TypeError or ValueError for an argument that makes no sense. A mean
+    lives as long as its handler is registered. One object may serve many buses,
     threads and event loops at once.
     """
 
     cdef int64_t min_samples
-    cdef dict stages                # (kind of bus, registered name): its ServiceTime
+    cdef object stages              # (id of a gate, registered name): its ServiceTime
+    cdef int64_t admitted, rejected
 
     def __init__(self, *, min_samples=100):
         """Check and keep the parameters: the class describes them."""
         self.min_samples = whole_number("min_samples", min_samples, 1, 10**9)
-        self.stages = {}
+        # As long as a route has it: what is unregistered is forgotten.
+        self.stages = WeakValueDictionary()
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
@@ -81,14 +86,11 @@ cdef class LoadSheddingMiddleware(Stage):
 
     cdef object observed(self):
         cdef ServiceTime stage
-        admitted = rejected = 0
         longest = None
         for stage in list(self.stages.values()):
-            admitted += stage.admitted
-            rejected += stage.rejected
             if stage.samples > 0:
                 longest = max(longest or 0.0, stage.mean_ns() / 1e9)
-        return LoadSheddingStats(admitted, rejected, longest)
+        return LoadSheddingStats(self.admitted, self.rejected, longest)
 
     cdef Stage for_route(self, RouteSpec spec):
         cdef ServiceTime stage
@@ -96,7 +98,9 @@ cdef class LoadSheddingMiddleware(Stage):
             return None
         stage = ServiceTime.__new__(ServiceTime)
         stage.owner = self
-        return self.stages.setdefault((spec.kind, spec.name), stage)
+        # Kept, so that no other one gets its address.
+        stage.gate = None if spec.route is None else (<Route>spec.route).gate
+        return self.stages.setdefault((id(stage.gate), spec.name), stage)
 
 
 @cython.final
@@ -107,7 +111,8 @@ cdef class ServiceTime(Stage):
     cdef int64_t sum_ns             # the mean, times 2**SHIFT
     cdef int64_t samples
     cdef int64_t passed_ns          # when one passed last
-    cdef int64_t admitted, rejected
+    cdef Gate gate                  # of the bus
+    cdef object __weakref__
 
     def __cinit__(self):
         self.reads_clock = self.reads_end = self.has_slot = True
@@ -133,7 +138,7 @@ cdef class ServiceTime(Stage):
         if not 0 < self.passed_ns - now_ns < LET_THROUGH_NS:
             # Otherwise it came in before the one that passed last.
             self.passed_ns = now_ns
-        self.admitted += 1
+        self.owner.admitted += 1
         return PROCEED
 
     cdef int64_t time_left(self, Frame *f, int64_t now_ns) except? -1:
@@ -157,7 +162,7 @@ cdef class ServiceTime(Stage):
 
     cdef int reject(self, Frame *f, int64_t now_ns, int64_t left_ns) except -1:
         cdef int64_t wait_ns = max(self.passed_ns + LET_THROUGH_NS - now_ns, 0)
-        self.rejected += 1
+        self.owner.rejected += 1
         # None if its own deadline has passed.
         retry_after = None if left_ns <= 0 else wait_ns / 1e9
         set_error(f, OverloadedError(retry_after, KIND, frame_name(f)))

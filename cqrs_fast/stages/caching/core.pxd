@@ -24,6 +24,7 @@ cdef class CacheCore:
     cdef dict ttls                      # address of a class: (class, ns)
     cdef uint64_t hits, misses, bypasses
     cdef uint64_t uncacheable           # bypasses without a key, and passed over
+    cdef object routes                  # weak: the stages of its routes
     cdef set logged                     # (name, is_error) that pass_over has logged
 
     # The key and its hash without a scope; raises Unkeyable, and what users' code does.

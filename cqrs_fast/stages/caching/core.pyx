@@ -16,6 +16,8 @@ from cqrs_fast.validation.key_ops cimport key_of
 from cqrs_fast.validation.key_plan cimport KeyPlan
 from cqrs_fast.validation.keys cimport freeze_key, freeze_value
 
+from weakref import WeakSet
+
 from cqrs_fast.base.callbacks import log_unkeyable, log_unshared
 from cqrs_fast.stages.caching.settings import class_ttl
 
@@ -35,6 +37,7 @@ cdef class CacheCore:
         self.clock = clock
         self.ttls = {}
         self.logged = set()
+        self.routes = WeakSet()
         self.loads = Loads()
         self.cache = QueryCache()
         self.cache.resize(config.max_size)

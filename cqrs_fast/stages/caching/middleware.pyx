@@ -12,7 +12,7 @@ from cqrs_fast.context cimport Context
 from cqrs_fast.pipeline.stage cimport RouteSpec, Stage
 from cqrs_fast.stages.caching.core cimport CacheCore, StoredError, scope_in
 from cqrs_fast.stages.caching.query_cache cimport find
-from cqrs_fast.stages.caching.route cimport cached_route
+from cqrs_fast.stages.caching.route cimport CachedRoute, cached_route
 from cqrs_fast.stages.caching.settings cimport CacheSettings
 from cqrs_fast.validation.key_ops cimport scope_of
 from cqrs_fast.validation.key_plan cimport KeyPlan, plan_of
@@ -241,7 +241,10 @@ cdef class CachingMiddleware(Stage):
         return 0
 
     cdef int settle(self, Stage old) except -1:
+        cdef CachedRoute route
         self.core.cache.resize(self.core.config.max_size)
+        for route in list(self.core.routes):
+            route.look_for_user_code(self.core.config)
         (<CachingMiddleware>old).core.cache.drop_all()
         return 0
 

@@ -13,10 +13,14 @@ from cqrs_fast.validation.key_plan cimport KeyPlan
 cdef class CachedRoute(Stage):
     cdef readonly Stage owner                # the middleware, which describes it
     cdef CacheCore core
+    cdef object route               # its Route; None outside of a bus
+    cdef object __weakref__
     cdef KeyPlan plan               # of the class below
     cdef object message_class       # `object` until a route by name is used
 
     cdef int follow(self, object cls) except -1
+    # Let the clock be read again after users' code, if these settings have some.
+    cdef int look_for_user_code(self, CacheSettings config) except -1
     cdef bint has_time(self, Frame *f) noexcept
     # The steps of a dispatch; each returns a Verdict.
     cdef int look_up(self, Frame *f) except -1

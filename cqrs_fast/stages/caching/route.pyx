@@ -43,11 +43,9 @@ cdef Stage cached_route(
     class_ttl(spec.message_class)       # raises for what is no time
     route.follow(object if spec.message_class is None else spec.message_class)
     route.may_wait = config.single_flight
-    route.calls_user_code = (
-        not config.plain
-        or config.tags is not None
-        or hasattr(spec.message_class, "cache_key")
-    )
+    route.route = spec.route
+    route.look_for_user_code(config)
+    core.routes.add(route)
     return route if route.plan.cacheable else None
 
 
@@ -75,6 +73,17 @@ cdef class CachedRoute(Stage):
     cdef int follow(self, object cls) except -1:
         self.message_class = cls
         self.plan = plan_of(cls)
+        return 0
+
+    cdef int look_for_user_code(self, CacheSettings config) except -1:
+        if (
+            not config.plain
+            or config.tags is not None
+            or hasattr(self.message_class, "cache_key")
+        ):
+            self.calls_user_code = True
+            if self.route is not None:
+                (<Route>self.route).calls_user_code = True
         return 0
 
     cdef int enter(self, Frame *f) except -1:

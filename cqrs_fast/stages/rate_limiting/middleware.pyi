@@ -6,6 +6,7 @@ from cqrs_fast.pipeline.stage import Stage
 from cqrs_fast.stats import RateLimitStats
 
 MOST_WAITERS: int
+NOT_GIVEN: object
 
 @final
 class RateLimitingMiddleware(Stage):

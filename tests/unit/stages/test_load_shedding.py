@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import threading
 from typing import Any, ClassVar
@@ -211,7 +212,7 @@ def test_the_nearest_deadline_counts_whoever_has_set_it(
     world: World, timeout: float, left: float | None, admits: bool
 ) -> None:
     world.measure(1.5)
-    world.build(TimeoutMiddleware(timeout), shedding=world.shedding)
+    world.bus.add_middleware(TimeoutMiddleware(timeout), 0)
     if admits:
         assert world.ask(left) > 0
     else:
@@ -570,3 +571,24 @@ def test_threads_lose_no_count() -> None:
     assert (stats.admitted, stats.rejected) == (2000, 0)
     assert stats.service_time is not None
     assert stats.service_time < 1.0
+
+
+def test_two_buses_that_share_it_keep_means_of_their_own(world: World) -> None:
+    world.measure(2.0)
+    slow = world.bus
+    world.build(shedding=world.shedding)
+    world.touch()
+    assert world.ask(0.5) > 0
+    world.bus = slow
+    world.touch()
+    world.rejected(0.5)
+
+
+def test_what_is_unregistered_is_forgotten(world: World) -> None:
+    """Names that come and go do not fill the memory, and counts do not fall."""
+    world.measure(2.0)
+    admitted = world.shedding.stats().admitted
+    assert world.shedding.stats().service_time == 2.0
+    world.bus.unregister_handler(Find)
+    gc.collect()
+    assert world.shedding.stats() == LoadSheddingStats(admitted, 0, None)
