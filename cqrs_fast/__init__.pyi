@@ -3,6 +3,7 @@
 import cqrs_fast.base.clock as _clock
 from cqrs_fast.assembly.composite import handles
 from cqrs_fast.assembly.description import RouteInfo, StageInfo
+from cqrs_fast.assembly.forms import AnyMiddleware, Handler, Next
 from cqrs_fast.base.build import build_info
 from cqrs_fast.buses.bus import CommandBus, QueryBus
 from cqrs_fast.buses.typed import execute_typed, execute_typed_async
@@ -61,6 +62,7 @@ from cqrs_fast.errors import (
 from cqrs_fast.messages import Command, Event, Query, Secret, message_name
 from cqrs_fast.pipeline.frame_pool import reserve_frames
 from cqrs_fast.pipeline.gate import DrainReport
+from cqrs_fast.pipeline.hooks import Call
 from cqrs_fast.pipeline.middleware import Middleware, Stop, middleware
 from cqrs_fast.policies.circuit_breaker import CircuitBreaker
 from cqrs_fast.policies.circuit_state import CircuitEvent
@@ -108,6 +110,7 @@ CoarseClock = _clock.Clock  # deprecated, and so not listed
 
 __all__ = [
     "DETERMINISTIC",
+    "AnyMiddleware",
     "AsyncHandlerError",
     "AuditEvent",
     "AuditMiddleware",
@@ -123,6 +126,7 @@ __all__ = [
     "CacheStats",
     "CachingConfig",
     "CachingMiddleware",
+    "Call",
     "CircuitBreaker",
     "CircuitBreakerConfig",
     "CircuitBreakerMiddleware",
@@ -143,6 +147,7 @@ __all__ = [
     "Email",
     "Event",
     "FallbackMiddleware",
+    "Handler",
     "HandlerAlreadyRegisteredError",
     "HandlerNotFoundError",
     "IdempotencyConflictError",
@@ -163,6 +168,7 @@ __all__ = [
     "MiddlewareOrderWarning",
     "MiddlewareStats",
     "MonitoringConfig",
+    "Next",
     "ObjectPool",
     "OverloadedError",
     "PerformanceConfig",

@@ -7,13 +7,31 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial, partialmethod, singledispatchmethod
 from types import FunctionType
-from typing import Any, NamedTuple, TypeVar, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    NamedTuple,
+    TypeVar,
+    Unpack,
+    get_origin,
+    overload,
+)
 
 from cqrs_fast.base.arguments import listed
 from cqrs_fast.base.message_names import message_kind, message_meant, message_name
 from cqrs_fast.base.naming import unknown_keyword
 
+if TYPE_CHECKING:
+    from cqrs_fast.assembly.registry import (
+        _CommandClass,
+        _MethodDecorator,
+        _Options,
+        _QueryClass,
+    )
+
 F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M")
+R = TypeVar("R")
 
 _HANDLES = "__cqrs_fast_handles__"
 _OPTIONS = ("middleware", "is_async", "with_context", "offload")
@@ -28,7 +46,17 @@ class HandledMessage(NamedTuple):
     options: dict[str, Any]
 
 
-def handles(*messages: type, **options: Any) -> Callable[[F], F]:
+@overload
+def handles(
+    message: _CommandClass[M, R], /, **options: Unpack[_Options]
+) -> _MethodDecorator[M, R]: ...
+@overload
+def handles(
+    message: _QueryClass[M, R], /, **options: Unpack[_Options]
+) -> _MethodDecorator[M, R]: ...
+@overload
+def handles(*messages: type, **options: Unpack[_Options]) -> Callable[[F], F]: ...
+def handles(*messages: Any, **options: Any) -> Any:
     """Mark a method of a composite handler as the handler of `messages`.
 
     Parameters:

@@ -12,8 +12,9 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
+from cqrs_fast.assembly.forms import AnyMiddleware
 from cqrs_fast.assembly.registry import MOST_PAYLOAD_BYTES as MOST_PAYLOAD_BYTES
-from cqrs_fast.assembly.registry import _AnyMiddleware
+from cqrs_fast.assembly.registry import _IsCommandBus, _IsQueryBus, _Other
 from cqrs_fast.buses.payload_bus import PayloadBus
 from cqrs_fast.config.model import Config
 from cqrs_fast.context import Context
@@ -45,7 +46,7 @@ class Bus(PayloadBus):
     def __init__(
         self,
         *,
-        middleware: Iterable[_AnyMiddleware] = (),
+        middleware: Iterable[AnyMiddleware] = (),
         enable_metrics: bool = False,
         latency_sample: int = 1,
         initial_capacity: int = 0,
@@ -60,7 +61,7 @@ class Bus(PayloadBus):
         cls,
         config: Config,
         *,
-        middleware: Iterable[_AnyMiddleware] = (),
+        middleware: Iterable[AnyMiddleware] = (),
         enable_metrics: bool = ...,
         initial_capacity: int = ...,
         max_payload_bytes: int = ...,
@@ -72,51 +73,83 @@ class Bus(PayloadBus):
     ) -> Self: ...
     # Dispatch
     @overload
-    def execute(self, msg: _Typed[_R], ctx: Context | None = None) -> _R: ...
+    def execute(
+        self: _IsCommandBus, msg: Command[_R], ctx: Context | None = None
+    ) -> _R: ...
     @overload
-    def execute(self, msg: object, ctx: Context | None = None) -> Any: ...
+    def execute(
+        self: _IsQueryBus, msg: Query[_R], ctx: Context | None = None
+    ) -> _R: ...
+    @overload
+    def execute(self, msg: _Other, ctx: Context | None = None) -> Any: ...
     @overload
     def execute_async(
-        self, msg: _Typed[_R], ctx: Context | None = None
+        self: _IsCommandBus, msg: Command[_R], ctx: Context | None = None
     ) -> Coroutine[Any, Any, _R]: ...
     @overload
     def execute_async(
-        self, msg: object, ctx: Context | None = None
+        self: _IsQueryBus, msg: Query[_R], ctx: Context | None = None
+    ) -> Coroutine[Any, Any, _R]: ...
+    @overload
+    def execute_async(
+        self, msg: _Other, ctx: Context | None = None
     ) -> Coroutine[Any, Any, Any]: ...
     @overload
     def execute_many(
-        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        self: _IsCommandBus, msgs: Iterable[Command[_R]], ctx: Context | None = None, *,
         return_exceptions: Literal[False] = False,
     ) -> list[_R]: ...
     @overload
     def execute_many(
-        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        self: _IsCommandBus, msgs: Iterable[Command[_R]], ctx: Context | None = None, *,
         return_exceptions: bool,
     ) -> list[_R | Exception]: ...
     @overload
     def execute_many(
-        self, msgs: Iterable[object], ctx: Context | None = None, *,
+        self: _IsQueryBus, msgs: Iterable[Query[_R]], ctx: Context | None = None, *,
+        return_exceptions: Literal[False] = False,
+    ) -> list[_R]: ...
+    @overload
+    def execute_many(
+        self: _IsQueryBus, msgs: Iterable[Query[_R]], ctx: Context | None = None, *,
+        return_exceptions: bool,
+    ) -> list[_R | Exception]: ...
+    @overload
+    def execute_many(
+        self, msgs: Iterable[_Other], ctx: Context | None = None, *,
         return_exceptions: bool = False,
     ) -> list[Any]: ...
     @overload
     def execute_many_async(
-        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        self: _IsCommandBus, msgs: Iterable[Command[_R]], ctx: Context | None = None, *,
         return_exceptions: Literal[False] = False, concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[_R]]: ...
     @overload
     def execute_many_async(
-        self, msgs: Iterable[_Typed[_R]], ctx: Context | None = None, *,
+        self: _IsCommandBus, msgs: Iterable[Command[_R]], ctx: Context | None = None, *,
         return_exceptions: bool, concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
     @overload
     def execute_many_async(
-        self, msgs: Iterable[object], ctx: Context | None = None, *,
+        self: _IsQueryBus, msgs: Iterable[Query[_R]], ctx: Context | None = None, *,
+        return_exceptions: Literal[False] = False, concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[_R]]: ...
+    @overload
+    def execute_many_async(
+        self: _IsQueryBus, msgs: Iterable[Query[_R]], ctx: Context | None = None, *,
+        return_exceptions: bool, concurrency: int | None = None,
+    ) -> Coroutine[Any, Any, list[_R | Exception]]: ...
+    @overload
+    def execute_many_async(
+        self, msgs: Iterable[_Other], ctx: Context | None = None, *,
         return_exceptions: bool = False, concurrency: int | None = None,
     ) -> Coroutine[Any, Any, list[Any]]: ...
     @overload
-    def bind(self, message: type[_Typed[_R]]) -> _Bound[_R]: ...
+    def bind(self: _IsCommandBus, message: type[Command[_R]]) -> _Bound[_R]: ...
     @overload
-    def bind(self, message: type[object]) -> _BoundOther: ...
+    def bind(self: _IsQueryBus, message: type[Query[_R]]) -> _Bound[_R]: ...
+    @overload
+    def bind(self, message: type[_Other]) -> _BoundOther: ...
     def stats(self) -> BusStats: ...
     # Closing
     def close(self, timeout: float | None = 30.0) -> DrainReport: ...

@@ -179,8 +179,8 @@ def check_registration(commands: CommandBus, queries: QueryBus) -> None:
 
     # A handler of another message
     commands.register_handler(
-        DeleteUser,
-        create,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        DeleteUser,  # type: ignore[arg-type]
+        create,  # pyright: ignore[reportArgumentType]
     )
 
 

@@ -26,7 +26,7 @@ KINDS = {
         "pyright": {"reportCallIssue"},
     },
     "assignment": {
-        "mypy": {"assignment"},
+        "mypy": {"assignment", "arg-type"},  # it infers from the left side at times
         "pyright": {"reportAssignmentType", "reportIncompatibleVariableOverride"},
     },
 }
