@@ -35,11 +35,12 @@ cdef dict plain = {}    # class: the address of its own constructor
 cdef list kept = []     # texts that classes point to
 
 
-cdef int signed(type cls) except -1:
+cdef int signed(type cls, str not_given="None") except -1:
     cdef PyTypeObject *slots = <PyTypeObject *><PyObject *>cls
     cdef bytes text
     doc = cls.__doc__
     shown = cls.__init__.__text_signature__.replace("($self, ", "(", 1)
+    shown = shown.replace("=NOT_GIVEN", f"={not_given}")
     text = f"{cls.__name__}{shown}\n--\n\n{doc}".encode()
     kept.append(text)
     slots.tp_doc = text

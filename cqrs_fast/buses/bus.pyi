@@ -166,6 +166,7 @@ class Bus(PayloadBus):
 class CommandBus(Bus):
     def registered_commands(self) -> list[str]: ...
 
+@disjoint_base
 class QueryBus(Bus):
     def registered_queries(self) -> list[str]: ...
     @property

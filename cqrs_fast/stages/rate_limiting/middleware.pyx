@@ -390,6 +390,6 @@ cdef class QueueingLimiter(Stage):
         return limits.reject(f, line.bucket, now_ns, wait_ns)
 
 
-signed(RateLimitingMiddleware)
+signed(RateLimitingMiddleware, "'bus'")
 constructed(RateLimitingMiddleware)
 constructed(QueueingLimiter)
