@@ -54,7 +54,7 @@ def validating() -> QueryBus:
     return QueryBus(middleware=[ValidationMiddleware()])
 
 
-def first(query: GetPage[Positive]) -> int:
+def first(query: GetPage[Positive]) -> Any:
     return query.first
 
 
@@ -194,7 +194,7 @@ def made(closed: bool) -> Any:
     class Local(Command[str]):
         pass
 
-    def handle(command: Local) -> type:
+    def handle(command: Local) -> Any:
         return Local if closed else type(command)
 
     def open_handle(command: Local) -> type:

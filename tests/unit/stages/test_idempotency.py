@@ -691,9 +691,11 @@ def test_a_query_bus_refuses_it() -> None:
     class Ask(Query[object]):
         pass
 
-    bus = QueryBus(middleware=[IdempotencyMiddleware()])
+    with pytest.raises(TypeError, match="IdempotencyMiddleware serves a command bus"):
+        QueryBus(middleware=[IdempotencyMiddleware()])
+    bus, own = QueryBus(), [IdempotencyMiddleware()]
     with pytest.raises(TypeError, match="IdempotencyMiddleware serves commands"):
-        bus.register_handler(Ask, lambda query: None)
+        bus.register_handler(Ask, lambda query: None, middleware=own)
 
 
 def test_the_first_line_says_that_it_is_in_process() -> None:
