@@ -687,8 +687,14 @@ def test_settings_are_described_and_change_in_place(world: World) -> None:
 
 
 def test_a_query_bus_refuses_it() -> None:
+    class Ask(Query[object]):
+        pass
+
     with pytest.raises(TypeError, match="IdempotencyMiddleware serves a command bus"):
         QueryBus(middleware=[IdempotencyMiddleware()])
+    bus, own = QueryBus(), [IdempotencyMiddleware()]
+    with pytest.raises(TypeError, match="IdempotencyMiddleware serves commands"):
+        bus.register_handler(Ask, lambda query: None, middleware=own)
 
 
 def test_the_first_line_says_that_it_is_in_process() -> None:
