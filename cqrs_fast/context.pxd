@@ -54,9 +54,7 @@ cdef class Context:
     cdef Context copy_bound(self, ContextState like)
     # The dispatch's own context that this is or derives from, or None.
     cdef Context own(self)
-    # The correlation id; a dispatch that has none makes one for itself and what is
-    # nested in it. None outside of a dispatch.
-    cdef object known_id(self)
+    cdef object known_id(self)      # the correlation id; a root dispatch makes one
     # Its dispatch ended: skip it and other ended dispatches in the chain of origins.
     cdef int cut_origin(self) noexcept
     # Measure later deadlines by another clock; a deadline that is set keeps its own.

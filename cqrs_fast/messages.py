@@ -6,17 +6,7 @@ serves the bus, the logs, the metrics and the wire.
 
 from __future__ import annotations
 
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    ClassVar,
-    Generic,
-    Never,
-    Self,
-    TypeVar,
-    cast,
-)
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
@@ -42,12 +32,6 @@ def _tag(cls: type) -> str:
 class _Message(msgspec.Struct, metaclass=MessageMeta, tag_field="$type"):
     """The base of commands, queries and events."""
 
-    if TYPE_CHECKING:  # type checkers tell what is a message by it, and by what follows
-
-        def __delattr__(  # type: ignore[override]  # nothing can be deleted
-            self, name: Never, /
-        ) -> None: ...
-
     def __repr__(self) -> str:
         return masked_repr(self)
 
@@ -64,12 +48,6 @@ class Command(_Message, Generic[R_co]):
     """
 
     __message_kind__ = "command"
-    if TYPE_CHECKING:
-
-        @classmethod
-        def _command_result(cls) -> dict[Self, R_co]:
-            raise NotImplementedError
-
     idempotent: ClassVar[bool] = False
 
     @classmethod
@@ -82,12 +60,6 @@ class Query(_Message, Generic[R_co]):
     """Ask for data without changing any; the type argument is the result's type."""
 
     __message_kind__ = "query"
-    if TYPE_CHECKING:
-
-        @classmethod
-        def _query_result(cls) -> dict[Self, R_co]:
-            raise NotImplementedError
-
 
     @classmethod
     def query_name(cls) -> str:

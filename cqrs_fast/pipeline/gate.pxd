@@ -10,16 +10,16 @@ cdef class InFlight:
 
     cdef readonly str name
     cdef int64_t *count     # apart: those of many names lie in few lines of memory
-    cdef bint held_loop     # it was told that its handler held the event loop
+    cdef bint held_loop     # logged: its handler held the event loop
 
 
 cdef class Gate:
-    cdef bint draining              # new root dispatches are refused
+    cdef bint draining              # new root dispatches are rejected
     cdef bint closed                # drained, or given up at the timeout
     cdef str bus                    # what the bus is called in errors
     cdef tuple domain_errors        # its classes of errors that are answers
     cdef int64_t loop_block_ns      # a handler may hold the event loop so long
-    cdef dict counters               # name -> InFlight
+    cdef dict counters              # name -> InFlight
     cdef set parked                 # Waiters of dispatches: a drain wakes them
     cdef set closers                # Waiters of close(): the last call out wakes them
     cdef object __weakref__

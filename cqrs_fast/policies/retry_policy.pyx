@@ -188,6 +188,8 @@ cdef class RetryPolicy:
         shown = dict(self.given)
         shown["retry_on"] = names_of(shown["retry_on"])
         shown["never_on"] = names_of(shown["never_on"])
+        if self.spares:
+            shown["never_on"].append("DETERMINISTIC")
         if self.on_retry is not None:
             shown["on_retry"] = getattr(
                 self.on_retry, "__qualname__", type(self.on_retry).__qualname__

@@ -32,19 +32,16 @@ cdef class RetryMiddleware(Stage):
     Parameters:
         retry_commands: whether every command may run more than once.
 
-    All others are those of RetryPolicy, and so are the rules of what is retried, with
-    one more: without `retry_on` no error of DETERMINISTIC is, but a broken answer
-    (UnicodeError, json.JSONDecodeError) and an OSError other than PermissionError. A
-    DeadlineExceededError is while the deadline outside of this has not passed. No
-    delay is begun that would reach that deadline; a cancellation, a signal or a drain
-    ends one that was begun, and after a drain the last error is raised. The time is
-    that of the bus unless there is a `clock`.
+    All others, and the rules, are those of RetryPolicy, with one more: without
+    `retry_on` no error of DETERMINISTIC is retried, but a broken answer (UnicodeError,
+    json.JSONDecodeError) and an OSError other than PermissionError. No delay begins
+    that would reach the deadline outside of this; a cancellation, a signal or a drain
+    ends one, and after a drain the last error is raised. `clock` is that of the bus.
 
     `update` changes all of these but `seed` and `clock`; the budget keeps its credits.
-    A pipeline that this was left out of when it was built stays without it.
-
-    Raises TypeError or ValueError for an argument that makes no sense. One object may
-    serve many buses, threads and event loops at once, which share its budget.
+    A pipeline that was built without this stays without it. Raises TypeError or
+    ValueError for an invalid argument. One object may serve many buses, threads and
+    event loops at once, which share its budget.
     """
 
     cdef RetryPolicy policy
@@ -74,10 +71,7 @@ cdef class RetryMiddleware(Stage):
 
     def settings(self):
         """Return the effective settings, under the names of the parameters."""
-        shown = self.policy.settings()
-        if self.policy.spares:
-            shown["never_on"].append("DETERMINISTIC")
-        return {**shown, "retry_commands": self.retry_commands}
+        return {**self.policy.settings(), "retry_commands": self.retry_commands}
 
     cdef object observed(self):
         return self.policy.stats()
@@ -148,11 +142,9 @@ cdef class RetryMiddleware(Stage):
         if f.ending != NOT_ENDED or is_transparent(f.error):
             return PROCEED
         error = <object>f.error
-        if ends_attempts(f):
+        if ends_attempts(f) or not (self.retry_commands or is_repeatable(f)):
             return PROCEED
         if not self.policy.covers(error, (<Route>f.route).gate.domain_errors):
-            return PROCEED
-        if not (self.retry_commands or is_repeatable(f)):
             return PROCEED
         f.slot.a += 1
         delay_ns = self.policy.decide(

@@ -22,6 +22,7 @@ from cqrs_fast import (
     IdempotencyInProgressError,
     IdempotencyMiddleware,
     OverloadedError,
+    Query,
     QueryBus,
 )
 from cqrs_fast.base.clock import ManualClock
