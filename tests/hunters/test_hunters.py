@@ -12,7 +12,15 @@ import pytest
 from hunters import builds, nomemory, report
 from hunters.__main__ import SEED, SHORT_MOST_FAULTS, SHORT_SCHEDULES
 from hunters.hunters import CHOSEN, HUNTERS
-from hunters.hunting import AND, Effort, Ending, Nursery, hunt, show
+from hunters.hunting import (
+    ADDR_NO_RANDOMIZE,
+    AND,
+    Effort,
+    Ending,
+    Nursery,
+    hunt,
+    show,
+)
 from places import ROOT
 
 from cqrs_fast import build_info
@@ -105,6 +113,14 @@ def test_a_nursery_that_dies_is_a_fault_and_the_next_one_goes_on() -> None:
     with Nursery(HUNTERS["planted"]) as nursery:
         nursery.start().kill()
         assert nursery.ask("fine").fault == "the nursery died"
+        assert nursery.ask("fine").answer == "done"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how is known for Linux alone")
+def test_each_nursery_lies_at_the_same_addresses() -> None:
+    with Nursery(HUNTERS["planted"]) as nursery:
+        found = Path(f"/proc/{nursery.start().pid}/personality").read_text()
+        assert int(found, 16) == ADDR_NO_RANDOMIZE
         assert nursery.ask("fine").answer == "done"
 
 
