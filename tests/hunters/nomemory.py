@@ -223,6 +223,10 @@ def excuse(scenario: str) -> str | None:
         return None
     stop = "FmData.count == FmData.start"
     told = ["set pagination off", "set breakpoint pending on"]
+    surroundings = environment()
+    # A sanitizer belongs into the program alone: gdb hangs with it.
+    if preload := surroundings.pop("LD_PRELOAD", ""):
+        told += [f"set exec-wrapper env LD_PRELOAD={preload}"]
     # In a process that is forked as before: in another one allocations differ.
     told += ["tbreak PyOS_BeforeFork"]
     told += [f"run -m hunters.nursery nomemory {GDB_SECONDS} < {{asked}}"]
@@ -239,7 +243,7 @@ def excuse(scenario: str) -> str | None:
             seen = subprocess.run(
                 [*command, sys.executable],
                 cwd=TESTS,
-                env=environment(),
+                env=surroundings,
                 capture_output=True,
                 text=True,
                 timeout=GDB_SECONDS,
