@@ -33,7 +33,7 @@ from cqrs_fast.policies.core.pool_slots cimport (
 )
 from cqrs_fast.pools.lease cimport Lease, LeaseAsync
 from cqrs_fast.pools.lender cimport Lender, Wait, clear_objects_only, closed_error
-from cqrs_fast.pools.missing cimport IS_DEBUG, caller, warn_of_missing
+from cqrs_fast.pools.missing cimport IS_DEBUG, forget, remember, warn_of_missing
 from cqrs_fast.waits.line cimport Ticket, wake
 
 from types import GenericAlias
@@ -241,7 +241,7 @@ cdef class ObjectPool(Lender):
                 # Never destroyed: a destructor could speak to the parent's server.
                 self.inherited.append(<object>kept)
         self.forget()
-        self.places = {}
+        self.places.clear()
         self.line.forget_all()
 
     # Acquiring
@@ -300,7 +300,7 @@ cdef class ObjectPool(Lender):
         # hot
         result = lent(self, slot)
         if IS_DEBUG:
-            self.places[slot] = caller()
+            remember(self.places, slot)
         return result
 
     # Giving back
@@ -309,7 +309,7 @@ cdef class ObjectPool(Lender):
         # hot
         pool_take_back(&self.slots, slot)
         if IS_DEBUG:
-            self.places.pop(slot, None)
+            forget(self.places, slot)
         if self.cleans:
             return self.clean(slot)
         pool_shelve(&self.slots, slot)
