@@ -79,8 +79,10 @@ cdef class LeaseAsync(BaseLease):
 
 cdef object closed_error()
 
-# The file and line of the calling Python code.
-cdef object caller()
+# Note the line of the calling Python code as where this slot was acquired, and forget
+# it. Neither fails: a loan does not depend on it.
+cdef int note_place(dict places, uint32_t slot) noexcept
+cdef int forget_place(dict places, uint32_t slot) noexcept
 # Warn about objects in use at the end of a pool.
 cdef int warn_of_missing(dict places, str end) except -1
 

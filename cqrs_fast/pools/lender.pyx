@@ -327,9 +327,23 @@ cdef object closed_error():
     return RuntimeError("the pool is closed")
 
 
-cdef object caller():
-    frame = sys._getframe()
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+cdef int note_place(dict places, uint32_t slot) noexcept:
+    # What is only for a warning fails no acquisition: the object is lent already.
+    try:
+        frame = sys._getframe()
+        places[slot] = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    except Exception:
+        pass
+    return 0
+
+
+cdef int forget_place(dict places, uint32_t slot) noexcept:
+    try:
+        places.pop(slot, None)
+    except MemoryError:
+        # There is none for the number of the slot. Better no warning than a wrong one.
+        places.clear()
+    return 0
 
 
 cdef int warn_of_missing(dict places, str end) except -1:

@@ -23,8 +23,8 @@ from cqrs_fast.policies.core.pool_slots cimport (
     pool_take_back,
 )
 from cqrs_fast.pools.lender cimport (
-    Lease, LeaseAsync, Lender, Wait, caller, clear_objects_only, closed_error,
-    warn_of_missing,
+    Lease, LeaseAsync, Lender, Wait, clear_objects_only, closed_error,
+    forget_place, note_place, warn_of_missing,
 )
 from cqrs_fast.waits.line cimport Ticket, wake
 
@@ -284,7 +284,7 @@ cdef class ObjectPool(Lender):
         # hot: must not allocate
         result = lent(self, slot)
         if IS_DEBUG:
-            self.places[slot] = caller()
+            note_place(self.places, slot)
         return result
 
     # Releasing
@@ -293,7 +293,7 @@ cdef class ObjectPool(Lender):
         # hot: must not allocate
         pool_take_back(&self.slots, slot)
         if IS_DEBUG:
-            self.places.pop(slot, None)
+            forget_place(self.places, slot)
         if self.cleans:
             return self.clean(slot)
         pool_shelve(&self.slots, slot)

@@ -1,6 +1,6 @@
 """Fork a process for each scenario whose name comes on stdin; see hunting.py.
 
-python -m hunters.nursery HUNTER
+    python -m hunters.nursery HUNTER [SECONDS, if they are not the hunter's]
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ RAISED = 97
 PATIENCE = 1 if build_info()["mode"] == "release" else 6
 
 
-def main(name: str) -> None:
+def main(name: str, *seconds: str) -> None:
     hunter = HUNTERS[name]
+    if seconds:
+        hunter = hunter._replace(seconds=float(seconds[0]))
     gc.freeze()
     for line in sys.stdin:
         ending = raised(hunter, line.rstrip("\n"))
@@ -84,4 +86,4 @@ def content(file: Any) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

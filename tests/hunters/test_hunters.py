@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hunters import builds, report
+from hunters import builds, nomemory, report
 from hunters.__main__ import SEED, SHORT_MOST_FAULTS, SHORT_SCHEDULES
 from hunters.hunters import CHOSEN, HUNTERS
-from hunters.hunting import AND, Effort, Nursery, hunt, show
+from hunters.hunting import (
+    ADDR_NO_RANDOMIZE,
+    AND,
+    Effort,
+    Ending,
+    Nursery,
+    hunt,
+    show,
+)
 from places import ROOT
 
 from cqrs_fast import build_info
@@ -44,6 +52,19 @@ def test_nothing_is_found(name: str) -> None:
     if name == "waiters":
         # Those whose loop is held up were passed over, in virtual time.
         assert found.seen["overtakings"] > 10
+
+
+@pytest.mark.parametrize(("is_whole", "real"), [(True, 100), (False, 10)])
+def test_some_schedules_of_waiters_run_in_real_time(is_whole: bool, real: int) -> None:
+    asked: list[str] = []
+
+    def ask(scenario: str) -> Any:
+        asked.extend(scenario.split(AND))
+        return Ending("done", None, "", "", {})
+
+    HUNTERS["waiters"].hunt(ask, SHORT._replace(whole=is_whole, schedules=120))
+    virtual = [str(SEED + number) for number in range(120)]
+    assert asked == [*virtual, *(f"real {SEED + number}" for number in range(real))]
 
 
 # Planted faults
@@ -95,6 +116,14 @@ def test_a_nursery_that_dies_is_a_fault_and_the_next_one_goes_on() -> None:
         assert nursery.ask("fine").answer == "done"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="how is known for Linux alone")
+def test_each_nursery_lies_at_the_same_addresses() -> None:
+    with Nursery(HUNTERS["planted"]) as nursery:
+        found = Path(f"/proc/{nursery.start().pid}/personality").read_text()
+        assert int(found, 16) == ADDR_NO_RANDOMIZE
+        assert nursery.ask("fine").answer == "done"
+
+
 def test_what_came_after_a_fault_is_asked_for_again() -> None:
     asked: list[str] = []
     with Nursery(HUNTERS["planted"]) as nursery:
@@ -127,6 +156,66 @@ def test_one_command_runs_one_scenario_again(scenario: str, status: int) -> None
     )
     assert done.returncode == status, done.stderr
     assert done.stdout.endswith(f"{scenario}: {'done' if status == 0 else 'SIGABRT'}\n")
+
+
+# What is excused
+
+
+FAILED = "#0  hook_fmalloc (size=160) at mem.c:87\n#1  _PyObject_GC_New (tp=0x1)\n"
+DIED = "#0  0x1 in _Py_Dealloc (op=0x2) at object.c:2625\n#1  code_dealloc (co=0x3)\n"
+MAKES = "#2  0x1 in PyFunction_NewWithQualName (code=0x2) at funcobject.c:188\n"
+OURS = "#2  0x1 in ?? () from /somewhere/cqrs_fast/buses/bus.so\n"
+PYTHON = "#2  0x1 in _PyEval_EvalFrameDefault (tstate=0x2) at bytecodes.c:1\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "is_excused"),
+    [
+        (FAILED + MAKES + PYTHON + DIED, True),
+        # It fails elsewhere, and dies in what is sound.
+        (FAILED + PYTHON + DIED + MAKES, False),
+        # Further out than where the allocation is asked for.
+        (FAILED + OURS + MAKES + DIED, False),
+        (FAILED + PYTHON + MAKES + DIED, False),
+        (FAILED + PYTHON + DIED + "#2  0x1 in dictiter_new (dict=0x2)\n", True),
+        ("", False),
+    ],
+)
+def test_only_what_fails_in_an_unsound_function_is_excused(
+    told: str, is_excused: bool
+) -> None:
+    assert (nomemory.wrong_of_others(told) is not None) is is_excused
+
+
+def test_cpython_drops_the_code_of_a_function_that_it_cannot_make() -> None:
+    pytest.importorskip("_testcapi")
+    done = subprocess.run(
+        [sys.executable, "-c", DROPS_CODE], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == (sys.version_info[:2] in [(3, 12), (3, 13)])
+
+
+DROPS_CODE = """
+import _testcapi, os, sys
+
+def make(seen):
+    return lambda: seen
+
+code = next(one for one in make.__code__.co_consts if hasattr(one, "co_code"))
+before = sys.getrefcount(code)
+# The first allocation is that of the cell, or of the tuple of cells.
+for skipped in range(4):
+    _testcapi.set_nomemory(skipped, skipped + 1)
+    try:
+        make(1)
+    except MemoryError:
+        pass
+    finally:
+        _testcapi.remove_mem_hooks()
+print(before - sys.getrefcount(code), flush=True)
+os._exit(0)
+"""
 
 
 # The page

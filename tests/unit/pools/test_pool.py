@@ -697,6 +697,33 @@ def test_a_pool_that_misses_objects_says_where_they_were_acquired() -> None:
     )
 
 
+def test_no_memory_for_where_an_object_was_acquired_loses_no_object() -> None:
+    # Builds for debugging remember the places; numbers from 257 on need memory too.
+    testcapi = pytest.importorskip("_testcapi")
+    pool = ObjectPool(Thing, 300)
+    taken = [pool.acquire() for _ in range(300)]
+    release(pool, taken)
+    for skipped in range(12):
+        for act in (lambda: taken.append(pool.acquire()), lambda: release(pool, taken)):
+            testcapi.set_nomemory(skipped, skipped + 1)
+            try:
+                act()
+            except MemoryError:
+                pass
+            finally:
+                testcapi.remove_mem_hooks()
+            assert pool.stats().in_use == len(taken)
+    while taken:
+        pool.release(taken.pop())
+    assert pool.stats().in_use == 0
+
+
+def release(pool: ObjectPool[Any], taken: list[Any]) -> None:
+    if len(taken) == 300:
+        pool.release(taken[-1])
+        del taken[-1]
+
+
 # Forks
 
 
