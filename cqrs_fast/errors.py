@@ -1,9 +1,8 @@
 """The errors of cqrs_fast: one tree below `CQRSError`.
 
 Each error has plain, typed attributes and builds its text only when it is read. None
-holds a field value of a message, a result or a context value. All can be pickled and
-copied: a copy has the type, the arguments and the plain attributes, but no notes,
-causes and tracebacks.
+holds a field value of a message, a result or a context value. A pickled or copied one
+has the type, the arguments and the plain attributes, but no notes, cause or traceback.
 """
 
 from __future__ import annotations
@@ -369,7 +368,7 @@ class BulkheadFullError(RejectedError):
 
 
 class OverloadedError(RejectedError):
-    """Report a call that would end too late, or has no room in a store; try later."""
+    """Report a call that would end too late, or has no room in a store."""
 
     _reason = "there is no room or no time for it"
     __slots__ = ()

@@ -34,6 +34,7 @@ cdef class Coroutine:
     cdef Sent raise_in(self, object error, PyObject **out) noexcept
     cdef int begin(self) except -1
     cdef int end(self) noexcept
+    cdef int shut(self) except -1
 
 
 # A GeneratorExit to raise in it; never fails.

@@ -35,17 +35,21 @@ cdef class Coroutine:
 
     def close(self):
         """End it where it is suspended, as coroutine.close does."""
+        self.shut()
+
+    cdef int shut(self) except -1:
         cdef PyObject *out = NULL
         cdef Sent sent
         if self.state == CREATED:
             self.end()
         if self.state == FINISHED:
-            return
+            return 0
         sent = self.raise_in(exit_error(), &out)
         try:
             answer(sent, out)
         except (GeneratorExit, StopIteration):
             pass
+        return 0
 
     @property
     def __name__(self):

@@ -7,7 +7,6 @@ from cqrs_fast.base.errstate cimport is_transparent
 from cqrs_fast.context cimport NO_DEADLINE, CancelScope, Context
 from cqrs_fast.pipeline.frame cimport Frame
 from cqrs_fast.pipeline.frame_ops cimport caller_context, set_error, timeout_left_ns
-from cqrs_fast.pipeline.gate cimport Gate
 from cqrs_fast.pipeline.route cimport Route, frame_name, own_name
 from cqrs_fast.pipeline.walk cimport turn
 
@@ -17,21 +16,13 @@ from cqrs_fast.errors import ContextCancelledError, DeadlineExceededError
 cdef object refusal(Route route, object message, PyObject *parent):
     # hot: on the way of every dispatch but the quick ones
     cdef Context context = None if parent == NULL else <Context>parent
-    if route.gate.draining and not may_nest(route.gate, context):
+    if route.gate.draining and not (context is not None and context.nested()):
         # Behind an around the dispatch itself was admitted, whatever context it passes.
         if not (route.is_inner and route.in_flight[0] > 0):
             return route.gate.refusal(own_name(route, message))
     if context is not None and context.state.limited:
         return why_done(context, route, message)
     return None
-
-
-cdef bint may_nest(Gate gate, Context context) except -1:
-    """Whether a bus that drains admits it, as part of a dispatch that is in flight."""
-    if context is None or not context.nested():
-        return False
-    # Once nothing is in flight here, it can only be part of one on another bus.
-    return not gate.closed or gate.in_flight() > 0
 
 
 cdef PyObject *why_refused(Frame *f) noexcept:

@@ -169,7 +169,8 @@ cdef void slot_finalize(PyObject *self) noexcept:
     try:
         if (<Dispatch>self).state == CREATED:
             warn_unawaited(<Dispatch>self)
-        (<Dispatch>self).close()
+        # Not by its method: to bind that takes memory.
+        (<Dispatch>self).shut()
     except BaseException as error:
         report_unclosed(<Dispatch>self, error)
     if raised != NULL:

@@ -57,7 +57,7 @@ def test_a_bus_may_offload_its_sync_handlers(source: str) -> None:
     assert bus.execute(Add()) == threading.get_ident()
     assert bus.describe()[0].offload
     first = bus.explain(Add).splitlines()[0]
-    assert first == "Add (command, sync, offloaded to a thread under execute_async)"
+    assert first == "Add (command, sync, offload)"
 
 
 def test_nothing_is_offloaded_without_being_asked() -> None:

@@ -151,17 +151,14 @@ def test_nested_dispatches_run_while_it_drains() -> None:
 
     class Nesting(Blocked):
         def inside(self, ctx: Context) -> int:
+            queries.close(0)
             derived = ctx.with_value("a", 1).with_timeout(60)
             total = self.bus.execute(More(1), ctx) + self.bus.execute(More(2), derived)
-            total += queries.execute(Ask(4), ctx)
-            # A closed bus has nothing in flight that this could be a part of.
-            queries.close(0)
-            for other in (ctx, derived, Context.background(), None):
-                with pytest.raises(BusClosedError):
-                    queries.execute(Ask(4), other)
+            with pytest.raises(BusClosedError):
+                queries.execute(Ask(), Context.background())
             with pytest.raises(BusClosedError):
                 self.bus.execute(More())
-            return total
+            return total + queries.execute(Ask(4), ctx)
 
     nesting = Nesting()
     nesting.bus.register_handler(More, lambda ctx, more: more.number)
