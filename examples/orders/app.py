@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 from cqrs_fast import (
-    CircuitBreakerMiddleware,
     CommandBus,
     Config,
     QueryBus,
@@ -18,7 +17,6 @@ from cqrs_fast import (
     load_environment_config,
 )
 
-from .errors import OrderError
 from .handlers import Catalogue, Orders, Reading
 from .middleware import Journal, authentication, in_transaction
 from .repository import Repository
@@ -56,9 +54,7 @@ def build(
         config,
         middleware=[authentication(TOKENS, default="batch"), Journal(repository)],
     )
-    # Innermost, so nobody who waits in line for a limit holds the database. A refusal
-    # tells that the service works, and what refusals are no configuration can name.
-    commands.add_middleware(CircuitBreakerMiddleware(5, 10.0, ignore=OrderError))
+    # Innermost, so nobody who waits in line for a limit holds the database.
     commands.add_middleware(in_transaction(repository))
     commands.register(Catalogue(repository))
     commands.register(Orders(repository))

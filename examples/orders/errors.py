@@ -1,20 +1,33 @@
-"""What the order service refuses although the message is well formed."""
+"""What the order service rejects although the message is well formed."""
+
+from __future__ import annotations
+
+from cqrs_fast import DomainError
 
 
-class OrderError(Exception):
-    """The base of every refusal; its text is meant for the caller."""
+class OrderError(DomainError):
+    """The base of every rejection; its text is meant for the caller.
+
+    A DomainError is an answer: it is never retried, and opens no circuit.
+    """
 
 
 class UnknownCustomer(OrderError):
     """Nobody is registered under this id."""
 
+    status = 404
+
 
 class UnknownProduct(OrderError):
     """Nothing is offered under this number."""
 
+    status = 404
+
 
 class UnknownOrder(OrderError):
     """No order has this id."""
+
+    status = 404
 
 
 class AlreadyExists(OrderError):
@@ -31,3 +44,5 @@ class WrongStatus(OrderError):
 
 class NotAuthenticated(OrderError):
     """The token belongs to nobody."""
+
+    status = 401

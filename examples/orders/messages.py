@@ -7,7 +7,7 @@ ValidationMiddleware for what is built in Python too.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -80,6 +80,10 @@ class PlaceOrder(Command[int]):
         if self.not_before and self.not_after and self.not_before > self.not_after:
             raise ValueError("the delivery would have to end before it may begin")
 
+    def invalidates(self) -> list[Any]:
+        """Name the queries whose answers this changes."""
+        return order_views(self.order_id)
+
 
 class ChangeQuantity(Command[None]):
     """Set how many of a product an open order has; 0 takes the product out."""
@@ -88,6 +92,10 @@ class ChangeQuantity(Command[None]):
     sku: Sku
     quantity: Annotated[int, Meta(ge=0, le=100)]
     idempotent: ClassVar[bool] = True
+
+    def invalidates(self) -> list[Any]:
+        """Name the queries whose answers this changes."""
+        return order_views(self.order_id)
 
 
 class PayOrder(Command[str]):
@@ -99,6 +107,10 @@ class PayOrder(Command[str]):
     order_id: OrderId
     card: Secret[Annotated[str, Meta(pattern=r"^[0-9]{16}$")]]
 
+    def invalidates(self) -> list[Any]:
+        """Name the queries whose answers this changes."""
+        return order_views(self.order_id)
+
 
 class CancelOrder(Command[None]):
     """Cancel an order that is not shipped; its products go back on the shelf."""
@@ -107,6 +119,10 @@ class CancelOrder(Command[None]):
     reason: Annotated[str, Meta(max_length=200)] = ""
     idempotent: ClassVar[bool] = True
 
+    def invalidates(self) -> list[Any]:
+        """Name the queries whose answers this changes."""
+        return order_views(self.order_id)
+
 
 class ShipOrder(Command[None]):
     """Hand a paid order to a carrier."""
@@ -114,6 +130,10 @@ class ShipOrder(Command[None]):
     order_id: OrderId
     carrier: Literal["post", "courier", "pickup"]
     at: Moment
+
+    def invalidates(self) -> list[Any]:
+        """Name the queries whose answers this changes."""
+        return order_views(self.order_id)
 
 
 # Queries
@@ -176,3 +196,8 @@ class CustomerReport(Query[Report]):
     """Sum up one customer."""
 
     customer_id: CustomerId
+
+
+def order_views(order_id: str) -> list[Any]:
+    """Return the queries that show an order."""
+    return [GetOrder(order_id), FindOrders, CustomerReport]
