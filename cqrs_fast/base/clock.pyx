@@ -132,7 +132,7 @@ cdef class ManualClock(Clock):
         return found
 
     def _run_out(self):
-        """Fail all waits if the clock stood still for so long; for the watchdog."""
+        """Fail all waits if the clock stood still for so long; the watchdog calls it."""
         cdef list waits = self.waits()
         self.watchdog = None
         if not waits:
@@ -142,9 +142,9 @@ cdef class ManualClock(Clock):
             return
         names = sorted({getattr(one, "label", None) or UNNAMED for one in waits})
         text = (
-            f"nobody advanced this ManualClock for {self.patience_ns / 1e9:g} s of "
-            f"real time; on it wait: {', '.join(names)}. Call clock.advance(seconds) "
-            "in another thread or task, or make it with auto_advance=True"
+            f"nobody advanced this ManualClock for {self.patience_ns / 1e9:g} s of real "
+            f"time; on it wait: {', '.join(names)}. Call clock.advance(seconds) in "
+            "another thread or task, or make it with auto_advance=True"
         )
         for one in waits:
             self.abandoned[id(one)] = text
