@@ -40,7 +40,6 @@ cdef Waiter begin_wait(Frame *f, int64_t *timeout_ns):
     cdef Route route = <Route>f.route
     cdef Waiter waiter = Waiter() if f.waiter == NULL else <Waiter>f.waiter
     cdef Context context = caller_context(f)
-    waiter.label = frame_name(f)
     # Watched before it is looked at: what ends it meanwhile wakes the waiter.
     watch(route, context, waiter)
     try:
@@ -126,14 +125,12 @@ cdef int abandon_wait(Frame *f, Waiter waiter, object error) noexcept:
 
 cdef int stop_watching(Frame *f, Route route, Context context, Waiter waiter) except -1:
     """Stop to watch, and forget what this one wait was made of."""
+    unwatch(f, route, context, waiter)
+    waiter.rearm()
     cdef PyObject *granted = f.waiter
-    try:
-        unwatch(f, route, context, waiter)
-    finally:
-        waiter.rearm()
-        f.waiter = f.clock = NULL
-        f.delay_ns = 0
-        Py_XDECREF(granted)
+    f.waiter = f.clock = NULL
+    f.delay_ns = 0
+    Py_XDECREF(granted)
     return 0
 
 
@@ -185,17 +182,12 @@ cdef int watch_scopes(Context context, Waiter waiter) except -1:
 cdef int unwatch(Frame *f, Route route, Context context, Waiter waiter) except -1:
     route.gate.parked.discard(waiter)
     unwatch_scopes(context, waiter)
-    # A manual clock raises where nobody advanced it.
-    try:
-        if f.clock != NULL:
-            (<Clock>f.clock).forget(waiter)
-    finally:
-        try:
-            if context.state.clock is not None:
-                context.state.clock.forget(waiter)
-        finally:
-            if f.deadline_clock != NULL:
-                (<Clock>f.deadline_clock).forget(waiter)
+    if f.clock != NULL:
+        (<Clock>f.clock).forget(waiter)
+    if context.state.clock is not None:
+        context.state.clock.forget(waiter)
+    if f.deadline_clock != NULL:
+        (<Clock>f.deadline_clock).forget(waiter)
     return 0
 
 

@@ -203,13 +203,11 @@ cdef class Wait(Ticket):
         return arm(alarms, count, self.waiter)
 
     cdef int end_round(self) except -1:
-        try:
-            if self.lender.clock is not None:
-                self.lender.clock.forget(self.waiter)
-        finally:
-            if self.ctx is not None and self.ctx.state.clock is not None:
-                self.ctx.state.clock.forget(self.waiter)
-            self.waiter.rearm()
+        if self.lender.clock is not None:
+            self.lender.clock.forget(self.waiter)
+        if self.ctx is not None and self.ctx.state.clock is not None:
+            self.ctx.state.clock.forget(self.waiter)
+        self.waiter.rearm()
         return 0
 
     cdef int end(self) except -1:

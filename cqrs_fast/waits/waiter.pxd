@@ -5,7 +5,6 @@ from libc.stdint cimport int64_t
 
 cdef class Waiter:
     cdef readonly bint woken            # since it was last re-armed
-    cdef readonly str label             # of the message whose dispatch waits, or None
     cdef object lock                    # held while a thread blocks on it
     # While a task waits: the loop; the future and the timer, weak if possible.
     cdef object loop, future, timer
