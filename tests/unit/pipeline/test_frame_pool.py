@@ -71,13 +71,13 @@ def test_a_burst_of_preallocated_frames_allocates_nothing() -> None:
 
 def test_without_preallocation_the_second_burst_allocates_nothing() -> None:
     first, second = bursts(f"reserve_frames({BURST})")
-    assert first >= BURST - 10
+    assert first >= BURST - 50
     assert abs(second) < 10
 
 
 def test_as_many_as_usual_are_kept_without_being_asked() -> None:
     first, second = bursts("")
-    assert first >= BURST - 10
+    assert first >= BURST - 50
     assert BURST - 300 < second < BURST
 
 
